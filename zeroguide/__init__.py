@@ -1,0 +1,64 @@
+"""Segments an image and names every segment in free text.
+
+    import zeroguide
+    labeling = zeroguide.label("photo.jpg", preset="fast")
+
+Importing this package imports nothing heavy; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from zeroguide.labeler import Labeler
+    from zeroguide.labeling import Labeling, Segment
+
+__version__ = "0.1.0"
+__all__ = ["Labeler", "Labeling", "Segment", "__version__", "label"]
+
+_HOME = {"Labeler": "labeler", "Labeling": "labeling", "Segment": "labeling"}
+
+
+def label(
+    image: str | PathLike[str] | np.ndarray,
+    preset: str = "fast",
+    *,
+    overrides: Sequence[str] = (),
+    device: str = "auto",
+    offline: bool = False,
+) -> Labeling:
+    """Segment one image and name every segment.
+
+    image : a file, or pixels of shape (H, W, 3), uint8, RGB
+    preset : a recipe's name (`zeroguide models list`) or a recipe file, `recipe.toml`
+    overrides : changes to the recipe, for example ["decoder.beam_size=8"]
+
+    Loads the models on every call; to label many images keep one `Labeler`. Raises ImageError for
+    an image that can't be read, UsageError for a wrong preset, override or device, WeightsError
+    for models that can't be loaded.
+    """
+    from zeroguide.image import from_array, open_image
+    from zeroguide.recipe import load_recipe
+
+    recipe = load_recipe(preset, overrides)
+    opened = open_image(image) if isinstance(image, (str, PathLike)) else from_array(image)
+
+    from zeroguide.labeler import Labeler  # imports torch: mistakes are answered before
+
+    return Labeler(recipe, device=device, offline=offline).label(opened)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"zeroguide.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

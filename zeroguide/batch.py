@@ -1,0 +1,207 @@
+"""Many image files, one after the other: where results go, and a bad image never stops the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zeroguide.console import Console
+from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.formats import write_atomically
+
+if TYPE_CHECKING:
+    import numpy as np
+    import PIL.Image
+
+    from zeroguide.image import Image
+
+FAILURES = "failures.jsonl"
+EXIT_FAILED, EXIT_SOME_FAILED = 1, 3
+
+
+class OutputError(ZeroguideError):
+    """Results can't be written: unlike a bad image, this ends the run."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image and the files its results go to, keyed by suffix."""
+
+    source: Path
+    outputs: dict[str, Path]
+
+
+def plan(
+    sources: Sequence[Path], output: Path, suffixes: Sequence[str], *, overwrite: bool
+) -> list[Job]:
+    """Decide every result's path before any work: OUTPUT/<source's place>/<full file name><suffix>.
+
+    Places are relative to the sources' common parent, so files of one name from two folders stay
+    apart; the full name is kept, so `x.jpg` and `x.png` do too. A source named twice is done once.
+
+    Raises UsageError for a folder among the sources or a result that would replace a source or
+    another result, ZeroguideError for results that already exist.
+    """
+    by_place: dict[str, Path] = {}
+    for source in sources:
+        if source.is_dir():
+            raise UsageError(
+                f"{source}: is a folder; name its image files, for example {source / '*.jpg'}"
+            )
+        by_place.setdefault(os.path.abspath(source), source)
+    try:
+        common = os.path.commonpath([os.path.dirname(place) for place in by_place])
+    except ValueError as error:  # Windows only
+        raise UsageError("images of different drives: label one drive at a time") from error
+    jobs = []
+    for place, source in by_place.items():
+        base = output / os.path.relpath(place, common)
+        jobs.append(Job(source, {s: base.with_name(base.name + s) for s in suffixes}))
+
+    planned = Counter(os.path.abspath(path) for job in jobs for path in job.outputs.values())
+    for job in jobs:
+        for path in job.outputs.values():
+            if os.path.abspath(path) in by_place or planned[os.path.abspath(path)] > 1:
+                raise UsageError(
+                    f"{path}: the result of {job.source} would replace a file of this run; "
+                    "choose another folder with -o"
+                )
+    existing = [path for job in jobs for path in job.outputs.values() if os.path.lexists(path)]
+    if existing and not overwrite:
+        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        raise OutputError(
+            f"{existing[0]}{more}: already exists; replace with --overwrite or choose another "
+            "folder with -o"
+        )
+    return jobs
+
+
+@contextlib.contextmanager
+def output_folder(path: Path) -> Iterator[None]:
+    """Make sure results can be written to a folder; what stays empty is removed at the end."""
+    created = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        for folder in created:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise OutputError(
+            f"{path}: can't write to this folder ({error.strerror}); "
+            "make it writable or choose another with -o"
+        ) from error
+    try:
+        yield
+    finally:
+        for folder in created:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def saving(job: Job) -> Iterator[None]:
+    """Around the writing of a job's results: all of them or none, OutputError if it fails."""
+    try:
+        for path in job.outputs.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException as error:
+        for path in job.outputs.values():
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OutputError(
+                f"{job.source}: its results can't be written ({error.strerror or error}); "
+                "choose another folder with -o"
+            ) from error
+        if isinstance(error, ZeroguideError):
+            raise OutputError(str(error)) from error
+        raise
+
+
+def write_png(pixels: PIL.Image.Image | np.ndarray, path: Path) -> None:
+    """Write a picture, or an (H, W) uint16 array as 16-bit grey, whole or not at all."""
+    import PIL.Image
+
+    picture = pixels if isinstance(pixels, PIL.Image.Image) else PIL.Image.fromarray(pixels)
+    data = io.BytesIO()
+    picture.save(data, format="PNG")
+    write_atomically(path, data.getvalue())
+
+
+def run(
+    jobs: Sequence[Job],
+    start: Callable[[], Callable[[Job, Image], None]],
+    *,
+    output: Path,
+    console: Console,
+) -> int:
+    """Do every job; returns the exit code: 0, 1 if all images failed, 3 if some did.
+
+    `start` loads what is needed and returns the function that does one job. It is called when a
+    first image has been read, so that mistakes are answered before anything heavy is imported.
+    Failures are reported one sentence each; with several jobs OUTPUT/failures.jsonl lists those of
+    this run, one {"file", "error"} a line, and is removed when there are none.
+    """
+    from zeroguide.image import check_image, open_image
+
+    failures: list[dict[str, str]] = []
+
+    def failed(job: Job, error: Exception) -> None:
+        text = console.failure(error, about=job.source)
+        failures.append({"file": str(job.source), "error": text})
+
+    try:
+        readable = []
+        for job in jobs:
+            try:
+                check_image(job.source)
+                readable.append(job)
+            except ZeroguideError as error:
+                failed(job, error)
+        work: Callable[[Job, Image], None] | None = None
+        for number, job in enumerate(readable, start=1):
+            try:
+                image = open_image(job.source)
+            except ZeroguideError as error:
+                failed(job, error)
+                continue
+            for note in image.notes:
+                console.note(f"{job.source}: {note}")
+            if work is None:
+                console.step("loading models")
+                work = start()
+            console.step(f"{number} of {len(readable)}: {job.source}")
+            try:
+                work(job, image)
+            except (OutputError, BrokenPipeError):
+                raise
+            except Exception as error:  # whatever one image does must not cost the others
+                failed(job, error)
+    finally:
+        if len(jobs) > 1:
+            _write_failures(output / FAILURES, failures)
+    if not failures:
+        return 0
+    if len(jobs) > 1:
+        listed = f"listed in {output / FAILURES}"
+        console.note(f"{len(failures)} of {len(jobs)} images failed, {listed}")
+    return EXIT_FAILED if len(failures) == len(jobs) else EXIT_SOME_FAILED
+
+
+def _write_failures(path: Path, failures: list[dict[str, str]]) -> None:
+    if failures:
+        lines = "".join(json.dumps(failure) + "\n" for failure in failures)
+        write_atomically(path, lines.encode())
+    else:
+        path.unlink(missing_ok=True)

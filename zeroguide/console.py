@@ -1,0 +1,129 @@
+"""What the command line says: data on stdout, everything else on stderr, one sentence at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console as RichConsole
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from zeroguide.errors import ZeroguideError
+
+
+class Console:
+    """Notes, errors, progress and tables of one run.
+
+    quiet : notes and progress are dropped; errors and data stay
+    verbose : a traceback goes with every error that isn't the user's to mend
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self.quiet = quiet
+        self.verbose = verbose
+        self._out = RichConsole()
+        self._err = RichConsole(stderr=True)
+        self._status: Status | None = None
+
+    def note(self, text: str) -> None:
+        """Something worth knowing; dropped when quiet."""
+        if not self.quiet:
+            self._say("note", "cyan", text)
+
+    def error(self, text: str) -> None:
+        """A failure, always shown."""
+        self._say("error", "bold red", text)
+
+    def failure(self, error: BaseException, about: object = None) -> str:
+        """Report an exception in one sentence, which is also returned; `about` names the file."""
+        text = sentence(error, about)
+        self.error(text)
+        if self.verbose and not isinstance(error, ZeroguideError):
+            traceback.print_exception(error, file=sys.stderr)
+        return text
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[None]:
+        """Show `step`s on one live line while inside; only on a terminal and unless quiet."""
+        if self.quiet or not self._err.is_terminal:
+            yield
+            return
+        self._status = self._err.status("")
+        try:
+            with self._status:
+                yield
+        finally:
+            self._status = None
+
+    def step(self, text: str) -> None:
+        """What is being done now."""
+        if self._status is not None:
+            self._status.update(Text(plain(text)))
+
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        name: str | None = None,
+        about: str = "",
+    ) -> None:
+        """Print rows on stdout: ruled on a terminal, elsewhere tab-separated without a heading.
+
+        One of several tables has a name: the title on a terminal, with `about`; elsewhere the
+        first column.
+        """
+        with self._paused():
+            if self._out.is_terminal:
+                title = None if name is None else Text(plain(f"{name}  {about}".rstrip()))
+                table = Table(title=title, title_justify="left", title_style="bold")
+                for column in columns:
+                    table.add_column(column, overflow="fold")
+                for row in rows:
+                    table.add_row(*(Text(plain(cell)) for cell in row))
+                self._out.print(table)
+                return
+            for row in rows:
+                cells = row if name is None else [name, *row]
+                print("\t".join(plain(cell) for cell in cells))
+            sys.stdout.flush()
+
+    def _say(self, kind: str, style: str, text: str) -> None:
+        with self._paused():
+            line = Text.assemble((f"{kind}: ", style), plain(text).rstrip(".") + ".")
+            self._err.print(line, soft_wrap=True)
+
+    @contextlib.contextmanager
+    def _paused(self) -> Iterator[None]:
+        """Take the live line away while something else is printed."""
+        if self._status is None:
+            yield
+            return
+        self._status.stop()
+        try:
+            yield
+        finally:
+            self._status.start()
+
+
+def sentence(error: BaseException, about: object = None) -> str:
+    """An exception as one sentence, naming the file it is about.
+
+    Anything but a ZeroguideError is a fault of this program: the sentence says how to report it.
+    """
+    text = str(error)
+    if not isinstance(error, ZeroguideError):
+        words = " ".join(text.split()).rstrip(".")
+        text = f"unexpected {type(error).__name__}" + (f" ({words})" if words else "")
+        text += "; please report it with the output of the same command with --verbose"
+    name = "" if about is None else str(about)
+    return text if text.startswith(name) else f"{name}: {text}"
+
+
+def plain(text: str) -> str:
+    """Text without control characters: names of files can't move the cursor or add a column."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda m: f"\\x{ord(m[0]):02x}", text)

@@ -1,0 +1,159 @@
+"""Image -> dense patch features of a self-supervised vision transformer.
+
+Any `transformers` ViTModel (DINO), Dinov2Model, Dinov2WithRegistersModel or DINOv3ViTModel. The
+model's own forward pass does all the work and hooks only listen, so features at stride == patch
+size are the library's own. A smaller stride (Amir et al., "Deep ViT Features as Dense Visual
+Descriptors", 2021) needs no change to the model either: running the patch convolution at stride s
+is the same as laying the overlapping patches side by side on a larger canvas and running it at its
+own stride; the model then spreads its position embeddings (or RoPE coordinates) over that grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from zeroguide.errors import UsageError
+
+if TYPE_CHECKING:
+    from zeroguide.models import Dino
+
+# Each facet's projection inside a block; transformers has renamed them once.
+FACETS = {
+    "key": ("k_proj", "key"),
+    "query": ("q_proj", "query"),
+    "value": ("v_proj", "value"),
+    "token": (),
+}
+# Attention is quadratic in the cells; a 3:1 panorama at shorter side 512 and stride 4 still fits.
+MAX_CELLS = 50_000
+
+
+def extract_features(
+    dino: Dino,
+    pixels: np.ndarray,
+    *,
+    shorter_side: int,
+    stride: int | None = None,
+    layer: int = -1,
+    facet: str = "key",
+) -> torch.Tensor:
+    """Patch features of one image: (h, w, d) float32, on the model's device.
+
+    `pixels` is (H, W, 3) uint8 RGB. The image is resized (bicubic, antialiased) to about
+    `shorter_side` with its aspect ratio kept, both sides rounded to whole cells of `stride` pixels
+    (None: the patch size). Cell (i, j) of the result stands for the i-th of h equal rows and the
+    j-th of w equal columns of the image, whatever the stride: below the patch size the image is
+    extended by its mirrored border, by (patch size - stride) / 2 on each side, so that patches stay
+    centred on their cells.
+
+    `facet` is "key", "query" or "value", the projections of block `layer`, heads concatenated,
+    or "token", the block's output. A negative `layer` counts from the end. The last block's
+    "token" goes through the model's final layer norm, so that it is the model's own
+    last_hidden_state. DINOv3 rotates queries and keys by position (RoPE) after projecting them; the
+    facets are taken before the rotation, so that equal content at two places has equal features.
+    CLS and register tokens are dropped.
+
+    Raises UsageError for an unknown facet, a layer the model doesn't have, a stride outside
+    1..patch size, a shorter side below the patch size, or a grid of more than MAX_CELLS cells.
+    """
+    patch = dino.patch_size
+    stride = patch if stride is None else stride
+    network: Any = dino.network
+    n_layers = network.config.num_hidden_layers
+    _check(patch, n_layers, shorter_side, stride, layer, facet)
+    rows, columns = grid_shape(pixels.shape[0], pixels.shape[1], shorter_side, stride)
+    canvas = _canvas(dino, pixels, rows, columns, stride)
+    with torch.no_grad(), _capture(network, layer % n_layers, facet) as captured:
+        # ViT refuses other sizes than its own unless asked; the others always interpolate.
+        vit = network.config.model_type == "vit"
+        output = network(canvas, **({"interpolate_pos_encoding": True} if vit else {}))
+    is_last_token = facet == "token" and layer % n_layers == n_layers - 1
+    tokens = output.last_hidden_state if is_last_token else captured[0]  # (1, prefix + h*w, d)
+    return tokens[0, dino.n_prefix :].float().reshape(rows, columns, -1)
+
+
+def grid_shape(height: int, width: int, shorter_side: int, stride: int) -> tuple[int, int]:
+    """Rows and columns of the feature grid of an image; UsageError above MAX_CELLS."""
+    scale = shorter_side / min(height, width)
+    rows = max(1, round(height * scale / stride))
+    columns = max(1, round(width * scale / stride))
+    if rows * columns > MAX_CELLS:
+        raise UsageError(
+            f"a picture of {width} x {height} px makes {rows * columns} feature cells, more than "
+            f"the {MAX_CELLS} supported: lower features.shorter_side (now {shorter_side}), "
+            f"raise features.stride (now {stride}) or crop the picture"
+        )
+    return rows, columns
+
+
+def _check(
+    patch: int, n_layers: int, shorter_side: int, stride: int, layer: int, facet: str
+) -> None:
+    if facet not in FACETS:
+        raise UsageError(f"unknown features.facet {facet!r}: choose one of {', '.join(FACETS)}")
+    if not -n_layers <= layer < n_layers:
+        raise UsageError(
+            f"features.layer={layer} is out of range: the model has {n_layers} layers, "
+            f"choose {-n_layers}..{n_layers - 1}"
+        )
+    if not 1 <= stride <= patch:
+        raise UsageError(
+            f"features.stride={stride} is out of range: choose 1..{patch} (the model's patch size)"
+        )
+    if shorter_side < patch:
+        raise UsageError(
+            f"features.shorter_side={shorter_side} is smaller than the model's patch size: "
+            f"choose at least {patch}"
+        )
+
+
+def _canvas(dino: Dino, pixels: np.ndarray, rows: int, columns: int, stride: int) -> torch.Tensor:
+    """Normalised model input (1, 3, rows * patch, columns * patch): one patch for every cell."""
+    patch = dino.patch_size
+    size = (columns * stride, rows * stride)
+    resized = np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+    parameter = next(dino.network.parameters())
+    x = torch.from_numpy(resized).to(parameter.device).permute(2, 0, 1)[None].float() / 255
+    mean = x.new_tensor(dino.mean)[:, None, None]
+    std = x.new_tensor(dino.std)[:, None, None]
+    x = (x - mean) / std  # (1, 3, rows * stride, columns * stride)
+    if stride < patch:
+        before = (patch - stride) // 2
+        after = patch - stride - before
+        x = F.pad(x, (before, after, before, after), mode="reflect")
+        x = x.unfold(2, patch, stride).unfold(3, patch, stride)  # (1, 3, rows, columns, p, p)
+        x = x.permute(0, 1, 2, 4, 3, 5).reshape(1, 3, rows * patch, columns * patch)
+    return x.to(parameter.dtype)
+
+
+@contextmanager
+def _capture(network: Any, layer: int, facet: str) -> Iterator[list[torch.Tensor]]:
+    """Collects the output of a facet's module while the model runs; the hook is gone afterwards."""
+    block = _blocks(network)[layer]
+    module = block
+    if FACETS[facet]:
+        module = next(m for n, m in block.named_modules() if n.split(".")[-1] in FACETS[facet])
+    captured: list[torch.Tensor] = []
+
+    def keep(_module: object, _inputs: object, output: torch.Tensor | tuple) -> None:
+        captured.append(output[0] if isinstance(output, tuple) else output)
+
+    handle = module.register_forward_hook(keep)
+    try:
+        yield captured
+    finally:
+        handle.remove()
+
+
+def _blocks(network: Any) -> torch.nn.ModuleList:
+    """The transformer blocks: the list as long as the config says, whatever it is called."""
+    n_layers = network.config.num_hidden_layers
+    lists = (m for m in network.modules() if isinstance(m, torch.nn.ModuleList))
+    return next(m for m in lists if len(m) == n_layers)

@@ -1,0 +1,257 @@
+"""Opens one image file as RGB pixels: upright, any colour mode, bounded, or one clear sentence.
+
+Limits are read from the header, before a pixel is decoded. Whatever Pillow raises on a damaged
+file becomes an `ImageError`; what had to be decided on the way (first frame, transparency) becomes
+a note.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from zeroguide.errors import ImageError
+
+MAX_PIXELS = 200_000_000  # the largest phone cameras; as RGB bytes 600 MB
+
+# Raster formats only: EPS would start Ghostscript, and others hand over to foreign programs.
+FORMATS = ["AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM"]
+FORMATS += ["QOI", "TGA", "TIFF", "WEBP"]
+_SIGNATURES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF8": "GIF",
+    b"RIFF": "WebP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"BM": "BMP",
+}
+_ORIENTATION = 0x0112
+_open_lock = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One image as the pipeline takes it.
+
+    pixels : (H, W, 3) uint8 RGB, upright, transparency laid on white
+    file_name : the file's name without folders
+    sha256 : of the file's bytes (of the pixels' bytes for an image that came as an array)
+    notes : what had to be decided to read it, one phrase each
+    """
+
+    pixels: np.ndarray
+    file_name: str
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+
+def open_image(path: str | os.PathLike[str]) -> Image:
+    """Read an image file: JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000 and a few others.
+
+    Animations and multi-page files give their first frame; 16-bit and float values are scaled to
+    bytes; CMYK, palettes and grey become RGB; transparency is laid on white; EXIF turns are
+    applied. From 1 x 1 up to `MAX_PIXELS` pixels, of any aspect ratio.
+
+    Raises ImageError, one sentence naming file, problem and remedy: missing, a folder, not
+    permitted, empty, not an image, truncated or damaged, too large.
+    """
+    path = Path(path)
+    notes: list[str] = []
+    with _opened(path) as (image, handle):
+        if getattr(image, "is_animated", False) and image.format != "MPO":
+            # An MPO's further pictures are depth or gain maps, not frames.
+            kind = "multi-page" if image.format == "TIFF" else "animated"
+            notes.append(f"{kind} {image.format}: only the first frame is used")
+            image.seek(0)
+        image.load()
+        orientation = _orientation(image, notes)
+        pixels = _turn(_to_rgb(image, path, notes), orientation)
+        handle.seek(0)
+        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+    # A name that isn't valid UTF-8 could not be written into a JSON file.
+    name = os.fsencode(path.name).decode("utf-8", "replace")
+    return Image(pixels=pixels, file_name=name, sha256=sha256, notes=tuple(notes))
+
+
+def check_image(path: str | os.PathLike[str]) -> None:
+    """Raise the ImageError that a file's header alone gives away, without decoding any pixel."""
+    with _opened(Path(path)):
+        pass
+
+
+def from_array(pixels: np.ndarray, file_name: str = "array") -> Image:
+    """Take (H, W, 3) uint8 RGB pixels as an image; ImageError on any other shape or type."""
+    if not isinstance(pixels, np.ndarray):
+        raise ImageError(f"{file_name}: expected a numpy array, got {type(pixels).__name__}.")
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+        raise ImageError(
+            f"{file_name}: expected pixels of shape (height, width, 3) and type uint8 (RGB), "
+            f"got shape {pixels.shape} and type {pixels.dtype}."
+        )
+    _check_size(Path(file_name), width=pixels.shape[1], height=pixels.shape[0])
+    pixels = np.ascontiguousarray(pixels)
+    return Image(pixels, file_name, hashlib.sha256(pixels.tobytes()).hexdigest())
+
+
+@contextlib.contextmanager
+def _file(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a non-empty regular file, or say why not."""
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(
+                f"{path}: is a folder, not an image; name its files, for example {path / '*.jpg'}."
+            )
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(f"{path}: is not a regular file; save the image to a file first.")
+        if status.st_size == 0:
+            raise ImageError(f"{path}: is empty (0 bytes); copy or export it again.")
+        handle = path.open("rb")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError(f"{path}: no such file; check the path.") from error
+    except PermissionError as error:
+        raise ImageError(
+            f"{path}: permission denied; make the file and its folders readable."
+        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        raise ImageError(f"{path}: can't be opened ({_reason(error)}); check the path.") from error
+    with handle:
+        yield handle
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[PIL.Image.Image, io.BufferedReader]]:
+    """Open a file as a Pillow image of permitted size; what goes wrong inside is an ImageError."""
+    with _file(path) as handle:
+        try:
+            with _pillow_open(handle) as image:
+                _check_size(path, *image.size)
+                yield image, handle
+        except ImageError:
+            raise
+        except PIL.UnidentifiedImageError as error:
+            handle.seek(0)
+            kind = _signature(handle.read(16))
+            if kind:
+                raise _damaged(path, f"starts like {kind}") from error
+            raise ImageError(
+                f"{path}: is not an image in a supported format; "
+                "convert it to JPEG, PNG, WebP or TIFF."
+            ) from error
+        except MemoryError as error:
+            raise ImageError(
+                f"{path}: decoding it needs more memory than there is; shrink the image."
+            ) from error
+        # Pillow's readers let OSError, SyntaxError, ValueError, struct.error, EOFError, KeyError
+        # and more escape on damaged files: to the user they all mean the same.
+        except Exception as error:
+            raise _damaged(path, _reason(error)) from error
+
+
+def _pillow_open(handle: io.BufferedReader) -> PIL.Image.Image:
+    """Read the header only; Pillow's own limit, 179 Mpx for the process, gives way to ours."""
+    with _open_lock:
+        PIL.Image.init()
+        formats = [name for name in FORMATS if name in PIL.Image.OPEN]  # AVIF may be missing
+        limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+        try:
+            return PIL.Image.open(handle, formats=formats)
+        finally:
+            PIL.Image.MAX_IMAGE_PIXELS = limit
+
+
+def _damaged(path: Path, why: str) -> ImageError:
+    return ImageError(f"{path}: is truncated or damaged ({why}); copy or export it again.")
+
+
+def _signature(start: bytes) -> str | None:
+    """The format a file's first 16 bytes promise, or None."""
+    if start[4:12] in (b"ftypavif", b"ftypavis"):
+        return "AVIF"
+    return next((name for magic, name in _SIGNATURES.items() if start.startswith(magic)), None)
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width < 1 or height < 1:
+        raise ImageError(f"{path}: has no pixels ({width} x {height}); export it again.")
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{path}: {width} x {height} pixels are more than the limit of "
+            f"{MAX_PIXELS // 1_000_000} million; shrink or tile the image."
+        )
+
+
+def _to_rgb(image: PIL.Image.Image, path: Path, notes: list[str]) -> np.ndarray:
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = _to_bytes(np.asarray(image), path, notes)  # (H, W)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    try:
+        if image.has_transparency_data:
+            rgba = image.convert("RGBA")
+            if np.asarray(rgba.getchannel("A")).min() < 255:
+                notes.append("transparency laid on white")
+                white = PIL.Image.new("RGBA", rgba.size, "white")
+                rgba = PIL.Image.alpha_composite(white, rgba)
+            image = rgba
+        # np.array copies: the pixels stay writable and outlive the file.
+        return np.array(image.convert("RGB"))
+    except ValueError as error:
+        raise ImageError(
+            f"{path}: its colour mode {image.mode} can't be converted; save it as RGB."
+        ) from error
+
+
+def _to_bytes(values: np.ndarray, path: Path, notes: list[str]) -> np.ndarray:
+    """Scale 16-bit, 32-bit or float grey values (H, W) to uint8 (H, W)."""
+    values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ImageError(f"{path}: holds values that are not numbers; replace them and export it.")
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and 4095 < high <= 65535:
+        low, high = 0.0, 65535.0
+    elif low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    elif low >= 0 and high <= 4095:
+        # 10- and 12-bit sensors store their values unscaled: read as 16 bits they'd be black.
+        notes.append(f"values up to {high:g} stretched to the full range")
+        low = 0.0
+    else:
+        notes.append(f"values from {low:g} to {high:g} stretched to the full range")
+    return np.rint((values - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8)
+
+
+def _orientation(image: PIL.Image.Image, notes: list[str]) -> int:
+    """The EXIF orientation, 1 to 8; read after load, because TIFF files turn themselves there."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # any damage in a block that is no part of the picture
+        notes.append("unreadable EXIF data ignored")
+        return 1
+
+
+def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Make pixels (H, W, 3) upright; orientations 5 to 8 swap height and width."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _reason(error: Exception) -> str:
+    """An exception's own words as a phrase without line breaks or a full stop."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__

@@ -1,0 +1,263 @@
+"""The result of labelling one picture: which pixel belongs to which segment, and its name.
+
+Every pixel belongs to exactly one segment. Ids run from 1 without gaps, because annotation tools
+read 0 as "no label".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, Protocol
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+SCHEMA = "zeroguide/1"
+
+Label = tuple[str, float, Sequence[tuple[str, float]], Sequence[int]]
+"""What is known of one segment before it is measured: label, score, alternatives, merged_from."""
+
+
+class ImageLike(Protocol):
+    """What `Labeling.build` needs of a picture."""
+
+    @property
+    def file_name(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def pixels(self) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One region and its name.
+
+    id: from 1. label: free text. score: the decoder's, comparable within one recipe only.
+    alternatives: further (label, score), best first. merged_from: ids of the over-segments it is
+    made of. bbox: (x, y, width, height) in pixels. area: number of pixels, at least 1.
+    """
+
+    id: int
+    label: str
+    score: float
+    alternatives: tuple[tuple[str, float], ...]
+    merged_from: tuple[int, ...]
+    bbox: tuple[int, int, int, int]
+    area: int
+
+
+@dataclass(frozen=True, eq=False)
+class Labeling:
+    """All segments of one picture.
+
+    file_name, sha256: the picture's. label_map: (H, W) int32, the segment id of every pixel,
+    read-only. segments: in order of id, 1..n, so that `segments[id - 1]` is the segment `id`.
+    recipe: how the labels were made (name, versions, seed), only values that JSON has.
+
+    Raises ValueError if the segments are not exactly the regions of the label map: an id missing
+    or out of order, a pixel without a segment, a segment without a pixel, a wrong area or bbox,
+    a score that is not a finite number.
+    """
+
+    file_name: str
+    sha256: str
+    label_map: np.ndarray
+    segments: tuple[Segment, ...]
+    recipe: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        given = np.asarray(self.label_map)
+        if given.ndim != 2 or given.size == 0 or given.dtype.kind not in "iu":
+            raise ValueError(
+                f"label map: expected a non-empty (H, W) integer array, got shape {given.shape} "
+                f"of {given.dtype}"
+            )
+        n = len(self.segments)
+        if [segment.id for segment in self.segments] != list(range(1, n + 1)):
+            raise ValueError(
+                f"segment ids must be 1..{n} in order, got {[s.id for s in self.segments][:20]}"
+            )
+        if given.min() < 1 or given.max() > n:
+            raise ValueError(
+                f"label map: expected ids 1..{n}, got {int(given.min())}..{int(given.max())}"
+            )
+        label_map = np.array(given, dtype=np.int32)  # a copy: the caller's array may change
+        label_map.setflags(write=False)
+        object.__setattr__(self, "label_map", label_map)
+        object.__setattr__(self, "segments", tuple(self.segments))
+        for segment, (bbox, area) in zip(self.segments, regions(label_map, n), strict=True):
+            if (tuple(segment.bbox), segment.area) != (bbox, area):
+                raise ValueError(
+                    f"segment {segment.id}: bbox {tuple(segment.bbox)} and area {segment.area} do "
+                    f"not match the label map, which has {bbox} and {area}"
+                )
+            scores = [segment.score, *(score for _, score in segment.alternatives)]
+            if not all(map(math.isfinite, scores)):  # JSON has no NaN
+                raise ValueError(f"segment {segment.id}: scores must be finite numbers")
+
+    @classmethod
+    def build(
+        cls,
+        image: ImageLike,
+        label_map: np.ndarray,
+        labels: Sequence[Label],
+        recipe: dict[str, Any],
+    ) -> Labeling:
+        """Measure the regions and number them 1..n from the largest to the smallest.
+
+        label_map: (H, W) integers 0..n-1, of the picture's size, every value present. labels: n
+        tuples (label, score, alternatives, merged_from); labels[i] names the region i. Regions of
+        equal area keep their order. Raises ValueError if map, labels and picture don't agree.
+        """
+        label_map = np.asarray(label_map)
+        if label_map.shape != image.pixels.shape[:2]:
+            raise ValueError(
+                f"label map of shape {label_map.shape} for a picture of shape {image.pixels.shape}"
+            )
+        n = len(labels)
+        if label_map.dtype.kind not in "iu" or label_map.min() < 0 or label_map.max() >= n:
+            raise ValueError(f"label map: expected integers 0..{n - 1}, one for each of the labels")
+        measured = regions(label_map + 1, n)
+        order = sorted(range(n), key=lambda i: -measured[i][1])
+        new_id = np.empty(n, np.int32)
+        new_id[order] = np.arange(1, n + 1)
+        segments = []
+        for i in order:
+            label, score, alternatives, merged_from = labels[i]
+            bbox, area = measured[i]
+            segments.append(
+                Segment(
+                    id=int(new_id[i]),
+                    label=str(label),
+                    score=float(score),
+                    alternatives=tuple((str(a), float(s)) for a, s in alternatives),
+                    merged_from=tuple(int(m) for m in merged_from),
+                    bbox=bbox,
+                    area=area,
+                )
+            )
+        return cls(image.file_name, image.sha256, new_id[label_map], tuple(segments), recipe)
+
+    @property
+    def width(self) -> int:
+        return int(self.label_map.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.label_map.shape[0])
+
+    def mask(self, id: int) -> np.ndarray:
+        """The pixels of segment `id`: (H, W) bool. Raises KeyError if there is no such segment."""
+        if not 1 <= id <= len(self.segments):
+            raise KeyError(f"no segment {id}: ids are 1..{len(self.segments)}")
+        return self.label_map == id
+
+    def to_dict(self) -> dict[str, Any]:
+        """The schema zeroguide/1, ready for JSON; `segmentation` is COCO's compressed RLE."""
+        columns = np.asfortranarray(self.label_map)  # COCO's RLE runs down the columns
+        segments = []
+        for s in self.segments:
+            rle = coco_mask.encode((columns == s.id).view(np.uint8))
+            segments.append(
+                {
+                    "id": s.id,
+                    "label": s.label,
+                    "score": s.score,
+                    "alternatives": [[label, score] for label, score in s.alternatives],
+                    "merged_from": list(s.merged_from),
+                    "bbox": list(s.bbox),
+                    "area": s.area,
+                    "segmentation": {
+                        "size": [self.height, self.width],
+                        "counts": rle["counts"].decode("ascii"),
+                    },
+                }
+            )
+        return {
+            "schema": SCHEMA,
+            "image": {
+                "file_name": self.file_name,
+                "width": self.width,
+                "height": self.height,
+                "sha256": self.sha256,
+            },
+            "recipe": self.recipe,
+            "segments": segments,
+        }
+
+    @classmethod
+    def from_dict(cls, d: dict[str, Any]) -> Labeling:
+        """The inverse of `to_dict`. Raises ValueError if `d` is not a valid zeroguide/1."""
+        schema = d.get("schema") if isinstance(d, dict) else None
+        if schema != SCHEMA:
+            raise ValueError(f"expected schema {SCHEMA!r}, got {schema!r}")
+        try:
+            image, entries = d["image"], d["segments"]
+            size = [int(image["height"]), int(image["width"])]
+            label_map = np.zeros(size, np.int32)
+            segments = []
+            for e in entries:
+                if e["segmentation"]["size"] != size:
+                    raise ValueError(
+                        f"segment {e['id']}: mask of size {e['segmentation']['size']} in a picture "
+                        f"of size {size}"
+                    )
+                mask = coco_mask.decode(e["segmentation"]).astype(bool)
+                if label_map[mask].any():
+                    raise ValueError(f"segment {e['id']} overlaps another segment")
+                label_map[mask] = e["id"]
+                x, y, w, h = e["bbox"]
+                segments.append(
+                    Segment(
+                        id=e["id"],
+                        label=e["label"],
+                        score=float(e["score"]),
+                        alternatives=tuple((label, float(s)) for label, s in e["alternatives"]),
+                        merged_from=tuple(e["merged_from"]),
+                        bbox=(x, y, w, h),
+                        area=e["area"],
+                    )
+                )
+            return cls(image["file_name"], image["sha256"], label_map, tuple(segments), d["recipe"])
+        except KeyError as e:
+            raise ValueError(f"the field {e} is missing") from e
+        except TypeError as e:
+            raise ValueError(f"a field has the wrong type: {e}") from e
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write JSON; see `zeroguide.formats.json_.save`."""
+        from zeroguide.formats import json_  # it imports this module
+
+        json_.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Labeling:
+        """Read what `save` wrote; see `zeroguide.formats.json_.load`."""
+        from zeroguide.formats import json_
+
+        return json_.load(path)
+
+
+def regions(label_map: np.ndarray, n: int) -> list[tuple[tuple[int, int, int, int], int]]:
+    """((x, y, width, height), area) of the ids 1..n of a label map (H, W) with ids 1..n.
+
+    Raises ValueError if an id has no pixel.
+    """
+    height, width = label_map.shape
+    in_row = np.zeros((height, n + 1), bool)  # which ids a row holds: one pass for all of them
+    in_row[np.arange(height)[:, None], label_map] = True
+    in_column = np.zeros((width, n + 1), bool)
+    in_column[np.arange(width)[None, :], label_map] = True
+    areas = np.bincount(label_map.ravel(), minlength=n + 1)
+    found = []
+    for id in range(1, n + 1):
+        if areas[id] == 0:
+            raise ValueError(f"segment {id} has no pixel")
+        rows, columns = np.flatnonzero(in_row[:, id]), np.flatnonzero(in_column[:, id])
+        x, y = int(columns[0]), int(rows[0])
+        found.append(((x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1), int(areas[id])))
+    return found

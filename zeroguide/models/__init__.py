@@ -1,0 +1,34 @@
+"""The only package that loads models: DINO, CLIP and language model, by hub id or by folder.
+
+Importing it imports no torch; the loaders do when they are called.
+"""
+
+from zeroguide.models.catalogue import CheckedModel, ModelInfo, check, list_models, pull
+from zeroguide.models.hub import resolve
+from zeroguide.models.loading import (
+    Clip,
+    Dino,
+    LanguageModel,
+    choose_device,
+    load_all,
+    load_clip,
+    load_dino,
+    load_language_model,
+)
+
+__all__ = [
+    "CheckedModel",
+    "Clip",
+    "Dino",
+    "LanguageModel",
+    "ModelInfo",
+    "check",
+    "choose_device",
+    "list_models",
+    "load_all",
+    "load_clip",
+    "load_dino",
+    "load_language_model",
+    "pull",
+    "resolve",
+]

@@ -1,0 +1,199 @@
+"""Checkpoint -> folder on this machine: shipped with the package, the user's own, or from the hub.
+
+Every source ends in a folder of the same format, which is all that the loaders see. Only
+safetensors, JSON and text are ever downloaded; pickles are neither fetched nor read.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from zeroguide.errors import WeightsError
+from zeroguide.recipe import list_recipes, load_recipe
+
+Role = Literal["dino", "clip", "language_model"]
+ROLES: tuple[Role, ...] = ("dino", "clip", "language_model")
+WEIGHTS = Path(__file__).parent.parent / "weights"
+SHIPPED = "shipped:"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one kind of folder."""
+
+    required: tuple[str, ...]
+    weights: tuple[tuple[str, ...], ...]
+    """Alternatives, best first; of each, the first file must exist, the rest are patterns."""
+    extra: tuple[str, ...] = ()
+
+
+_TRANSFORMERS = (("model.safetensors",), ("model.safetensors.index.json", "model-*.safetensors"))
+_TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+)
+LAYOUTS: dict[Role, Layout] = {
+    "dino": Layout(("config.json", "preprocessor_config.json"), _TRANSFORMERS),
+    "clip": Layout(
+        ("open_clip_config.json",),
+        (("open_clip_model.safetensors",), ("open_clip_pytorch_model.safetensors",)),
+        _TOKENIZER,
+    ),
+    "language_model": Layout(
+        ("config.json",), _TRANSFORMERS, ("generation_config.json", *_TOKENIZER)
+    ),
+}
+
+
+def resolve(checkpoint: str, role: Role, *, offline: bool = False) -> Path:
+    """The folder with a checkpoint's files.
+
+    checkpoint : ``shipped:tiny/dino`` (in the package), a folder, or a hub id. A hub model that is
+        in the cache is taken from there without asking the network; else it is downloaded.
+
+    Raises WeightsError, with the remedy, if there is no such folder or model, if the hub can't be
+    reached (or `offline` forbids it) and if files are missing.
+    """
+    folder = _local(checkpoint) or _cached(checkpoint, role)
+    if folder is None:
+        if offline:
+            raise WeightsError(
+                f"the weights of {checkpoint} ({role}) aren't on this machine and offline is set: "
+                f"{_remedy(checkpoint)}"
+            )
+        folder = download(checkpoint, role)
+    check_folder(folder, role)
+    return folder
+
+
+def find(checkpoint: str, role: Role) -> Path | None:
+    """The folder of a checkpoint that is complete on this machine, or None. No network."""
+    try:
+        folder = _local(checkpoint) or _cached(checkpoint, role)
+        if folder is not None:
+            check_folder(folder, role)
+        return folder
+    except WeightsError:
+        return None
+
+
+def download(checkpoint: str, role: Role) -> Path:
+    """Fetch a hub model's files, what the cache has up to date excepted; returns the folder.
+
+    The hub's progress bars show on a terminal. Raises WeightsError if that fails.
+    """
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        return _snapshot(checkpoint, role, local_files_only=False)
+    except GatedRepoError as e:
+        raise WeightsError(
+            f"{checkpoint} ({role}) is gated: accept its licence on its page on the hub, then run "
+            "`hf auth login`"
+        ) from e
+    except RepositoryNotFoundError as e:
+        raise WeightsError(
+            f"{checkpoint} ({role}) is neither a folder nor a public model on the hub: check the "
+            "spelling, or run `hf auth login` if it is private"
+        ) from e
+    except LocalEntryNotFoundError as e:
+        raise WeightsError(
+            f"the hub can't be reached and the weights of {checkpoint} ({role}) aren't on this "
+            f"machine: {_remedy(checkpoint)}"
+        ) from e
+    except Exception as e:  # the network's, the disk's and the hub client's many ways to fail
+        reason = f"{type(e).__name__}: {e}".splitlines()[0]
+        raise WeightsError(
+            f"the download of {checkpoint} ({role}) failed ({reason}): run it again, it goes on "
+            "where it stopped"
+        ) from e
+
+
+def check_folder(folder: Path, role: Role) -> None:
+    """WeightsError unless a folder has the files of its kind; says what is missing."""
+    layout = LAYOUTS[role]
+    for name in layout.required:
+        if not (folder / name).is_file():
+            raise WeightsError(f"{folder} has no {name}, so it isn't a complete {role} folder")
+    if weights_file(folder, role) is None:
+        wanted = layout.weights[0][0]
+        pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
+        if pickles:
+            raise WeightsError(
+                f"{folder} has weights as pickle only ({pickles[0]}), which can run code and is "
+                f"never loaded: convert them to {wanted}"
+            )
+        raise WeightsError(f"{folder} has no {wanted}: copy or download the weights again")
+
+
+def weights_file(folder: Path, role: Role) -> Path | None:
+    """The folder's weights, or the index of their parts."""
+    names = [alternative[0] for alternative in LAYOUTS[role].weights]
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _local(checkpoint: str) -> Path | None:
+    """The folder of a shipped checkpoint or of a path; None for a hub id."""
+    if checkpoint.startswith(SHIPPED):
+        folder = WEIGHTS / checkpoint.removeprefix(SHIPPED)
+        if not folder.is_dir():
+            raise WeightsError(f"{folder} is missing from this installation: reinstall zeroguide")
+        return folder
+    path = Path(checkpoint).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise WeightsError(f"{checkpoint} is a file: give the folder with its configuration")
+    if not _HUB_ID.fullmatch(checkpoint):
+        raise WeightsError(f"there is no folder {checkpoint}, and it isn't a hub id (owner/name)")
+    return None
+
+
+def _cached(checkpoint: str, role: Role) -> Path | None:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = _snapshot(checkpoint, role, local_files_only=True)
+        check_folder(folder, role)
+    except (LocalEntryNotFoundError, WeightsError):
+        return None  # never downloaded, or not all of it
+    return folder
+
+
+def _snapshot(checkpoint: str, role: Role, *, local_files_only: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    layout = LAYOUTS[role]
+    for alternative in layout.weights:  # one at a time: some repositories hold the weights twice
+        folder = Path(
+            snapshot_download(
+                checkpoint,
+                allow_patterns=[*layout.required, *layout.extra, *alternative],
+                local_files_only=local_files_only,
+            )
+        )
+        if (folder / alternative[0]).is_file():
+            break
+    return folder
+
+
+def _remedy(checkpoint: str) -> str:
+    presets = [n for n in list_recipes() if checkpoint in load_recipe(n).models.model_dump().values()]
+    pull = f"zeroguide models pull --preset {presets[0]}" if presets else f"hf download {checkpoint}"
+    return (
+        f"run `{pull}` once with network access, or use `--preset tiny`, whose weights are "
+        "included but know rendered scenes only"
+    )

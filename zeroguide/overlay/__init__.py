@@ -1,0 +1,5 @@
+"""Labeling -> picture."""
+
+from zeroguide.overlay.draw import draw
+
+__all__ = ["draw"]

@@ -1,0 +1,13 @@
+"""Playroom: rendered scenes with exact segments, names and captions.
+
+Things (colour emoji) stand on one to three regions of stuff (procedural textures). Every scene is a
+pure function of ``(seed, index)``, so a "dataset" is a seed and a range of indices, and a held-out
+set is another seed. Rendering needs the font Noto Color Emoji (Debian: fonts-noto-color-emoji);
+reading scenes or running models trained on them doesn't.
+"""
+
+from zeroguide.playroom.captions import caption, phrase
+from zeroguide.playroom.names import NAMES, STUFF, THINGS
+from zeroguide.playroom.scene import Scene, render
+
+__all__ = ["NAMES", "STUFF", "THINGS", "Scene", "caption", "phrase", "render"]

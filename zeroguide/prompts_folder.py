@@ -1,0 +1,39 @@
+"""Where the phrase lists and templates are: in ``prompts/``, at the checkout's top or in the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zeroguide.errors import UsageError
+from zeroguide.recipe import nearest
+
+_PACKAGE = Path(__file__).parent
+# Installed from a wheel they are inside the package; in a checkout, editable or not, beside it.
+FOLDER = next((p for p in (_PACKAGE / "prompts", _PACKAGE.parent / "prompts") if p.is_dir()), None)
+
+
+def read_prompts(name_or_path: str) -> list[str]:
+    """The lines of a list: ``"everyday"`` from prompts/, or the path of a user's text file.
+
+    Empty lines and lines that begin with # are left out. Raises UsageError for an unknown name, a
+    file that can't be read and an empty list.
+    """
+    path = _find(name_or_path)
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as e:
+        raise UsageError(f"{path} can't be read as a text file in UTF-8: {e}") from e
+    lines = [line for line in lines if line and not line.startswith("#")]
+    if not lines:
+        raise UsageError(f"{path} is empty: write one phrase per line")
+    return list(dict.fromkeys(lines))
+
+
+def _find(name: str) -> Path:
+    shipped = {path.stem: path for path in sorted(FOLDER.glob("*.txt"))} if FOLDER else {}
+    if name in shipped:
+        return shipped[name]
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    raise UsageError(f"there is no list or file {name!r}: {nearest(name, list(shipped))}")

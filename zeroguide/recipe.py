@@ -1,0 +1,259 @@
+"""Recipes: every knob of the flow with its default, loaded from TOML files and changed by overrides.
+
+A recipe is data. The presets are the files in ``recipes/``; a user's own file works the same way.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from zeroguide.errors import UsageError
+
+FOLDER = Path(__file__).parent / "recipes"
+DEFAULT = "fast"
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Models(_Section):
+    """The three checkpoints: a hub id, a folder in the same format, or ``shipped:...``."""
+
+    dino: str
+    clip: str
+    language_model: str
+
+
+class Features(_Section):
+    """Image -> grid of DINO features."""
+
+    shorter_side: Count = 448
+    stride: Count | None = None
+    """Pixels between two features; None: the model's patch size."""
+    layer: int = -1
+    facet: Literal["key", "query", "value", "token"] = "key"
+
+
+class Segmenter(_Section):
+    """Features -> over-segments."""
+
+    method: Literal["kmeans", "agglomerative"] = "agglomerative"
+    n_segments: Count = 20
+    pca: float | int | None = None
+    """Principal components kept, or below 1 the share of the variance; None: features as they are."""
+    normalize: bool = True
+    """Features to unit length: clusters then go by direction, as cosine similarity does."""
+    spatial_weight: Annotated[float, Field(ge=0)] = 0.0
+    connected: bool = True
+    """Agglomerative only: merge neighbouring cells only, so that every segment is one piece."""
+
+    def parameters(self) -> dict[str, Any]:
+        """What the method's function takes as keyword arguments."""
+        own = {"agglomerative": {"connected"}}.get(self.method, set())
+        return self.model_dump(exclude={"method"} | ({"connected"} - own))
+
+
+class Refine(_Section):
+    """Grid -> full resolution, borders moved to the picture's edges (PAMR)."""
+
+    method: Literal["pamr", "bilinear", "none"] = "pamr"
+    iterations: Annotated[int, Field(ge=0)] = 10
+    dilations: Annotated[tuple[Count, ...], Field(min_length=1, strict=False)] = (1, 2, 4, 8)
+    max_side: Count = 480
+    """Refinement runs at this size at most: it costs time and memory per pixel."""
+
+
+class Embedding(_Section):
+    """Segments -> CLIP embeddings, attention masked to the segment."""
+
+    fit: Literal["squash", "letterbox"] = "squash"
+    """How the picture fits CLIP's square: stretched, or whole with a border."""
+    masked_blocks: Count = 4
+    """The mask acts in the last n blocks of the image tower."""
+    subtraction_sd: Annotated[float, Field(gt=0)] | None = None
+    """The paper's global subtraction; None: the mask alone."""
+    batch_size: Count = 16
+    """Segments per forward pass: memory only, never the result."""
+
+
+class Decoder(_Section):
+    """Embeddings -> texts."""
+
+    method: Literal["beam", "vocabulary"] = "beam"
+    prompt: str = "Image of a"
+    """beam: the language model continues this text; it isn't part of the label."""
+    beam_size: Count = 4
+    n_candidates: Count = 32
+    """beam: the language model's most likely next tokens that CLIP scores, per beam and step."""
+    max_tokens: Count = 5
+    lm_weight: Annotated[float, Field(ge=0)] = 0.1
+    """beam: weight of the mean log-probability per token beside CLIP's score."""
+    vocabulary: str = "everyday"
+    """vocabulary: a list in prompts/, or a path to a text file with one phrase per line."""
+    templates: str = "templates_photo"
+    """vocabulary: a list of templates in prompts/, or a path; {} stands for the phrase."""
+    n_alternatives: Annotated[int, Field(ge=0)] = 3
+
+
+class Merge(_Section):
+    """Alike segments become one, which is embedded and named again."""
+
+    threshold: Annotated[float, Field(ge=0)] = 0.8
+    """Least similarity that merges; above 1: never."""
+    embedding_weight: Share = 0.5
+    """Weight of the segments' embeddings; the rest weighs their labels' embeddings."""
+    edges: Literal["adjacent", "all"] = "adjacent"
+
+
+class Recipe(_Section):
+    """Everything that decides a result. Immutable; every value has been checked."""
+
+    name: str
+    description: str = ""
+    knows: str = ""
+    """One sentence: what pictures the weights understand."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    models: Models
+    features: Features = Features()
+    segmenter: Segmenter = Segmenter()
+    refine: Refine = Refine()
+    embedding: Embedding = Embedding()
+    decoder: Decoder = Decoder()
+    merge: Merge = Merge()
+
+
+def list_recipes() -> list[str]:
+    """Names of the presets, the default one first."""
+    names = sorted(path.stem for path in FOLDER.glob("*.toml"))
+    return sorted(names, key=lambda name: name != DEFAULT)
+
+
+def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
+    """A preset by name or a recipe file (.toml), with overrides like ``"decoder.beam_size=8"``.
+
+    An override's value is TOML (``8``, ``0.5``, ``true``, ``[1, 2]``); quotes around text may be
+    left out, and ``none`` stands for no value. Raises UsageError, one sentence that suggests the
+    nearest known name, for an unknown preset, key or choice and for a value of the wrong kind.
+    """
+    path = _find(os.fspath(name_or_path))
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        raise UsageError(f"recipe {path} can't be read: {e}") from e
+    if "models" not in data:
+        raise UsageError(f"recipe {path} has no [models] with dino, clip and language_model")
+    data.setdefault("name", path.stem)
+    for override in overrides:
+        _apply(data, override)
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as e:
+        raise UsageError(_explain(e)) from e
+
+
+def recipe_keys() -> list[str]:
+    """All keys an override can change, dotted: ``"seed"``, ``"models.dino"``, ..."""
+    return [key for key in _fields() if key not in ("name", "description", "knows")]
+
+
+def nearest(word: str, choices: Sequence[str]) -> str:
+    """``"did you mean 'fast'? Choices: fast, base"``, or only the choices if none is near."""
+    match = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    hint = f"did you mean {match[0]!r}? " if match else ""
+    return f"{hint}Choices: {', '.join(choices)}"
+
+
+def _find(name: str) -> Path:
+    preset = FOLDER / f"{name}.toml"
+    if name in list_recipes():
+        return preset
+    if name.endswith(".toml") or Path(name).name != name:
+        path = Path(name).expanduser()
+        if path.is_file():
+            return path
+        presets = ", ".join(list_recipes())
+        raise UsageError(f"there is no recipe file {name}: give a file or a preset ({presets})")
+    raise UsageError(f"unknown preset {name!r}: {nearest(name, list_recipes())}")
+
+
+def _fields() -> dict[str, Any]:
+    """Dotted key -> pydantic's FieldInfo."""
+
+    def walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
+        for name, field in model.model_fields.items():
+            kind = field.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from walk(kind, f"{prefix}{name}.")
+            else:
+                yield prefix + name, field
+
+    return dict(walk(Recipe, ""))
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    """Set one key of the recipe's data to an override's value."""
+    key, equals, raw = override.partition("=")
+    key, raw = key.strip(), raw.strip()
+    if not equals:
+        raise UsageError(f"override {override!r} must look like decoder.beam_size=8")
+    if key not in recipe_keys():
+        raise UsageError(_unknown(key))
+    section, _, name = key.rpartition(".")
+    target = data.setdefault(section, {}) if section else data
+    if not isinstance(target, dict):
+        raise UsageError(f"the recipe's {section} must be a table, [{section}]")
+    target[name] = _value(raw, _fields()[key].annotation)
+
+
+def _value(raw: str, kind: Any) -> Any:
+    if raw.lower() == "none" and type(None) in get_args(kind):
+        return None
+    try:
+        parsed = tomllib.loads(f"value = {raw}")
+    except tomllib.TOMLDecodeError:
+        return raw  # text without quotes
+    value = parsed["value"]
+    return raw if len(parsed) > 1 or (kind is str and not isinstance(value, str)) else value
+
+
+def _unknown(key: str) -> str:
+    """The sentence about an unknown key: near keys, also where the section was left out."""
+    keys = recipe_keys()
+    section, _, name = key.rpartition(".")
+    by_name = {k.rpartition(".")[2]: k for k in keys}
+    match = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
+    match = match or [by_name[n] for n in difflib.get_close_matches(name, by_name, n=1)]
+    hint = f"did you mean {match[0]!r}? " if match else ""
+    own = [k for k in keys if k.startswith((section or key) + ".")]
+    if not own:
+        own = list(dict.fromkeys(k.partition(".")[0] + (".*" if "." in k else "") for k in keys))
+    return f"unknown key {key!r}: {hint}Keys: {', '.join(own)}"
+
+
+def _explain(error: ValidationError) -> str:
+    """The first of pydantic's complaints as one sentence."""
+    first = error.errors()[0]
+    where = [part for part in first["loc"] if isinstance(part, str)]
+    key = next((".".join(where[:n]) for n in (2, 1) if ".".join(where[:n]) in _fields()), "")
+    if first["type"] == "extra_forbidden":
+        return _unknown(".".join(where))
+    if first["type"] == "missing":
+        return f"the recipe has no {'.'.join(where)}"
+    choices = get_args(_fields()[key].annotation) if key else ()
+    if first["type"] == "literal_error":
+        return f"unknown {key} {first['input']!r}: {nearest(str(first['input']), choices)}"
+    reason = first["msg"].removeprefix("Input should be ")
+    if first["type"] == "too_short":
+        reason = "a list with at least one number"
+    return f"{key or '.'.join(where)}={first['input']!r} is wrong: it must be {reason}"

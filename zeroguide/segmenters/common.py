@@ -1,0 +1,95 @@
+"""What the over-segmenters share: the result, the preparation of features, the order of ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zeroguide.errors import UsageError, ZeroguideError
+
+
+@dataclass(frozen=True, eq=False)
+class SegmenterResult:
+    """An over-segmentation of one image's patch grid.
+
+    label_map: (h, w) int32, ids 0..n-1, all used, in the order in which they appear row by row.
+    tree: (n-1, 2) int64 or None. Row i merges two nodes into node n + i; nodes 0..n-1 are the
+        segments, every later node is merged once, the last one is the whole image. Rows come in
+        the order of the merges, so the first rows join what is most alike.
+    """
+
+    label_map: np.ndarray
+    tree: np.ndarray | None = None
+
+
+def prepare(
+    features: Any, *, pca: int | float | None, normalize: bool, spatial_weight: float
+) -> np.ndarray:
+    """Features (h, w, d), tensor or array, as the centred rows to cluster: (h * w, d') float32.
+
+    normalize: every cell's feature scaled to length 1 first. pca: keep that many principal
+    components, or, below 1, as many as hold that share of the variance; None keeps everything (and
+    distances). spatial_weight: two columns, the cell's y and x, are appended, scaled so that at 1
+    they vary as much as the features do together; 0 appends none.
+    """
+    if not isinstance(features, np.ndarray):
+        features = features.detach().cpu().numpy()  # a tensor, wherever it lives
+    if features.ndim != 3 or 0 in features.shape:
+        raise ValueError(f"expected features of shape (h, w, d), got {features.shape}")
+    h, w, d = features.shape
+    rows = features.reshape(h * w, d).astype(np.float32)
+    if not np.isfinite(rows).all():
+        raise ZeroguideError(
+            "the model's features are not finite: use a model in float32 or bfloat16"
+        )
+    if normalize:
+        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    size = float(np.abs(rows).max())
+    rows = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if np.abs(rows).max() <= 1e-6 * size:  # the same feature everywhere, up to rounding
+        rows = np.zeros_like(rows)
+    if pca is not None:
+        rows = _principal_components(rows, pca)
+    if spatial_weight < 0:
+        raise UsageError(f"segmenter.spatial_weight={spatial_weight} is negative: choose 0 or more")
+    if spatial_weight > 0 and h * w > 1:
+        place = np.indices((h, w)).reshape(2, h * w).T.astype(np.float32)
+        place -= place.mean(axis=0)
+        scale = np.sqrt(rows.var(axis=0).sum() / place.var(axis=0).sum())
+        rows = np.concatenate([rows, place * (spatial_weight * scale)], axis=1)
+    return np.ascontiguousarray(rows, dtype=np.float32)
+
+
+def contiguous(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Any ids as int32 0..n-1 by first appearance, and (n,) the id that each one was before."""
+    before, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    after = np.empty(len(before), dtype=np.int32)
+    after[order] = np.arange(len(before), dtype=np.int32)
+    return after[inverse].reshape(labels.shape), before[order]
+
+
+def check_n_segments(n_segments: int) -> None:
+    """UsageError unless at least one segment is asked for."""
+    if n_segments < 1:
+        raise UsageError(f"segmenter.n_segments={n_segments} is too small: choose 1 or more")
+
+
+def _principal_components(rows: np.ndarray, pca: int | float) -> np.ndarray:
+    """Centred rows (n, d) projected on their first principal components (n, k)."""
+    if pca <= 0 or (pca > 1 and pca != int(pca)):
+        raise UsageError(
+            f"segmenter.pca={pca} is out of range: choose a number of components (1 or more) "
+            "or a share of the variance below 1"
+        )
+    covariance = rows.T @ rows  # (d, d)
+    variances, axes = np.linalg.eigh(covariance.astype(np.float64))  # ascending
+    variances, axes = np.maximum(variances[::-1], 0), axes[:, ::-1]
+    if pca < 1:
+        share = np.cumsum(variances) / max(variances.sum(), 1e-30)
+        k = int(np.searchsorted(share, pca)) + 1
+    else:
+        k = int(pca)
+    return rows @ axes[:, :k].astype(np.float32)

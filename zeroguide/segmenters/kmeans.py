@@ -1,0 +1,43 @@
+"""k-means on patch features: the plainest over-segmenter.
+
+Lloyd's algorithm with k-means++ starts (scikit-learn), the best of ten. Segments need not be
+connected: two dogs apart are one segment unless `spatial_weight` tells them apart. Fails where k
+doesn't suit the image, and favours parts of similar size and spread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from zeroguide.segmenters.common import SegmenterResult, check_n_segments, contiguous, prepare
+
+N_INIT = 10
+
+
+def kmeans(
+    features: Any,
+    *,
+    n_segments: int,
+    pca: int | float | None = None,
+    normalize: bool = False,
+    spatial_weight: float = 0.0,
+    seed: int = 0,
+) -> SegmenterResult:
+    """Clusters features (h, w, d) into at most `n_segments` segments; no merge tree.
+
+    There are fewer where the image has fewer different cells. `pca`, `normalize` and
+    `spatial_weight` are explained at zeroguide.segmenters.common.prepare. Raises UsageError for
+    values out of range.
+    """
+    from sklearn.cluster import KMeans
+
+    check_n_segments(n_segments)
+    rows = prepare(features, pca=pca, normalize=normalize, spatial_weight=spatial_weight)
+    # k-means++ can't place more centres than there are different points.
+    n_clusters = min(n_segments, len(np.unique(rows, axis=0)))
+    model = KMeans(n_clusters, n_init=N_INIT, random_state=seed)
+    labels = model.fit_predict(rows)
+    h, w = features.shape[:2]
+    return SegmenterResult(contiguous(labels.reshape(h, w))[0])
