@@ -12,6 +12,10 @@ show. No masks are used in training: a close-up is a rectangle. Three ideas make
 - Every caption that is true of a picture counts as its positive, not only the caption drawn for
   it: with a hundred names, other pictures' captions are often true too. Pairs whose truth is
   doubtful (a sliver of a thing is visible) count neither way.
+
+Beside the contrast, a linear layer on the image tower must tell which names the captions of a
+picture may use (as in SuperClass: Huang et al., 2024). It gives the image tower something to learn
+while the text tower still says nothing, and is thrown away at the end.
 """
 
 from __future__ import annotations
@@ -38,7 +42,7 @@ from training import (
     stack_pixels,
 )
 
-from zeroguide.playroom import NAMES, STUFF, Scene, caption, phrase, render
+from zeroguide.playroom import NAMES, STUFF, THINGS, Scene, caption, phrase, render
 from zeroguide.texts import encode_tokens
 
 MODEL_CONFIG = {
@@ -69,7 +73,7 @@ PATCH = 8
 
 # Token rectangles of close-ups by number of tokens kept; larger ones lose random tokens.
 RECTANGLES = {16: [(4, 4), (5, 5), (3, 6), (6, 3)], 36: [(6, 6), (7, 7), (5, 8), (8, 5), (9, 9)]}
-# Views per scene by token count: (tokens, views); whole scenes are every second scene's.
+# Views per scene by token count: (tokens, views); whole scenes are every fourth scene's.
 CLOSE_UPS = ((36, 3), (16, 5))
 WHOLE_TOKENS = 98
 
@@ -94,7 +98,10 @@ class Batch:
 def close_up(scene: Scene, count: int, rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, ...]]:
     """A random rectangle of tokens around a random region: token ids (count,), and its box in pixels."""
     height, width = RECTANGLES[count][rng.integers(len(RECTANGLES[count]))]
+    things = [i for i, name in enumerate(scene.names) if name not in STUFF]
     region = rng.integers(len(scene.names))
+    if things and rng.random() < 0.5:
+        region = rng.choice(things)
     rows, columns = np.nonzero(scene.label_map == region)
     if scene.names[region] in STUFF:  # anywhere in it
         pick = rng.integers(len(rows))
@@ -131,7 +138,7 @@ def make_batch(items: list[tuple[int, Scene]]) -> Batch:
     scenes = [scene for _, scene in items]
     plan: dict[int, list[tuple[int, np.ndarray, tuple[int, ...]]]] = {WHOLE_TOKENS: []}
     for i, scene in enumerate(scenes):
-        if i % 2 == 0:
+        if i % 4 == 0:
             ids = rng.choice(GRID * GRID, WHOLE_TOKENS, replace=False)
             plan[WHOLE_TOKENS].append((i, ids, (0, 0, GRID * PATCH, GRID * PATCH)))
         for count, views in CLOSE_UPS:
@@ -146,8 +153,9 @@ def make_batch(items: list[tuple[int, Scene]]) -> Batch:
             if not clear.any():  # nothing is clear: name the doubtful
                 clear, doubt = doubt, clear
             names = np.flatnonzero(clear)
-            if rng.random() < 0.6:
-                names = rng.choice(names, 1)
+            if rng.random() < 0.6:  # name one only, a thing if there is one, mostly
+                things = names[names < len(THINGS)]
+                names = rng.choice(things if len(things) and rng.random() < 0.75 else names, 1)
             names_mask = np.zeros(len(NAMES), bool)
             names_mask[names] = True
             shown.append(clear)
@@ -167,21 +175,38 @@ class IndexedScenes(SceneDataset):
         return index, super().__getitem__(index)
 
 
-def encode_views(visual: torch.nn.Module, batch: Batch, device: torch.device) -> torch.Tensor:
-    """Unit embeddings of all views, (V, 128): the tower's own layers on subsets of its tokens."""
+class Network(torch.nn.Module):
+    """The CLIP, and the linear layer over names that only training needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clip = open_clip.CLIP(
+            MODEL_CONFIG["embed_dim"], MODEL_CONFIG["vision_cfg"], MODEL_CONFIG["text_cfg"]
+        )
+        self.words = torch.nn.Linear(MODEL_CONFIG["vision_cfg"]["width"], len(NAMES))
+
+
+def encode_views(
+    visual: torch.nn.Module, batch: Batch, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """All views through the tower's own layers, on subsets of its tokens.
+
+    Returns unit embeddings (V, 128) and what they are projected from (V, 192).
+    """
     mean = torch.tensor(PREPROCESS_CONFIG["mean"], device=device).view(3, 1, 1)
     std = torch.tensor(PREPROCESS_CONFIG["std"], device=device).view(3, 1, 1)
     pixels = (batch.pixels.to(device).float() / 255 - mean) / std
     tokens = visual.conv1(pixels).flatten(2).transpose(1, 2)  # (B, 196, D)
     tokens = tokens + visual.positional_embedding[1:]
     cls = visual.class_embedding + visual.positional_embedding[0]
-    embeddings = []
+    pooled = []
     for index, ids in batch.views:
         kept = tokens[index.to(device)[:, None], ids.to(device)]  # (V, count, D)
         x = torch.cat([cls.to(kept.dtype).expand(len(kept), 1, -1), kept], dim=1)
         x = visual.transformer(visual.ln_pre(x))
-        embeddings.append(visual.ln_post(x[:, 0]) @ visual.proj)
-    return F.normalize(torch.cat(embeddings).float(), dim=-1)
+        pooled.append(visual.ln_post(x[:, 0]))
+    features = torch.cat(pooled)
+    return F.normalize((features @ visual.proj).float(), dim=-1), features
 
 
 def contrastive_loss(
@@ -190,6 +215,8 @@ def contrastive_loss(
     """Symmetric contrastive loss in which every true caption of a picture is a positive.
 
     For each true pair: -log of its share against all false pairs of the same row (and column).
+    Every caption weighs the same, however many pictures it is true of: else the few kinds of
+    stuff, which are in most pictures, would drown the things.
 
     Args:
         logits: (V, C) scaled cosines; shown, doubtful: (V, 104); named: (C, 104).
@@ -197,21 +224,32 @@ def contrastive_loss(
     named_f = named.float()
     true = (~shown).float() @ named_f.T == 0  # nothing is named that isn't shown
     false = (~(shown | doubtful)).float() @ named_f.T > 0  # something named is surely absent
-    loss = logits.new_zeros(())
-    for scores, positive, negative in ((logits, true, false), (logits.T, true.T, false.T)):
-        rivals = scores.masked_fill(~negative, float("-inf")).logsumexp(dim=1, keepdim=True)
-        terms = F.softplus(rivals - scores) * positive
-        loss = loss + (terms.sum(1) / positive.sum(1).clamp(min=1)).mean() / 2
-    return loss
+    weights = true / true.sum(dim=0)  # (V, C); a caption is true of its own picture at least
+    rivals = logits.masked_fill(~false, float("-inf"))
+    by_picture = F.softplus(rivals.logsumexp(dim=1, keepdim=True) - logits)
+    by_caption = F.softplus(rivals.logsumexp(dim=0, keepdim=True) - logits)
+    return ((by_picture + by_caption) / 2 * weights).sum() / logits.shape[1]
+
+
+def word_loss(
+    logits: torch.Tensor, shown: torch.Tensor, doubtful: torch.Tensor
+) -> torch.Tensor:
+    """Cross-entropy of names (V, 104) with the shown ones as equal targets, doubtful left out."""
+    log_probs = logits.float().masked_fill(doubtful, -1e4).log_softmax(dim=1)
+    return -((log_probs * shown).sum(1) / shown.sum(1)).mean()
 
 
 def name_accuracy(
     embeddings: torch.Tensor, names: torch.Tensor, shown: torch.Tensor, groups: list[int]
 ) -> list[float]:
-    """Share of views of each group whose nearest name is one they show."""
-    best = (embeddings @ names.T).argmax(1)
-    hits = shown[torch.arange(len(best)), best].float()
-    return [float(part.mean()) for part in hits.split(groups)]
+    """Share of views of each group that show a thing and whose nearest thing's name is shown."""
+    n = len(THINGS)
+    best = (embeddings @ names[:n].T).argmax(1)
+    hits, asked = shown[torch.arange(len(best)), best].float(), shown[:, :n].any(1)
+    return [
+        float(part[keep].mean())
+        for part, keep in zip(hits.split(groups), asked.split(groups), strict=True)
+    ]
 
 
 def main() -> None:
@@ -228,13 +266,14 @@ def main() -> None:
 
     torch.manual_seed(0)
     device = torch.device(args.device)
-    clip = open_clip.CLIP(
-        MODEL_CONFIG["embed_dim"], MODEL_CONFIG["vision_cfg"], MODEL_CONFIG["text_cfg"]
-    ).to(device)
+    network = Network().to(device)
+    clip = network.clip
     tokenize = open_clip.SimpleTokenizer(context_length=MODEL_CONFIG["text_cfg"]["context_length"])
-    optimizer = torch.optim.AdamW(parameter_groups(clip, 0.05), lr=args.peak_lr, betas=(0.9, 0.98), fused=True)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(network, 0.05), lr=args.peak_lr, betas=(0.9, 0.98), fused=True
+    )
     run = Run(args.run)
-    first = run.resume(clip=clip, optimizer=optimizer)
+    first = run.resume(network=network, optimizer=optimizer)
 
     stream = batches(
         IndexedScenes(TRAIN_SEED, args.steps * args.batch_size),
@@ -253,31 +292,33 @@ def main() -> None:
             group["lr"] = rate
         texts = tokenize(batch.texts).to(device)
         with torch.autocast(device.type, torch.bfloat16), attention_kernel(device):
-            images = encode_views(clip.visual, batch, device)
+            images, features = encode_views(clip.visual, batch, device)
+            words = network.words(features)
             captions = F.normalize(encode_tokens(clip, texts).float(), dim=-1)
         logits = clip.logit_scale.exp() * images @ captions.T
-        loss = contrastive_loss(
-            logits, batch.shown.to(device), batch.doubtful.to(device), batch.named.to(device)
-        )
+        shown, doubtful = batch.shown.to(device), batch.doubtful.to(device)
+        contrast = contrastive_loss(logits, shown, doubtful, batch.named.to(device))
+        word = word_loss(words, shown, doubtful)
+        loss = contrast + word
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         clip.logit_scale.data.clamp_(max=float(np.log(100)))
         if (step + 1) % 100 == 0 or step == first:
             clip.eval()
             with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
-                embeddings = encode_views(clip.visual, held_out, device).cpu()
+                embeddings = encode_views(clip.visual, held_out, device)[0].cpu()
                 names = F.normalize(encode_tokens(clip, prompts).float(), dim=-1).cpu()
             clip.train()
             sizes = [len(index) for index, _ in held_out.views]
             whole, middle, small = name_accuracy(embeddings, names, held_out.shown, sizes)
             run.log(
-                step + 1, loss=loss.item(), lr=rate, scale=clip.logit_scale.exp().item(),
+                step + 1, contrast=contrast.item(), words=word.item(), lr=rate, scale=clip.logit_scale.exp().item(),
                 top1_whole=whole, top1_36=middle, top1_16=small,
             )  # fmt: skip
         if (step + 1) % 250 == 0 or step + 1 == args.steps:
-            run.save(step + 1, clip=clip, optimizer=optimizer)
+            run.save(step + 1, network=network, optimizer=optimizer)
     if args.output:
         export(clip.cpu(), args.output)
 

@@ -179,7 +179,6 @@ def run(
             for note in image.notes:
                 console.note(f"{job.source}: {note}")
             if work is None:
-                console.step("loading models")
                 work = start()
             console.step(f"{number} of {len(readable)}: {job.source}")
             try:

@@ -7,13 +7,14 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-
-from rich.console import Console as RichConsole
-from rich.status import Status
-from rich.table import Table
-from rich.text import Text
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from zeroguide.errors import ZeroguideError
+
+if TYPE_CHECKING:
+    import rich.console
+    from rich.status import Status
 
 
 class Console:
@@ -26,9 +27,19 @@ class Console:
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self.quiet = quiet
         self.verbose = verbose
-        self._out = RichConsole()
-        self._err = RichConsole(stderr=True)
         self._status: Status | None = None
+
+    @cached_property
+    def _out(self) -> rich.console.Console:
+        from rich.console import Console  # not at the top: --version and --help do without
+
+        return Console()
+
+    @cached_property
+    def _err(self) -> rich.console.Console:
+        from rich.console import Console
+
+        return Console(stderr=True)
 
     def note(self, text: str) -> None:
         """Something worth knowing; dropped when quiet."""
@@ -49,21 +60,26 @@ class Console:
 
     @contextlib.contextmanager
     def progress(self) -> Iterator[None]:
-        """Show `step`s on one live line while inside; only on a terminal and unless quiet."""
-        if self.quiet or not self._err.is_terminal:
-            yield
-            return
-        self._status = self._err.status("")
+        """Around `step`s: their live line is gone afterwards."""
         try:
-            with self._status:
-                yield
+            yield
         finally:
-            self._status = None
+            if self._status is not None:
+                self._status.stop()
+                self._status = None
 
     def step(self, text: str) -> None:
-        """What is being done now."""
-        if self._status is not None:
-            self._status.update(Text(plain(text)))
+        """Show on a live line what is being done now; only on a terminal and unless quiet."""
+        if self.quiet or not self._err.is_terminal:
+            return
+        from rich.text import Text
+
+        line = Text(plain(text))
+        if self._status is None:
+            self._status = self._err.status(line)
+            self._status.start()
+        else:
+            self._status.update(line)
 
     def table(
         self,
@@ -79,6 +95,9 @@ class Console:
         """
         with self._paused():
             if self._out.is_terminal:
+                from rich.table import Table
+                from rich.text import Text
+
                 title = None if name is None else Text(plain(f"{name}  {about}".rstrip()))
                 table = Table(title=title, title_justify="left", title_style="bold")
                 for column in columns:
@@ -93,6 +112,8 @@ class Console:
             sys.stdout.flush()
 
     def _say(self, kind: str, style: str, text: str) -> None:
+        from rich.text import Text
+
         with self._paused():
             line = Text.assemble((f"{kind}: ", style), plain(text).rstrip(".") + ".")
             self._err.print(line, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Where the phrase lists and templates are: in ``prompts/``, at the checkout's top or in the package."""
+"""Phrase lists and templates: text files in ``prompts/`` or the user's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: every knob of the flow with its default, loaded from TOML files and changed by overrides.
+"""Recipes: every knob of the flow with its default, from TOML files, changed by overrides.
 
 A recipe is data. The presets are the files in ``recipes/``; a user's own file works the same way.
 """
@@ -51,7 +51,7 @@ class Segmenter(_Section):
     method: Literal["kmeans", "agglomerative"] = "agglomerative"
     n_segments: Count = 20
     pca: float | int | None = None
-    """Principal components kept, or below 1 the share of the variance; None: features as they are."""
+    """Principal components kept, or below 1 the share of the variance; None: all."""
     normalize: bool = True
     """Features to unit length: clusters then go by direction, as cosine similarity does."""
     spatial_weight: Annotated[float, Field(ge=0)] = 0.0

@@ -239,7 +239,7 @@ def _keep_all(
     """
     flat, flat_nearest = labels.reshape(-1), nearest.reshape(-1)
     counts = np.bincount(flat, minlength=len(soft))
-    for lost in np.flatnonzero(counts == 0):
+    for lost in np.flatnonzero(counts == 0).tolist():
         scores = np.zeros(labels.shape, dtype=np.float32)
         for rows, columns, values in _at_full_size(soft[lost], size, *labels.shape):
             scores[rows, columns] = values.cpu().numpy()
@@ -262,8 +262,8 @@ def _keep_all(
 def _check(method: str, iterations: int, dilations: Sequence[int], max_side: int) -> None:
     if method not in METHODS:
         raise UsageError(f"unknown refine.method {method!r}: choose one of {', '.join(METHODS)}")
-    if iterations < 1:
-        raise UsageError(f"refine.iterations={iterations} is too small: choose 1 or more")
+    if iterations < 0:
+        raise UsageError(f"refine.iterations={iterations} is negative: choose 0 or more")
     if len(dilations) == 0 or min(dilations) < 1:
         raise UsageError(
             f"refine.dilations={list(dilations)} is not usable: give one or more numbers from 1"

@@ -4,12 +4,13 @@ Importing it imports no torch; the loaders do when they are called.
 """
 
 from zeroguide.models.catalogue import CheckedModel, ModelInfo, check, list_models, pull
+from zeroguide.models.device import choose_device
 from zeroguide.models.hub import resolve
 from zeroguide.models.loading import (
     Clip,
     Dino,
     LanguageModel,
-    choose_device,
+    LoadedModels,
     load_all,
     load_clip,
     load_dino,
@@ -21,6 +22,7 @@ __all__ = [
     "Clip",
     "Dino",
     "LanguageModel",
+    "LoadedModels",
     "ModelInfo",
     "check",
     "choose_device",

@@ -7,6 +7,9 @@ safetensors, JSON and text are ever downloaded; pickles are neither fetched nor 
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -89,7 +92,7 @@ def find(checkpoint: str, role: Role) -> Path | None:
 def download(checkpoint: str, role: Role) -> Path:
     """Fetch a hub model's files, what the cache has up to date excepted; returns the folder.
 
-    The hub's progress bars show on a terminal. Raises WeightsError if that fails.
+    Progress shows on stderr if that is a terminal. Raises WeightsError if the download fails.
     """
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -98,7 +101,8 @@ def download(checkpoint: str, role: Role) -> Path:
     )
 
     try:
-        return _snapshot(checkpoint, role, local_files_only=False)
+        with _hub_output():
+            return _snapshot(checkpoint, role, local_files_only=False)
     except GatedRepoError as e:
         raise WeightsError(
             f"{checkpoint} ({role}) is gated: accept its licence on its page on the hub, then run "
@@ -117,8 +121,8 @@ def download(checkpoint: str, role: Role) -> Path:
     except Exception as e:  # the network's, the disk's and the hub client's many ways to fail
         reason = f"{type(e).__name__}: {e}".splitlines()[0]
         raise WeightsError(
-            f"the download of {checkpoint} ({role}) failed ({reason}): run it again, it goes on "
-            "where it stopped"
+            f"the download of {checkpoint} ({role}) failed ({reason}): run it again, finished "
+            "files are kept"
         ) from e
 
 
@@ -128,6 +132,13 @@ def check_folder(folder: Path, role: Role) -> None:
     for name in layout.required:
         if not (folder / name).is_file():
             raise WeightsError(f"{folder} has no {name}, so it isn't a complete {role} folder")
+    slow_tokenizer = all((folder / name).is_file() for name in ("vocab.json", "merges.txt"))
+    if (
+        role == "language_model"
+        and not slow_tokenizer
+        and not (folder / "tokenizer.json").is_file()
+    ):
+        raise WeightsError(f"{folder} has no tokenizer.json: a language model needs its tokenizer")
     if weights_file(folder, role) is None:
         wanted = layout.weights[0][0]
         pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
@@ -190,9 +201,30 @@ def _snapshot(checkpoint: str, role: Role, *, local_files_only: bool) -> Path:
     return folder
 
 
+@contextmanager
+def _hub_output() -> Iterator[None]:
+    """The hub client's progress bars on a terminal only, and none of its warnings."""
+    from huggingface_hub import utils
+
+    level = utils.logging.get_verbosity()
+    bars = not utils.are_progress_bars_disabled()
+    utils.logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        utils.logging.set_verbosity(level)
+        if bars:
+            utils.enable_progress_bars()
+
+
 def _remedy(checkpoint: str) -> str:
-    presets = [n for n in list_recipes() if checkpoint in load_recipe(n).models.model_dump().values()]
-    pull = f"zeroguide models pull --preset {presets[0]}" if presets else f"hf download {checkpoint}"
+    pull = f"hf download {checkpoint}"
+    for name in list_recipes():
+        if checkpoint in load_recipe(name).models.model_dump().values():
+            pull = f"zeroguide models pull --preset {name}"
+            break
     return (
         f"run `{pull}` once with network access, or use `--preset tiny`, whose weights are "
         "included but know rendered scenes only"

@@ -21,6 +21,7 @@ PALETTE = (
     "#804de6", "#b3bf33", "#cc0073", "#4d73a6", "#2633bf", "#8c6600", "#800d80", "#99000d",
 )  # fmt: skip
 SEPARATION = 0.09  # the least distance of two of them under any of the three
+NEARBY_GRID, NEARBY = 100, 8  # nearby: within 8 % of the longer side
 PREFERENCE = 0.012  # what each step down the palette costs, beside closeness to other colours
 
 # Rows give the linear R, G, B seen, from the linear R, G, B shown.
@@ -90,27 +91,37 @@ def palette() -> np.ndarray:
     return np.array([list(bytes.fromhex(c[1:])) for c in PALETTE], np.uint8)
 
 
-def neighbours(label_map: np.ndarray, n: int) -> np.ndarray:
-    """Which of the ids 1..n touch (share an edge of a pixel): (n + 1, n + 1) bool, symmetric."""
-    touch = np.zeros((n + 1, n + 1), bool)
-    for a, b in (
-        (label_map[:, :-1], label_map[:, 1:]),
-        (label_map[:-1], label_map[1:]),
-    ):
-        border = a != b
-        touch[a[border], b[border]] = True
-    return touch | touch.T
+def neighbours(label_map: np.ndarray, n: int, *, within: int = 1) -> np.ndarray:
+    """Which of the ids 1..n lie within so many pixels: (n + 1, n + 1) bool, symmetric.
 
-
-def choose_colours(touch: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """A colour for each id: (n + 1, 3) uint8, row 0 unused.
-
-    touch: (n + 1, n + 1) bool, which ids are neighbours. areas: (n + 1,), pixels of each id. The
-    largest choose first. A neighbour's colour is never taken while there is another, and no colour
-    is used more often than needed. Among those allowed, the best is far from the colours of
-    neighbours, then from those of other large segments, then early in the palette. The same input
-    always gives the same colours.
+    label_map: (H, W) int. Measured along rows, columns and diagonals; 1 means sharing a border.
     """
+    close = np.zeros((n + 1, n + 1), bool)
+    height, width = label_map.shape
+    for step in range(1, within + 1):
+        for dy, dx in ((0, step), (step, 0), (step, step), (step, -step)):
+            if dy < height and abs(dx) < width:
+                left, right = max(0, -dx), width - max(0, dx)
+                a = label_map[: height - dy, left:right]
+                b = label_map[dy:, left + dx : right + dx]
+                differ = a != b
+                close[a[differ], b[differ]] = True
+    return close | close.T
+
+
+def choose_colours(label_map: np.ndarray, n: int) -> np.ndarray:
+    """A colour for each of the ids 1..n of a label map (H, W): (n + 1, 3) uint8, row 0 unused.
+
+    The largest segments choose first. No colour is used more often than needed; a colour that a
+    segment nearby has is taken only if there is no other, one of a neighbour only if all nearby
+    ones are taken. Among those allowed, the best is far from the colours of neighbours, then from
+    those of other large segments, then early in the palette. The same label map always gives the
+    same colours.
+    """
+    areas = np.bincount(label_map.ravel(), minlength=n + 1)
+    touch = neighbours(label_map, n)
+    stride = max(1, max(label_map.shape) // NEARBY_GRID)
+    near = touch | neighbours(label_map[::stride, ::stride], n, within=NEARBY)
     colours = palette()
     apart = distances(colours)
     # The photo's own light and shade shows through, so what tells tints apart is mostly the hue.
@@ -122,13 +133,17 @@ def choose_colours(touch: np.ndarray, areas: np.ndarray) -> np.ndarray:
     used = np.zeros(len(colours), int)
     for id in order.tolist():
         others = list(chosen)
-        theirs = [chosen[other] for other in others]
-        near = touch[id, others]
-        taken = np.bincount(np.array(theirs, int)[near], minlength=len(colours)) > 0
-        allowed = ~taken if not taken.all() else ~np.zeros_like(taken)
+        theirs = np.array([chosen[other] for other in others], int)
+        allowed = np.ones(len(colours), bool)
+        for kin in (near, touch):
+            free = np.bincount(theirs[kin[id, others]], minlength=len(colours)) == 0
+            if free.any():
+                allowed = free
+                break
         allowed &= used == used[allowed].min()
-        weight = near + np.sqrt(areas[others] / areas[1:].sum())
+        weight = 0.5 * touch[id, others] + 0.5 * near[id, others]
+        weight = weight + np.sqrt(areas[others] / areas.sum())
         cost = closeness[:, theirs] @ weight + PREFERENCE * np.arange(len(colours))
         chosen[id] = int(np.where(allowed, cost, np.inf).argmin())
         used[chosen[id]] += 1
-    return colours[[0, *(chosen[id] for id in range(1, len(areas)))]]
+    return colours[[0, *(chosen[id] for id in range(1, n + 1))]]

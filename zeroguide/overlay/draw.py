@@ -9,19 +9,24 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance
 
 from zeroguide.labeling import Labeling
-from zeroguide.overlay.colours import choose_colours, neighbours, text_colour
+from zeroguide.overlay.colours import choose_colours, text_colour
 from zeroguide.overlay.legend import Entry, add_legend
 from zeroguide.overlay.placement import Placement, place
 from zeroguide.overlay.regions import render_regions
 from zeroguide.overlay.shapes import Colour, draw_line, draw_pill, draw_shadow
-from zeroguide.overlay.text import font_of, legible, wrap
+from zeroguide.overlay.text import Font, legible, load_font, wrap
 
 LEAST_SIDE = 640  # smaller pictures are enlarged, or their captions could not be read
 MOST_INK_SIDE = 2048  # the regions of larger pictures are drawn at this size and enlarged
 MOST_CAPTIONS = 24  # with more the picture is covered with words
 MOST_COVERED = 0.25  # share of the picture that captions may cover
 SATURATION = 0.85  # of the photo under the regions
+LEADING = 1.15  # from line to line, in font sizes
+BLACK: Colour = (0, 0, 0)
 WHITE: Colour = (255, 255, 255)
+
+Shape = tuple[tuple[str, ...], Font]
+"""A way to write a caption: its lines and the font."""
 
 
 def draw(
@@ -57,8 +62,7 @@ def draw(
     ink_scale = min(1.0, MOST_INK_SIDE / max(size))
     ink_size = (max(1, round(size[0] * ink_scale)), max(1, round(size[1] * ink_scale)))
     label_map = _reduce(labeling.label_map, ink_size)
-    areas = np.array([0, *(s.area for s in labeling.segments)])
-    colours = choose_colours(neighbours(label_map, len(labeling.segments)), areas)
+    colours = choose_colours(label_map, len(labeling.segments))
     paint, opacity = render_regions(label_map, colours, ink_size, font_size * ink_scale / 12)
     picture = Image.composite(
         paint.resize(size, Image.Resampling.BICUBIC),
@@ -66,103 +70,111 @@ def draw(
         opacity.resize(size, Image.Resampling.BICUBIC),
     )
 
-    captions = _Captions(labeling, size, font_size)
-    placed = captions.place_labels() if legend != "always" else {}
-    covered = sum(
-        (right - left) * (bottom - top)
-        for left, top, right, bottom in (p.box for p in placed.values())
-    )
-    crowded = len(placed) > MOST_CAPTIONS or covered > MOST_COVERED * size[0] * size[1]
-    if legend == "never" or (
-        legend == "auto" and len(placed) == len(labeling.segments) and not crowded
-    ):
-        captions.paint(picture, placed, colours)
-        return picture
-    captions.paint(picture, captions.place_numbers(), colours)
+    n = len(labeling.segments)
+    if legend == "never" or (legend == "auto" and n <= MOST_CAPTIONS):
+        shapes = {s.id: label_shapes(s.label, s.id, size, font_size) for s in labeling.segments}
+        placed = _place(labeling, shapes, size, font_size, reach=7)
+        covered = sum((p.box[2] - p.box[0]) * (p.box[3] - p.box[1]) for p in placed.values())
+        if legend == "never" or (len(placed) == n and covered <= MOST_COVERED * size[0] * size[1]):
+            _paint(picture, placed, shapes, colours, font_size)
+            return picture
+    shapes = {s.id: number_shapes(s.id, font_size) for s in labeling.segments}
+    placed = _place(labeling, shapes, size, font_size, reach=4)
+    _paint(picture, placed, shapes, colours, font_size)
+    total = labeling.width * labeling.height
     entries = [
-        Entry(str(s.id), legible(s.label)[0], _share(s.area / label_map_size(labeling)), _rgb(colours[s.id]))
+        Entry(str(s.id), s.label, format_share(s.area / total), _rgb(colours[s.id]))
         for s in labeling.segments
     ]
     return add_legend(picture, entries, max(12, round(0.85 * font_size)))
 
 
-class _Captions:
-    """The captions of one picture: their texts, sizes, places."""
+def label_shapes(label: str, id: int, size: tuple[int, int], font_size: int) -> list[Shape]:
+    """How a label may be written, best first: large before small, whole before cut.
 
-    def __init__(self, labeling: Labeling, size: tuple[int, int], font_size: int) -> None:
-        self.labeling, self.size, self.font_size = labeling, size, font_size
-        self.shapes: dict[int, list[tuple[tuple[str, ...], int]]] = {}  # id -> (lines, font size)
-
-    def place_labels(self) -> dict[int, Placement]:
-        small = max(12, round(0.8 * self.font_size))
-        room = min(0.45 * self.size[0], 16 * self.font_size)
-        for s in self.labeling.segments:
-            text = legible(s.label)[0] or str(s.id)
-            options = [
-                (wrap(text, font_size, room, lines), font_size)
-                for font_size in (self.font_size, small)
-                for lines in (1, 2)
-            ]
-            self.shapes[s.id] = list(dict.fromkeys(options))
-        return self._place(reach=7 * self.font_size)
-
-    def place_numbers(self) -> dict[int, Placement]:
-        sizes = [max(11, round(part * self.font_size)) for part in (0.8, 0.65)]
-        for s in self.labeling.segments:
-            self.shapes[s.id] = [((str(s.id),), size) for size in sizes]
-        return self._place(reach=4 * self.font_size)
-
-    def _place(self, reach: float) -> dict[int, Placement]:
-        sizes = {
-            id: [pill_size(lines, size) for lines, size in shapes]
-            for id, shapes in self.shapes.items()
-        }
-        return place(
-            self.labeling.label_map, sizes, self.size, cell=self.font_size / 5, reach=reach
-        )
-
-    def paint(self, picture: Image.Image, placed: dict[int, Placement], colours: np.ndarray) -> None:
-        unit = self.font_size
-        for id, p in placed.items():  # below all the pills
-            if p.leader is not None:
-                a, b = p.leader
-                draw_line(picture, a, b, 0.26 * unit, (0, 0, 0), 0.45)
-                draw_line(picture, a, a, 0.62 * unit, (0, 0, 0), 0.45)
-                draw_line(picture, a, b, 0.12 * unit, WHITE)
-                draw_line(picture, a, a, 0.5 * unit, WHITE)
-                draw_line(picture, a, a, 0.32 * unit, _rgb(colours[id]))
-        for id, p in placed.items():
-            lines, size = self.shapes[id][p.choice]
-            draw_caption(picture, p.box, lines, size, _rgb(colours[id]))
+    size: (width, height) of the picture. A label of which nothing can be drawn becomes the number.
+    """
+    text, name = legible(label)
+    room = min(16 * font_size, 0.9 * size[0] - 2 * font_size, max(9 * font_size, 0.4 * size[0]))
+    shapes: dict[Shape, bool] = {}  # shape -> whether text is cut off
+    for pixels in (font_size, max(12, round(0.8 * font_size))):
+        font = load_font(pixels, name)
+        for n_lines in (1, 2, 3):
+            lines = wrap(text or str(id), font, room, n_lines)
+            shapes[lines, font] = " ".join(lines) != (text or str(id))
+    return sorted(shapes, key=lambda shape: shapes[shape])  # stable
 
 
-def pill_size(lines: tuple[str, ...], font_size: int) -> tuple[int, int]:
+def number_shapes(id: int, font_size: int) -> list[Shape]:
+    """How the number of a segment may be written, best first."""
+    return [((str(id),), load_font(max(11, round(part * font_size)))) for part in (0.8, 0.65)]
+
+
+def pill_size(lines: tuple[str, ...], font: Font) -> tuple[int, int]:
     """(width, height) in pixels of a caption."""
-    width = max(font_of(line, font_size).getlength(line) for line in lines)
-    height = (1.5 + 1.15 * (len(lines) - 1)) * font_size
-    return max(math.ceil(width + 0.9 * font_size), math.ceil(height)), math.ceil(height)
+    width = max(font.getlength(line) for line in lines) + 0.9 * font.size
+    height = (1.5 + LEADING * (len(lines) - 1)) * font.size
+    return math.ceil(max(width, height)), math.ceil(height)
+
+
+def format_share(share: float) -> str:
+    """A part of the picture, 0..1, as a percentage."""
+    percent = 100 * share
+    if percent < 0.05:
+        return "< 0.1 %"
+    return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.1f} %"
+
+
+def _place(
+    labeling: Labeling,
+    shapes: dict[int, list[Shape]],
+    size: tuple[int, int],
+    font_size: int,
+    reach: float,
+) -> dict[int, Placement]:
+    sizes = {id: [pill_size(*shape) for shape in options] for id, options in shapes.items()}
+    return place(labeling.label_map, sizes, size, cell=font_size / 5, reach=reach * font_size)
+
+
+def _paint(
+    picture: Image.Image,
+    placed: dict[int, Placement],
+    shapes: dict[int, list[Shape]],
+    colours: np.ndarray,
+    unit: float,
+) -> None:
+    for id, p in placed.items():  # all leaders lie below all pills
+        if p.leader is not None:
+            a, b = p.leader
+            draw_line(picture, a, b, 0.26 * unit, BLACK, 0.45)
+            draw_line(picture, a, a, 0.62 * unit, BLACK, 0.45)
+            draw_line(picture, a, b, 0.12 * unit, WHITE)
+            draw_line(picture, a, a, 0.5 * unit, WHITE)
+            draw_line(picture, a, a, 0.32 * unit, _rgb(colours[id]))
+    for id, p in placed.items():
+        draw_caption(picture, p.box, *shapes[id][p.choice], _rgb(colours[id]))
 
 
 def draw_caption(
     picture: Image.Image,
     box: tuple[int, int, int, int],
     lines: tuple[str, ...],
-    font_size: int,
+    font: Font,
     colour: Colour,
 ) -> None:
     """Draw a pill in the segment's colour with a white rim, and the text in black or white."""
     left, top, right, bottom = box
-    radius, rim = 0.45 * font_size, max(1.0, font_size / 14)
-    draw_shadow(picture, box, radius, 0.22 * font_size, 0.5)
+    radius, rim = 0.45 * font.size, max(1.0, font.size / 14)
+    draw_shadow(picture, box, radius, 0.22 * font.size, 0.5)
     draw_pill(picture, box, radius, WHITE)
     inner = (left + rim, top + rim, right - rim, bottom - rim)
     draw_pill(picture, inner, radius - rim, colour)
     pen = ImageDraw.Draw(picture)
     ink = text_colour(np.array(colour))
-    first = (top + bottom) / 2 - 1.15 * font_size * (len(lines) - 1) / 2
+    step = LEADING * font.size
+    first = (top + bottom) / 2 - step * (len(lines) - 1) / 2
     for i, line in enumerate(lines):
-        at = ((left + right) / 2, first + 1.15 * font_size * i)
-        pen.text(at, line, ink, font_of(line, font_size), anchor="mm")
+        pen.text(((left + right) / 2, first + step * i), line, ink, font, anchor="mm")
 
 
 def _reduce(label_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -175,14 +187,5 @@ def _reduce(label_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return label_map[y][:, x]
 
 
-def _share(share: float) -> str:
-    percent = 100 * share
-    return f"{percent:.0f} %" if percent >= 9.95 else f"{percent:.1f} %" if percent >= 0.05 else "< 0.1 %"
-
-
 def _rgb(colour: np.ndarray) -> Colour:
     return int(colour[0]), int(colour[1]), int(colour[2])
-
-
-def label_map_size(labeling: Labeling) -> int:
-    return labeling.width * labeling.height

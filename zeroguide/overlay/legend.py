@@ -10,11 +10,12 @@ from PIL import Image, ImageDraw
 
 from zeroguide.overlay.colours import text_colour
 from zeroguide.overlay.shapes import Colour, draw_pill
-from zeroguide.overlay.text import bundled_font, ellipsise, font_of
+from zeroguide.overlay.text import BUNDLED, ellipsise, legible, load_font
 
 PAPER: Colour = (255, 255, 255)
 INK: Colour = (32, 35, 41)
 FAINT: Colour = (112, 118, 128)
+NO_FONT = "(no font has these letters)"
 MOST_ENTRIES = 120  # a longer list is no longer read
 
 
@@ -32,13 +33,12 @@ class Entry:
 class Layout:
     """Where the panel goes and how its rows run.
 
-    below: under the picture, else at its right. columns of `column_width` pixels with at most
-    `rows` entries each. canvas: (width, height) of picture and panel together.
+    below: under the picture, else at its right. rows: at most so many in a column of
+    `column_width` pixels. canvas: (width, height) of picture and panel together.
     """
 
     below: bool
     rows: int
-    columns: int
     column_width: int
     canvas: tuple[int, int]
 
@@ -52,10 +52,15 @@ def add_legend(picture: Image.Image, entries: Sequence[Entry], size: int) -> Ima
     more = len(entries) - MOST_ENTRIES
     if more > 0:
         entries = [*entries[:MOST_ENTRIES], Entry("", f"and {more} smaller", "", PAPER)]
-    font, small = bundled_font(size), bundled_font(max(8, round(0.85 * size)))
+    font, small = load_font(size), load_font(max(8, round(0.85 * size)))
+    labels = [legible(e.label) for e in entries]
+    labels = [
+        (NO_FONT, BUNDLED) if e.label.strip() and not text else (text, name)
+        for e, (text, name) in zip(entries, labels, strict=True)
+    ]
     swatch = int(max(small.getlength(e.number) for e in entries) + 0.9 * size)
     share = int(max(font.getlength(e.share) for e in entries))
-    widest = max(font_of(e.label, size).getlength(e.label) for e in entries)
+    widest = max(load_font(size, name).getlength(text) for text, name in labels)
     label = min(int(widest) + 1, 13 * size)
     step = int(1.75 * size)
     layout = choose_layout(
@@ -65,7 +70,7 @@ def add_legend(picture: Image.Image, entries: Sequence[Entry], size: int) -> Ima
     canvas.paste(picture, (0, 0))
     pen = ImageDraw.Draw(canvas)
     start = (0, picture.height) if layout.below else (picture.width, 0)
-    for i, entry in enumerate(entries):
+    for i, (entry, (text, name)) in enumerate(zip(entries, labels, strict=True)):
         column, row = divmod(i, layout.rows)
         left = start[0] + size + column * layout.column_width
         middle = start[1] + size + (row + 0.5) * step
@@ -73,10 +78,9 @@ def add_legend(picture: Image.Image, entries: Sequence[Entry], size: int) -> Ima
         draw_pill(canvas, box, 0.45 * size, entry.colour)
         ink = text_colour(np.array(entry.colour))
         pen.text((left + swatch / 2, middle), entry.number, ink, small, anchor="mm")
-        text = ellipsise(entry.label, size, label)
-        pen.text(
-            (left + swatch + 0.6 * size, middle), text, INK, font_of(entry.label, size), anchor="lm"
-        )
+        label_font = load_font(size, name)
+        shown = ellipsise(text, label_font, label)
+        pen.text((left + swatch + 0.6 * size, middle), shown, INK, label_font, anchor="lm")
         right = left + layout.column_width - 1.6 * size
         pen.text((right, middle), entry.share, FAINT, font, anchor="rm")
     return canvas
@@ -89,21 +93,21 @@ def choose_layout(
 
     picture: (width, height). n: rows of `step` pixels, in columns at least `column_width` wide.
     """
-    layouts = []
+    options: list[tuple[int, Layout]] = []  # with the pixels of paper that picture and panel leave
     for columns in range(1, min(n, 12) + 1):
         rows = -(-n // columns)
         panel = (columns * column_width + margin, rows * step + 2 * margin)
-        empty = max(0, panel[1] - picture[1]) * picture[0]  # paper left under the picture
         canvas = (picture[0] + panel[0], max(picture[1], panel[1]))
-        layouts.append((empty, Layout(False, rows, columns, column_width, canvas)))
-        if panel[0] <= picture[0] or columns == 1:
-            canvas = (max(picture[0], panel[0]), picture[1] + panel[1])
-            spread = (canvas[0] - margin) // columns
-            layouts.append((0, Layout(True, rows, columns, spread, canvas)))
+        empty = (canvas[1] - picture[1]) * picture[0]
+        options.append((empty, Layout(False, rows, column_width, canvas)))
+        canvas = (max(picture[0], panel[0]), picture[1] + panel[1])
+        empty = (canvas[0] - picture[0]) * picture[1]
+        spread = min((canvas[0] - margin) // columns, 3 * column_width // 2)
+        options.append((empty, Layout(True, rows, spread, canvas)))
 
     def cost(option: tuple[int, Layout]) -> float:
-        empty, layout = option
-        width, height = layout.canvas
-        return max(width / 1.6, height) ** 2 + 3 * empty  # the landscape frame it fills, and the waste
+        empty, (width, height) = option[0], option[1].canvas
+        # the landscape frame it would fill, its own area, and what is wasted of that
+        return max(width / 1.6, height) ** 2 + width * height + 3 * empty
 
-    return min(layouts, key=cost)[1]
+    return min(options, key=cost)[1]

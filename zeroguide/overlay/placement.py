@@ -144,7 +144,7 @@ class _Grid:
         row, column = self.anchor(id)
         own = _summed(self.ids == id)
         taken, weight = _summed(self.taken), _summed(self.weight)
-        candidates = []  # cost, choice, top row, left column, on top of the segment?
+        candidates = []  # cost, choice, top row, left column, needs no leader?
         for choice, size in enumerate(shapes):
             h, w = self.cells(size)
             if h > self.ids.shape[0] or w > self.ids.shape[1]:
@@ -169,7 +169,9 @@ class _Grid:
                 top, left = divmod(int(flat), cost.shape[1])
                 if not np.isfinite(cost[top, left]):
                     break
-                candidates.append((float(cost[top, left]), choice, top, left, bool(near[top, left])))
+                candidates.append(
+                    (float(cost[top, left]), choice, top, left, bool(near[top, left]))
+                )
         for _, choice, top, left, on_segment in sorted(candidates):
             size = shapes[choice]
             if on_segment:

@@ -32,20 +32,26 @@ def render_regions(
     compact = np.zeros(present[-1] + 1, np.int32)
     compact[present] = np.arange(1, len(present) + 1)
     label_map, colours = compact[label_map], colours[[0, *present]]
-    sigma = max(0.8 * line, 0.9 * size[0] / label_map.shape[1])
+    sigma = max(0.8 * line, min(0.7 * size[0] / label_map.shape[1], 20 * line))
     winner, distance = soft_borders(label_map, size, sigma)
     white = np.clip(line / 2 + 0.5 - distance, 0, 1) * LINE  # (h, w)
     halo = np.clip((2.2 * line - distance) / (1.7 * line), 0, 1) ** 2 * HALO
     rim = Image.fromarray((distance < line).astype(np.uint8) * 255)
     glow = np.asarray(rim.filter(ImageFilter.GaussianBlur(5 * line)), np.float32) / 255
     fill = FILL + GLOW * np.minimum(1.6 * glow, 1)
+    # Where there is hardly anything but border, lines would cover all colour.
+    fade = 1 - 0.9 * np.clip((glow - 0.5) / 0.35, 0, 1)
+    white *= fade
+    halo *= fade
 
     # Three layers, each over the one before: fill, dark halo, white line.
     opacity = 1 - (1 - fill) * (1 - halo) * (1 - white)
     paint = colours.astype(np.float32)[winner]  # (h, w, 3)
     paint *= (fill * (1 - halo) * (1 - white) / opacity)[..., None]
     paint += (255 * white / opacity)[..., None]
-    return Image.fromarray(paint.astype(np.uint8)), Image.fromarray((opacity * 255).astype(np.uint8))
+    return Image.fromarray(paint.astype(np.uint8)), Image.fromarray(
+        (opacity * 255).astype(np.uint8)
+    )
 
 
 def soft_borders(

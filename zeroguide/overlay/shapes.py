@@ -49,9 +49,7 @@ def draw_line(
     _paint(picture, box, distance, colour, opacity)
 
 
-def draw_shadow(
-    picture: Image.Image, box: Box, radius: float, blur: float, opacity: float
-) -> None:
+def draw_shadow(picture: Image.Image, box: Box, radius: float, blur: float, opacity: float) -> None:
     """Darken softly around a pill, a little below it, so that it stands off its background."""
     margin = int(3 * blur) + 2
     left, top = int(box[0]) - margin, int(box[1]) - margin

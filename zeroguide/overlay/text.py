@@ -30,7 +30,7 @@ ELLIPSIS = "…"
 
 
 @lru_cache(maxsize=64)
-def load_font(name: str, size: int) -> Font | None:
+def find_font(name: str, size: int) -> Font | None:
     """A font by file name (BUNDLED: Pillow's own) and size in pixels; None if there is none."""
     try:
         font = ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
@@ -39,10 +39,18 @@ def load_font(name: str, size: int) -> Font | None:
     return font if isinstance(font, Font) else None
 
 
+def load_font(size: int, name: str = BUNDLED) -> Font:
+    """A font that is known to be there. Raises RuntimeError if Pillow has no scalable fonts."""
+    font = find_font(name, size)
+    if font is None:  # a Pillow built without FreeType; its wheels have it
+        raise RuntimeError("the overlay needs a Pillow with FreeType support")
+    return font
+
+
 @lru_cache(maxsize=4096)
 def has_glyph(name: str, character: str) -> bool:
     """Whether the font draws the character, rather than the box that stands for a missing one."""
-    font = load_font(name, 24)
+    font = find_font(name, 24)
     if font is None:
         return False
     if character.isspace():
@@ -71,51 +79,34 @@ def legible(text: str) -> tuple[str, str]:
     return " ".join("".join(c for c in plain if has_glyph(BUNDLED, c)).split()), BUNDLED
 
 
-def font_of(text: str, size: int) -> Font:
-    """The font that `legible` found for a text."""
-    return load_font(legible(text)[1], size) or bundled_font(size)
-
-
-def bundled_font(size: int) -> Font:
-    """Pillow's own font at a size in pixels."""
-    font = load_font(BUNDLED, size)
-    if font is None:  # a Pillow built without FreeType; its wheels have it
-        raise RuntimeError("the overlay needs a Pillow with FreeType support")
-    return font
-
-
-def ellipsise(text: str, size: int, room: float) -> str:
+def ellipsise(text: str, font: Font, room: float) -> str:
     """The text if it is at most `room` pixels wide, else its beginning and an ellipsis."""
-    font = font_of(text, size)
     if font.getlength(text) <= room:
         return text
-    for end in range(len(text) - 1, 0, -1):
-        shorter = text[:end].rstrip() + ELLIPSIS
-        if font.getlength(shorter) <= room:
-            return shorter
-    return ELLIPSIS
+    low, high = 0, len(text)  # the longest beginning that fits is in low..high - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if font.getlength(text[:middle].rstrip() + ELLIPSIS) <= room:
+            low = middle
+        else:
+            high = middle
+    return text[:low].rstrip() + ELLIPSIS
 
 
-def wrap(text: str, size: int, room: float, max_lines: int) -> tuple[str, ...]:
-    """Lines at most `room` pixels wide, as even as they can be; what is over ends in an ellipsis."""
-    font = font_of(text, size)
+def wrap(text: str, font: Font, room: float, n_lines: int) -> tuple[str, ...]:
+    """At most n lines, at most `room` pixels wide and as even as can be.
+
+    What is over is cut, with an ellipsis at the end of its line.
+    """
     words = text.split()
-    # The narrowest room that still needs no more lines than the full one gives even lines.
     lines = _fill(words, font, room)
-    if len(lines) <= max_lines:
-        low, high = 0.0, room
-        for _ in range(8):
-            middle = (low + high) / 2
-            if len(_fill(words, font, middle)) <= len(lines) and all(
-                font.getlength(line) <= middle for line in _fill(words, font, middle)
-            ):
-                high = middle
-            else:
-                low = middle
-        lines = _fill(words, font, high)
-    else:
-        lines = [*lines[: max_lines - 1], " ".join(lines[max_lines - 1 :])]
-    return tuple(ellipsise(line, size, room) for line in lines)
+    if len(lines) > n_lines:
+        lines = [*lines[: n_lines - 1], " ".join(lines[n_lines - 1 :])]
+    else:  # the narrowest width that needs no more lines gives even ones
+        parts = [words[a:b] for b in range(1, len(words) + 1) for a in range(b)]
+        widths = sorted({font.getlength(" ".join(part)) for part in parts})
+        lines = next(filled for w in widths if len(filled := _fill(words, font, w)) <= n_lines)
+    return tuple(ellipsise(line, font, room) for line in lines)
 
 
 def _fill(words: list[str], font: Font, room: float) -> list[str]:

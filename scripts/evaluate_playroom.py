@@ -1,0 +1,161 @@
+"""Score a recipe on Playroom scenes it was never trained on, with 95 % intervals.
+
+    python scripts/evaluate_playroom.py --preset tiny
+
+Two tables. Naming: the true masks are given and each is named with the nearest of all 104 names,
+by three kinds of embedding. End to end: what `zeroguide label` gives, against the truth. Regions
+below 1 % of the picture don't count. Intervals are bootstrapped over scenes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from training import TEST_SEED
+
+from zeroguide.decoders.vocabulary import VocabularyDecoder
+from zeroguide.embeddings import MaskedClip
+from zeroguide.image import from_array
+from zeroguide.labeler import Labeler
+from zeroguide.playroom import NAMES, Scene, render
+from zeroguide.prompts_folder import read_prompts
+from zeroguide.recipe import load_recipe
+
+LEAST_SHARE = 0.01
+MATCH_IOU = 0.5
+
+Hits = list[np.ndarray]
+"""One boolean array per scene: a value for each region that counts."""
+
+
+def counted(scene: Scene) -> np.ndarray:
+    """Indices of the regions that are large enough to count."""
+    areas = np.bincount(scene.label_map.ravel(), minlength=len(scene.names))
+    return np.flatnonzero(areas >= LEAST_SHARE * scene.label_map.size)
+
+
+def interval(hits: Hits, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Share of hits over all regions, with a 95 % bootstrap interval over scenes, in percent."""
+    sums = np.array([h.sum() for h in hits], float)
+    counts = np.array([len(h) for h in hits], float)
+    draws = rng.integers(len(hits), size=(2000, len(hits)))
+    shares = sums[draws].sum(1) / counts[draws].sum(1)
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return 100 * sums.sum() / counts.sum(), 100 * float(low), 100 * float(high)
+
+
+def whole(clip: MaskedClip, scene: Scene) -> torch.Tensor:
+    """Every region gets the embedding of the whole picture: the baseline without masks."""
+    tokens = clip.tokens(scene.pixels)
+    embedding = clip.embed(tokens, torch.ones(1, tokens.shape[1] - 1))
+    return embedding.expand(len(scene.names), -1)
+
+
+def masked(clip: MaskedClip, scene: Scene) -> torch.Tensor:
+    """The recipe's masked embeddings."""
+    return clip.embed(clip.tokens(scene.pixels), clip.masks(scene.label_map))
+
+
+def masked_crop(clip: MaskedClip, scene: Scene) -> torch.Tensor:
+    """Each region cut out on mean grey and enlarged to the tower's input: one pass per region."""
+    embeddings = []
+    for region in range(len(scene.names)):
+        mask = scene.label_map == region
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        side = max(mask[box].shape)
+        canvas = np.empty((side, side, 3), np.uint8)
+        canvas[:] = (np.array(clip.clip.mean) * 255).astype(np.uint8)
+        h, w = mask[box].shape
+        target = canvas[(side - h) // 2 :, (side - w) // 2 :][:h, :w]
+        target[mask[box]] = scene.pixels[box][mask[box]]
+        tokens = clip.tokens(canvas)
+        embeddings.append(clip.embed(tokens, torch.ones(1, tokens.shape[1] - 1)))
+    return torch.cat(embeddings)
+
+
+EMBEDDINGS: dict[str, Callable[[MaskedClip, Scene], torch.Tensor]] = {
+    "whole image": whole,
+    "masked CLIP": masked,
+    "masked crop": masked_crop,
+}
+
+
+def score_names(labeler: Labeler, scenes: Sequence[Scene]) -> dict[str, Hits]:
+    """Top-1 naming given the true masks, over all names, by kind of embedding."""
+    decode = VocabularyDecoder(
+        labeler.texts,
+        phrases=NAMES,
+        templates=read_prompts(labeler.recipe.decoder.templates),
+        n_alternatives=0,
+    )
+    hits: dict[str, Hits] = {kind: [] for kind in EMBEDDINGS}
+    for scene in scenes:
+        for kind, embed in EMBEDDINGS.items():
+            labels = decode(embed(labeler.clip, scene))
+            right = [labels[i][0][0] == scene.names[i] for i in counted(scene)]
+            hits[kind].append(np.array(right))
+    return hits
+
+
+def score_labels(labeler: Labeler, scenes: Sequence[Scene]) -> tuple[dict[str, Hits], dict[str, float]]:
+    """End to end: regions matched by a segment, by one of the right name; and per-picture figures."""
+    hits: dict[str, Hits] = {"matched": [], "matched and rightly named": []}
+    segments, started = 0, time.perf_counter()
+    for index, scene in enumerate(scenes):
+        labeling = labeler.label(from_array(scene.pixels, f"scene {index}"))
+        segments += len(labeling.segments)
+        n_true, n_found = len(scene.names), len(labeling.segments)
+        pairs = scene.label_map.astype(np.int64) * n_found + labeling.label_map - 1
+        both = np.bincount(pairs.ravel(), minlength=n_true * n_found).reshape(n_true, n_found)
+        union = both.sum(1, keepdims=True) + both.sum(0, keepdims=True) - both
+        match = both / union >= MATCH_IOU  # (true, found)
+        named = np.array([[s.label == name for s in labeling.segments] for name in scene.names])
+        keep = counted(scene)
+        hits["matched"].append(match.any(1)[keep])
+        hits["matched and rightly named"].append((match & named).any(1)[keep])
+    seconds = (time.perf_counter() - started) / len(scenes)
+    return hits, {"segments per picture": segments / len(scenes), "seconds per picture": seconds}
+
+
+def main() -> None:
+    """Print both tables; with --json, write the figures too."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--scenes", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=TEST_SEED, help="the world of the scenes")
+    parser.add_argument("--size", type=int, default=224, help="pixels of a scene's side")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--part", choices=("names", "labels", "both"), default="both")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+
+    labeler = Labeler(load_recipe(args.preset, args.set), device=args.device, offline=True)
+    scenes = [render(args.seed, i, size=args.size) for i in range(args.scenes)]
+    rng = np.random.default_rng(0)
+    rows: dict[str, tuple[float, float, float]] = {}
+    figures: dict[str, float] = {}
+    if args.part != "labels":
+        for kind, hits in score_names(labeler, scenes).items():
+            rows[f"names given true masks, {kind}"] = interval(hits, rng)
+    if args.part != "names":
+        end_to_end, figures = score_labels(labeler, scenes)
+        rows |= {f"end to end, {kind}": interval(h, rng) for kind, h in end_to_end.items()}
+    print(f"{args.scenes} scenes of seed {args.seed} at {args.size} px, preset {args.preset}, in %")
+    for name, (share, low, high) in rows.items():
+        print(f"{name:48} {share:5.1f}  [{low:.1f}, {high:.1f}]")
+    for name, value in figures.items():
+        print(f"{name:48} {value:5.2f}")
+    if args.json:
+        args.json.write_text(json.dumps({"shares": rows, "figures": figures}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Train the tiny language model on Playroom captions; writes a transformers GPT-2 folder.
+
+    python scripts/train_lm.py --run runs/lm --output zeroguide/weights/tiny/lm
+
+The captions are the wording of `zeroguide.playroom.caption` over random names: text only, no
+scene is rendered. The tokenizer is a byte-level BPE trained on such captions first.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import ByteLevelBPETokenizer
+from training import (
+    TRAIN_SEED,
+    VALIDATION_SEED,
+    Run,
+    attention_kernel,
+    learning_rate,
+    parameter_groups,
+)
+from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
+
+from zeroguide.playroom import STUFF, THINGS, caption
+
+END = "<|endoftext|>"
+VOCABULARY = 512
+CONTEXT = 64
+
+
+def captions(seed: int) -> Iterator[str]:
+    """Endless captions of up to five things and three kinds of stuff; two in five name only one."""
+    rng = np.random.default_rng((seed, 11))
+    while True:
+        things = rng.choice(len(THINGS), rng.integers(0, 6), replace=False)
+        stuff = rng.choice(len(STUFF), rng.integers(0, 4), replace=False)
+        names = [THINGS[i] for i in things] + [STUFF[i] for i in stuff]
+        if names:
+            if rng.random() < 0.4:
+                names = [names[rng.integers(len(names))]]
+            yield caption(names, rng)
+
+
+def train_tokenizer(folder: Path) -> GPT2TokenizerFast:
+    """A byte-level BPE of the captions' words, saved in GPT-2's format."""
+    stream = captions(TRAIN_SEED)
+    bpe = ByteLevelBPETokenizer()
+    texts = [next(stream) for _ in range(20_000)]
+    bpe.train_from_iterator(texts, VOCABULARY, special_tokens=[END], show_progress=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    bpe.save_model(str(folder))
+    tokenizer = GPT2TokenizerFast(
+        vocab=str(folder / "vocab.json"),
+        merges=str(folder / "merges.txt"),
+        unk_token=END, bos_token=END, eos_token=END, pad_token=END,
+        model_max_length=CONTEXT,
+    )  # fmt: skip
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def encode(tokenizer: GPT2TokenizerFast, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens (B, T) with the end token, and where a token counts, padding left out: (B, T) bool."""
+    rows = [[*ids, tokenizer.eos_token_id] for ids in tokenizer(texts)["input_ids"]]
+    length = max(map(len, rows))
+    tokens = torch.tensor([row + [tokenizer.eos_token_id] * (length - len(row)) for row in rows])
+    counts = torch.arange(length) < torch.tensor([len(row) for row in rows])[:, None]
+    return tokens, counts
+
+
+def loss_of(lm: GPT2LMHeadModel, tokens: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy per token, in nats."""
+    logits = lm(tokens[:, :-1]).logits.float()
+    losses = F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+    return (losses * counts[:, 1:]).sum() / counts[:, 1:].sum()
+
+
+def main() -> None:
+    """Train, logging the curve, and write the model folder when done."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints and curve")
+    parser.add_argument("--output", type=Path, help="transformers folder to write at the end")
+    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--batch-size", type=int, default=64, help="captions per step")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--peak-lr", type=float, default=2e-3)
+    args = parser.parse_args()
+
+    torch.manual_seed(0)
+    device = torch.device(args.device)
+    tokenizer = train_tokenizer(args.run / "tokenizer")
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=CONTEXT, n_embd=128, n_layer=3, n_head=4,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    lm = GPT2LMHeadModel(config).to(device)
+    optimizer = torch.optim.AdamW(parameter_groups(lm, 0.1), lr=args.peak_lr, betas=(0.9, 0.98))
+    run = Run(args.run)
+    first = run.resume(lm=lm, optimizer=optimizer)
+    stream = captions(TRAIN_SEED)
+    for _ in range(first * args.batch_size):
+        next(stream)
+    held_out = captions(VALIDATION_SEED)
+    test = tuple(t.to(device) for t in encode(tokenizer, [next(held_out) for _ in range(500)]))
+
+    for step in range(first, args.steps):
+        rate = learning_rate(step, peak=args.peak_lr, warmup=100, total=args.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        tokens, counts = encode(tokenizer, [next(stream) for _ in range(args.batch_size)])
+        with attention_kernel(device):
+            loss = loss_of(lm, tokens.to(device), counts.to(device))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(lm.parameters(), 1.0)
+        optimizer.step()
+        if (step + 1) % 100 == 0 or step == first:
+            lm.eval()
+            with torch.no_grad():
+                held_out_loss = loss_of(lm, *test).item()
+            lm.train()
+            run.log(step + 1, loss=loss.item(), held_out=held_out_loss, lr=rate)
+        if (step + 1) % 500 == 0 or step + 1 == args.steps:
+            run.save(step + 1, lm=lm, optimizer=optimizer)
+    if args.output:
+        tokenizer.save_pretrained(args.output)
+        lm.cpu().half().save_pretrained(args.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""A stand-in for zeroguide.labeler that needs no models."""
+
+from __future__ import annotations
+
+import types
+from typing import ClassVar
+
+import numpy as np
+
+from zeroguide.image import Image
+from zeroguide.labeling import Labeling
+from zeroguide.recipe import Recipe
+
+
+class FakeLabeler:
+    """Two segments: the left third and the rest."""
+
+    device = "cpu"
+    made: ClassVar[list[Recipe]] = []
+
+    @staticmethod
+    def hook(file_name: str) -> None:
+        """Called for each image; tests put a failure here."""
+
+    def __init__(self, recipe: Recipe, device: str = "auto", offline: bool = False) -> None:
+        self.made.append(recipe)
+        self.recipe, self.offline = recipe, offline
+
+    def segment(self, image: Image) -> np.ndarray:
+        self.hook(image.file_name)
+        label_map = np.ones(image.pixels.shape[:2], np.int32)
+        label_map[:, : max(1, label_map.shape[1] // 3)] = 0
+        return label_map
+
+    def label(self, image: Image) -> Labeling:
+        labels = [("tall tree", 0.25, (("bush", 0.2),), (0,)), ("blue sky", 0.75, (), (1, 2))]
+        return Labeling.build(image, self.segment(image), labels, {"name": self.recipe.name})
+
+
+def module() -> types.ModuleType:
+    """To be put into sys.modules as zeroguide.labeler."""
+    fake = types.ModuleType("zeroguide.labeler")
+    fake.Labeler = fake.Segmenter = FakeLabeler  # type: ignore[attr-defined]
+    fake.provenance = lambda recipe: {"name": recipe.name}  # type: ignore[attr-defined]
+    return fake

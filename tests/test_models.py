@@ -1,0 +1,363 @@
+"""The loaders on folders in the hub's format: equal networks, one clear sentence for each flaw."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import hub_folders
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from zeroguide.errors import UsageError, WeightsError
+from zeroguide.models import (
+    check,
+    choose_device,
+    list_models,
+    load_all,
+    load_clip,
+    load_dino,
+    load_language_model,
+    resolve,
+)
+from zeroguide.models.reading import _LOADING
+from zeroguide.recipe import Models, load_recipe
+
+SHARED = Path(__file__).parents[2] / "shared"
+GPT2_BPE = SHARED / "gpt2"
+IMAGES = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """dino, clip and lm: tiny random models; tests that change a folder copy it."""
+    root = tmp_path_factory.mktemp("hub")
+    hub_folders.dino_folder(root / "dino")
+    hub_folders.clip_folder(root / "clip")
+    hub_folders.language_model_folder(root / "lm")
+    return root
+
+
+@pytest.fixture
+def own(folders: Path, tmp_path: Path) -> Path:
+    """A copy of the folders to damage."""
+    return Path(shutil.copytree(folders, tmp_path / "own"))
+
+
+def models(root: Path) -> Models:
+    return Models(dino=f"{root}/dino", clip=f"{root}/clip", language_model=f"{root}/lm")
+
+
+@pytest.mark.parametrize("kind", hub_folders.DINO_CLASSES)
+@pytest.mark.parametrize("pooler", [False, True])
+def test_dino_equals_the_network_written(kind: str, pooler: bool, tmp_path: Path) -> None:
+    written = hub_folders.dino_folder(tmp_path, kind, pooler=pooler, image_size=48)
+    dino = load_dino(str(tmp_path), device="cpu")
+    assert isinstance(dino.network, type(written))
+    assert dino.patch_size == 8
+    assert dino.n_prefix == (5 if "registers" in kind or kind == "dinov3_vit" else 1)
+    assert dino.mean == (0.485, 0.456, 0.406) and dino.std == (0.229, 0.224, 0.225)
+    assert not dino.network.training
+    assert not any(p.requires_grad for p in dino.network.parameters())
+    with torch.no_grad():
+        expected = written(IMAGES).last_hidden_state
+        torch.testing.assert_close(dino.network(IMAGES).last_hidden_state, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "file_name", ["open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"]
+)
+def test_clip_equals_the_network_written(file_name: str, tmp_path: Path) -> None:
+    preprocess = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+    written = hub_folders.clip_folder(tmp_path, preprocess_cfg=preprocess, file_name=file_name)
+    clip = load_clip(str(tmp_path), device="cpu")
+    assert (clip.image_size, clip.mean, clip.std) == (48, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    tokens = clip.tokenize(["a dog", "Image of a golden retriever."])
+    assert tokens.shape == (2, 16) and tokens.dtype == torch.int64
+    with torch.no_grad():
+        for name, x in (("encode_image", IMAGES), ("encode_text", tokens)):
+            expected = getattr(written, name)(x)
+            torch.testing.assert_close(getattr(clip.network, name)(x), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("bpe", [None, GPT2_BPE])
+def test_language_model_equals_the_network_written(bpe: Path | None, tmp_path: Path) -> None:
+    if bpe and not bpe.exists():
+        pytest.skip("GPT-2's vocabulary isn't here")
+    written = hub_folders.language_model_folder(tmp_path, bpe=bpe)
+    model = load_language_model(str(tmp_path), device="cpu")
+    encoded = model.tokenizer("Image of a dog.", return_tensors="pt")["input_ids"]
+    assert model.tokenizer.is_fast and model.tokenizer.decode(encoded[0]) == "Image of a dog."
+    if bpe:
+        assert encoded.tolist() == [[5159, 286, 257, 3290, 13]]
+        assert model.tokenizer.eos_token_id == 50256
+    with torch.no_grad():
+        expected = written(encoded).logits
+        torch.testing.assert_close(model.network(encoded).logits, expected, rtol=0, atol=0)
+
+
+def test_gpt2_as_the_hub_stores_it(folders: Path, own: Path) -> None:
+    """OpenAI's GPT-2 has no "transformer." prefix, and causal masks as tensors; slow tokenizer."""
+    path = own / "lm" / "model.safetensors"
+    state = {k.removeprefix("transformer."): v for k, v in load_file(path).items()}
+    for i in range(2):
+        state[f"h.{i}.attn.bias"] = torch.tril(torch.ones(64, 64))[None, None]
+    save_file(state, path, metadata={"format": "pt"})
+    tokenizer = json.loads((own / "lm" / "tokenizer.json").read_text())["model"]
+    (own / "lm" / "vocab.json").write_text(json.dumps(tokenizer["vocab"]))
+    (own / "lm" / "merges.txt").write_text("#version: 0.2\n")
+    (own / "lm" / "tokenizer.json").unlink()
+    (own / "lm" / "tokenizer_config.json").write_text('{"model_max_length": 1024}')
+    ours = load_language_model(str(own / "lm"), device="cpu")
+    plain = load_language_model(str(folders / "lm"), device="cpu")
+    ids = ours.tokenizer("a b", return_tensors="pt")["input_ids"]
+    assert ids.tolist() == plain.tokenizer("a b", return_tensors="pt")["input_ids"].tolist()
+    assert ours.tokenizer.eos_token_id == 256
+    assert torch.equal(ours.network(ids).logits, plain.network(ids).logits)
+
+
+def test_sharded_weights(own: Path) -> None:
+    path = own / "dino" / "model.safetensors"
+    state = load_file(path)
+    names, index = sorted(state), {}
+    for part, keys in enumerate([names[::2], names[1::2]], start=1):
+        file_name = f"model-0000{part}-of-00002.safetensors"
+        save_file({k: state[k] for k in keys}, path.with_name(file_name), {"format": "pt"})
+        index |= dict.fromkeys(keys, file_name)
+    path.rename(own / "whole.safetensors")
+    (own / "dino" / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {"total_size": 1}, "weight_map": index})
+    )
+    dino = load_dino(str(own / "dino"), device="cpu")
+    name = "embeddings.position_embeddings"
+    assert torch.equal(dino.network.state_dict()[name], state[name])
+    (own / "dino" / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"model-00002-of-00002\.safetensors is damaged"):
+        load_dino(str(own / "dino"), device="cpu")
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float32, torch.bfloat16])
+def test_half_precision_on_disk(dtype: torch.dtype | None, tmp_path: Path) -> None:
+    half = {"dtype": torch.float16}
+    nets = {
+        "dino": hub_folders.dino_folder(tmp_path / "dino", **half),
+        "clip": hub_folders.clip_folder(tmp_path / "clip", **half),
+        "language_model": hub_folders.language_model_folder(tmp_path / "lm", **half),
+    }
+    loaded = load_all(models(tmp_path), device="cpu", dtype=dtype)
+    for role, written in nets.items():
+        network = getattr(loaded, role).network
+        ours = dict(network.named_parameters())
+        for name, parameter in written.named_parameters():
+            assert ours[name].dtype == (dtype or torch.float32), name
+            expected = parameter.half().to(dtype or torch.float32)
+            assert torch.equal(ours[name], expected), name
+    assert load_all(models(tmp_path), device="cpu", language_model=False).language_model is None
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the reference outputs aren't here")
+def test_the_reference_clip_loads() -> None:
+    np = pytest.importorskip("numpy")
+    folder = SHARED / "reference" / "masked_clip"
+    expected = np.load(folder / "expected.npz")
+    clip = load_clip(str(folder), device="cpu")
+    assert clip.image_size == 70
+    embedding = clip.network.encode_image(torch.from_numpy(expected["image"])[None])[0]
+    torch.testing.assert_close(embedding, torch.from_numpy(expected["plain"]), rtol=0, atol=1e-5)
+
+
+def test_clip_with_a_tokenizer_of_its_own(own: Path) -> None:
+    path = own / "clip" / "open_clip_config.json"
+    config = json.loads(path.read_text())
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "somebody/some-tokenizer"
+    path.write_text(json.dumps(config))
+    tokenizer = hub_folders.gpt2_tokenizer()
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(own / "clip")
+    tokens = load_clip(str(own / "clip"), device="cpu").tokenize(["ab"])
+    assert tokens.shape == (1, 16) and tokens[0, :2].tolist() == tokenizer("ab")["input_ids"]
+
+
+def test_loading_is_quiet_and_leaves_logging_alone(folders: Path) -> None:
+    code = f"""
+import logging, sys
+from zeroguide.models import load_all
+from zeroguide.recipe import Models
+root = {str(folders)!r}
+models = Models(dino=root + "/dino", clip=root + "/clip", language_model=root + "/lm")
+load_all(models, device="cpu")
+logging.warning("still heard")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert done.stderr == "WARNING:root:still heard\n"
+
+
+def test_importing_imports_no_torch() -> None:
+    code = "import sys, zeroguide.models, zeroguide.recipe; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_loading_in_threads(folders: Path) -> None:
+    results: list[object] = []
+    loaders = [
+        lambda: load_dino(f"{folders}/dino", device="cpu"),
+        lambda: load_clip(f"{folders}/clip", device="cpu"),
+        lambda: load_language_model(f"{folders}/lm", device="cpu"),
+    ]
+    threads = [threading.Thread(target=lambda f=f: results.append(f())) for f in loaders * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 9 and not _LOADING.locked()
+    weight = torch.empty(2000)
+    torch.nn.init.normal_(weight)  # torch draws again
+    assert 0.9 < weight.std() < 1.1
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def garble(path: Path) -> None:
+    path.write_bytes(b"<!DOCTYPE html>" + path.read_bytes()[15:])
+
+
+def pickle_only(path: Path) -> None:
+    path.rename(path.with_name("pytorch_model.bin"))
+
+
+def drop_a_tensor(path: Path) -> None:
+    state = load_file(path)
+    key = next(k for k in sorted(state) if "layer" in k or ".h." in k or "resblocks" in k)
+    del state[key]
+    save_file(state, path, {"format": "pt"})
+
+
+def add_a_tensor(path: Path) -> None:
+    save_file(load_file(path) | {"adapter.weight": torch.ones(2)}, path, {"format": "pt"})
+
+
+def widen_a_tensor(path: Path) -> None:
+    state = load_file(path)
+    key = next(k for k in sorted(state) if "ln_f.weight" in k or "layernorm.weight" in k
+               or "ln_final.weight" in k)  # fmt: skip
+    save_file(state | {key: torch.ones(33)}, path, {"format": "pt"})
+
+
+FLAWS = {
+    cut: r"{file} is damaged \(.*\): delete it and copy or download the weights again",
+    garble: r"{file} is damaged \(.*\): delete it",
+    Path.unlink: r"has no {name}",
+    pickle_only: r"as pickle only \(pytorch_model\.bin\).*never loaded: convert them to {name}",
+    drop_a_tensor: r"(has no weights for|can't be loaded \(Error.*Missing key).*again",
+    add_a_tensor: r"adapter\.weight.*again",
+    widen_a_tensor: r"(of another size than its config\.json says \(|size mismatch for ).*again",
+}
+
+
+@pytest.mark.parametrize("flaw", FLAWS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("role", ["dino", "clip", "lm"])
+def test_flawed_weights(flaw, role: str, own: Path) -> None:
+    name = "open_clip_model.safetensors" if role == "clip" else "model.safetensors"
+    file = own / role / name
+    flaw(file)
+    load = {"dino": load_dino, "clip": load_clip, "lm": load_language_model}[role]
+    pattern = FLAWS[flaw].format(file=re.escape(str(file)), name=re.escape(name))
+    with pytest.raises(WeightsError, match=pattern) as caught:
+        load(str(own / role), device="cpu")
+    assert str(own / role) in str(caught.value) and "\n" not in str(caught.value)
+    assert not _LOADING.locked()
+
+
+@pytest.mark.parametrize(
+    ("role", "name"),
+    [
+        ("dino", "config.json"),
+        ("dino", "preprocessor_config.json"),
+        ("clip", "open_clip_config.json"),
+        ("lm", "config.json"),
+        ("lm", "tokenizer.json"),
+    ],
+)
+def test_missing_and_garbled_configurations(role: str, name: str, own: Path) -> None:
+    load = {"dino": load_dino, "clip": load_clip, "lm": load_language_model}[role]
+    for content in ("{", "[]", "{}"):
+        (own / role / name).write_text(content)
+        with pytest.raises(WeightsError, match=re.escape(str(own / role))):
+            load(str(own / role), device="cpu")
+    (own / role / name).unlink()
+    with pytest.raises(WeightsError, match=rf"{re.escape(str(own / role))} has no {name}"):
+        load(str(own / role), device="cpu")
+
+
+def test_models_of_another_kind(folders: Path, own: Path) -> None:
+    path = own / "dino" / "config.json"
+    path.write_text(path.read_text().replace('"vit"', '"resnet"'))
+    with pytest.raises(
+        WeightsError, match=r"type 'resnet', which isn't a DINO: choose.*dinov3_vit"
+    ):
+        load_dino(str(own / "dino"), device="cpu")
+    with pytest.raises(WeightsError, match=r"has no open_clip_config\.json"):
+        load_clip(str(folders / "dino"), device="cpu")
+    hub_folders.language_model_folder(own / "small", vocab_size=100)
+    with pytest.raises(WeightsError, match="tokenizer with 257 tokens for a model that knows 100"):
+        load_language_model(str(own / "small"), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "message"),
+    [
+        ("shipped:tiny/nothing", "missing from this installation: reinstall zeroguide"),
+        ("./nothing", r"there is no folder \./nothing"),
+        ("/nothing/at/all", "there is no folder /nothing/at/all"),
+        ("a/b/c", "there is no folder a/b/c, and it isn't a hub id"),
+    ],
+)
+def test_checkpoints_that_are_nowhere(checkpoint: str, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        resolve(checkpoint, "dino")
+
+
+def test_a_file_for_a_folder(folders: Path) -> None:
+    path = folders / "dino" / "model.safetensors"
+    with pytest.raises(WeightsError, match="is a file: give the folder"):
+        resolve(str(path), "dino")
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    for name in ("gpu", "cuda:x", "cpu:0", "cuda:", ""):
+        with pytest.raises(UsageError, match=r"unknown device .* choose auto, cpu, cuda"):
+            choose_device(name)
+    if torch.cuda.is_available():
+        with pytest.raises(UsageError, match="isn't available here: the last is cuda:"):
+            choose_device("cuda:99")
+    else:
+        with pytest.raises(UsageError, match="'cuda' isn't available here: choose auto or cpu"):
+            choose_device("cuda")
+
+
+def test_check_loads_and_runs_each_model(folders: Path) -> None:
+    overrides = [f"models.{r}={getattr(models(folders), r)}" for r in Models.model_fields]
+    results = list(check(load_recipe("fast", overrides), device="cpu"))
+    assert [r.role for r in results] == ["dino", "clip", "language_model"]
+    assert [r.architecture for r in results] == ["ViTModel", "CLIP", "GPT2LMHeadModel"]
+    assert [r.output for r in results] == [(1, 37, 32), (1, 32), (1, 10, 257)]
+    assert all(r.parameters > 10_000 for r in results)
+
+
+def test_list_names_every_checkpoint_of_every_preset() -> None:
+    listed = list_models()
+    assert {m.recipe for m in listed} >= {"tiny", "fast", "base", "paper", "best"}
+    assert len(listed) == 3 * len({m.recipe for m in listed})
+    assert all((m.size > 0) == (m.folder is not None) for m in listed)

@@ -1,0 +1,84 @@
+"""The command line: arguments in, one call each, exit codes out.
+
+0 done, 1 failed, 2 wrong usage, 3 some images failed, 130 interrupted. Data goes to stdout, all
+else to stderr. Nothing heavy is imported before the arguments and the first image are known to be
+good.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, cast
+
+import typer
+
+from zeroguide import __version__
+from zeroguide.cli import label, models
+from zeroguide.console import Console
+from zeroguide.errors import ZeroguideError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="zeroguide",
+    help="Segment images and name every segment in free text.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(label.label)
+app.command()(label.segment)
+app.add_typer(models.app, name="models")
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code and never lets an exception escape."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verbose = not {"-v", "--verbose"}.isdisjoint(arguments)
+    console = Console(verbose=verbose)
+    if not verbose:
+        warnings.simplefilter("ignore")
+    try:
+        code = app(arguments or ["--help"], prog_name="zeroguide", standalone_mode=False)
+    except ZeroguideError as error:
+        console.failure(error)
+        return error.exit_code
+    except _CLICK_ERROR as error:
+        context = "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
+        console.error(error.format_message().rstrip(".") + context)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader of stdout has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        console.failure(error)
+        return 1
+    if code == INTERRUPTED:
+        console.error("interrupted")
+    return int(code or 0)
+
+
+# typer brings its own copy of click or uses the installed one, depending on its version; this is
+# click's ClickException in both.
+_CLICK_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__mro__[2])
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"zeroguide {__version__}")
+        raise typer.Exit

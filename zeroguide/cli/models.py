@@ -1,0 +1,66 @@
+"""`zeroguide models`: list, pull, check."""
+
+from __future__ import annotations
+
+import typer
+
+from zeroguide.cli.options import Device, Presets, Quiet, Verbose, read_recipe
+from zeroguide.console import Console
+
+app = typer.Typer(help="List, download and check the models of the presets.")
+
+
+@app.command("list")
+def models_list() -> int:
+    """List the presets, their models, and which of these are on this machine."""
+    from zeroguide.models import list_models
+    from zeroguide.recipe import list_recipes, load_recipe
+
+    console = Console()
+    models = list_models()
+    for name in list_recipes():
+        rows = [
+            (m.role, m.checkpoint, f"{m.size / 1e6:.0f} MB" if m.folder else "not here")
+            for m in models
+            if m.recipe == name
+        ]
+        about = load_recipe(name).description
+        console.table(["model", "checkpoint", "on this machine"], rows, name, about)
+    return 0
+
+
+@app.command("pull")
+def models_pull(preset: Presets = None, quiet: Quiet = False, verbose: Verbose = False) -> int:
+    """Download the models of presets; later runs need no network."""
+    from zeroguide.models import pull
+    from zeroguide.recipe import DEFAULT, load_recipe
+
+    console = Console(quiet=quiet, verbose=verbose)
+    for model in pull([load_recipe(name) for name in preset or [DEFAULT]]):
+        row = (model.role, model.checkpoint, str(model.folder))
+        console.table(["model", "checkpoint", "folder"], [row], model.recipe)
+    return 0
+
+
+@app.command("check")
+def models_check(
+    preset: Presets = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Load and run every model of presets, without the network; says what is amiss."""
+    from zeroguide.models import check
+    from zeroguide.recipe import DEFAULT
+
+    console = Console(quiet=quiet, verbose=verbose)
+    for recipe in [read_recipe(name, [], None, device) for name in preset or [DEFAULT]]:
+        rows = []
+        with console.progress():
+            console.step(f"checking {recipe.name}")
+            for m in check(recipe, device=device, offline=True):
+                size = f"{m.parameters / 1e6:.1f} M"
+                rows.append((m.role, m.checkpoint, m.architecture, size, f"{m.seconds:.1f} s"))
+        columns = ["model", "checkpoint", "architecture", "parameters", "time"]
+        console.table(columns, rows, recipe.name, recipe.description)
+    return 0

@@ -1,0 +1,56 @@
+"""The flags that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zeroguide.errors import UsageError
+
+if TYPE_CHECKING:
+    from zeroguide.recipe import Recipe
+
+
+class Legend(StrEnum):
+    """Where captions go."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
+Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")]
+Preset = Annotated[
+    str, typer.Option(metavar="NAME|FILE.toml", help="Recipe; see `zeroguide models list`.")
+]
+Presets = Annotated[
+    list[str] | None,
+    typer.Option("--preset", metavar="NAME|FILE.toml", help="Default: fast. Can be repeated."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: decoder.beam_size=8."),
+]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where to compute.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the run; default: the recipe's.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
+Output = Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Results folder.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only data and errors.")]
+Verbose = Annotated[
+    bool, typer.Option("-v", "--verbose", help="Tracebacks and the libraries' warnings.")
+]
+
+
+def read_recipe(preset: str, overrides: Sequence[str], seed: int | None, device: str) -> Recipe:
+    """Check what can be checked without torch: recipe, overrides and the device's spelling."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise UsageError(f"--device: unknown device {device!r}; use auto, cpu, cuda, cuda:N or mps")
+    from zeroguide.recipe import load_recipe
+
+    return load_recipe(preset, [*overrides, *([] if seed is None else [f"seed={seed}"])])

@@ -1,0 +1,115 @@
+"""The presets' models: which there are, fetching them, trying them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zeroguide.models import loading
+from zeroguide.models.device import choose_device
+from zeroguide.models.hub import ROLES, SHIPPED, Role, download, find, resolve
+from zeroguide.recipe import Recipe, list_recipes, load_recipe
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One checkpoint of a recipe; folder is None and size 0 while it isn't on this machine."""
+
+    recipe: str
+    role: Role
+    checkpoint: str
+    folder: Path | None
+    size: int
+    """Bytes on disk."""
+
+
+@dataclass(frozen=True)
+class CheckedModel:
+    """A model that has been loaded and run."""
+
+    role: Role
+    checkpoint: str
+    architecture: str
+    parameters: int
+    output: tuple[int, ...]
+    """Shape of the forward pass's result."""
+    seconds: float
+
+
+def list_models() -> list[ModelInfo]:
+    """The checkpoints of all presets and whether they are on this machine. No network."""
+    return [
+        _info(name, role, checkpoint, find(checkpoint, role))
+        for name in list_recipes()
+        for role, checkpoint in _checkpoints(load_recipe(name))
+    ]
+
+
+def pull(recipes: Iterable[Recipe]) -> Iterator[ModelInfo]:
+    """Download what recipes need and bring what is cached up to date, one by one.
+
+    Raises WeightsError at the first that can't be had; run again to go on.
+    """
+    done = set()
+    for recipe in recipes:
+        for role, checkpoint in _checkpoints(recipe):
+            if (role, checkpoint) in done:
+                continue
+            done.add((role, checkpoint))
+            if not checkpoint.startswith(SHIPPED) and not Path(checkpoint).expanduser().is_dir():
+                download(checkpoint, role)
+            yield _info(recipe.name, role, checkpoint, resolve(checkpoint, role, offline=True))
+
+
+def check(recipe: Recipe, *, device: str = "auto", offline: bool = False) -> Iterator[CheckedModel]:
+    """Load each of a recipe's models and run it once on a made-up input.
+
+    Raises WeightsError for a model that can't be had or loaded, UsageError for the device.
+    """
+    for role, checkpoint in _checkpoints(recipe):  # say what is missing before any import
+        resolve(checkpoint, role, offline=offline)
+    place = choose_device(device)
+    for role, checkpoint in _checkpoints(recipe):
+        start = time.perf_counter()
+        network, output = _run(role, checkpoint, recipe.decoder.prompt or "a", place)
+        yield CheckedModel(
+            role,
+            checkpoint,
+            type(network).__name__,
+            sum(p.numel() for p in network.parameters()),
+            tuple(output.shape),
+            time.perf_counter() - start,
+        )
+
+
+def _run(role: Role, checkpoint: str, text: str, device: torch.device) -> tuple[Any, torch.Tensor]:
+    """Load a model that is on this machine, and run it once: the network and its output."""
+    import torch
+
+    with torch.inference_mode():
+        if role == "dino":
+            network: Any = loading.load_dino(checkpoint, device=device, offline=True).network
+            size = network.config.image_size
+            return network, network(torch.zeros(1, 3, size, size, device=device))[0]
+        if role == "clip":
+            clip = loading.load_clip(checkpoint, device=device, offline=True)
+            network, size = clip.network, clip.image_size
+            return network, network.encode_image(torch.zeros(1, 3, size, size, device=device))
+        model = loading.load_language_model(checkpoint, device=device, offline=True)
+        network, ids = model.network, model.tokenizer(text)["input_ids"]
+        return network, network(torch.tensor([ids], device=device)).logits
+
+
+def _checkpoints(recipe: Recipe) -> list[tuple[Role, str]]:
+    return [(role, getattr(recipe.models, role)) for role in ROLES]
+
+
+def _info(recipe: str, role: Role, checkpoint: str, folder: Path | None) -> ModelInfo:
+    size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder else 0
+    return ModelInfo(recipe, role, checkpoint, folder, size)

@@ -1,0 +1,217 @@
+"""Folder -> network: the three loaders.
+
+No weight is ever left at its random initialisation: missing and surplus tensors are errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from zeroguide.errors import WeightsError, ZeroguideError
+from zeroguide.models.hub import Role, resolve
+from zeroguide.models.reading import (
+    Triple,
+    from_pretrained,
+    loading,
+    model_type,
+    no_random_init,
+    normalisation,
+    read_ahead,
+    read_json,
+    safetensors_files,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from zeroguide.recipe import Models
+
+DINO_TYPES = ("vit", "dinov2", "dinov2_with_registers", "dinov3_vit")
+
+
+@dataclass(frozen=True)
+class Dino:
+    """A self-supervised vision transformer.
+
+    network: transformers' ViTModel, Dinov2Model, Dinov2WithRegistersModel or DINOv3ViTModel.
+    n_prefix: tokens before the patch tokens: class token and registers.
+    mean, std: the normalisation of RGB values in 0..1.
+    """
+
+    network: torch.nn.Module
+    patch_size: int
+    n_prefix: int
+    mean: Triple
+    std: Triple
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An open_clip model.
+
+    tokenize: texts -> (n, context) int64. image_size: side of the square input in pixels.
+    """
+
+    network: torch.nn.Module
+    tokenize: Callable[[list[str]], torch.Tensor]
+    image_size: int
+    mean: Triple
+    std: Triple
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A transformers causal language model and its fast tokenizer."""
+
+    network: torch.nn.Module
+    tokenizer: Any
+
+
+@dataclass(frozen=True)
+class LoadedModels:
+    """A recipe's models; language_model is None if it wasn't asked for."""
+
+    dino: Dino
+    clip: Clip
+    language_model: LanguageModel | None
+
+
+def load_dino(
+    checkpoint: str,
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype | None = None,
+    offline: bool = False,
+) -> Dino:
+    """Load a DINO, DINOv2 (with or without registers) or DINOv3 ViT; `dtype` None is float32.
+
+    Raises WeightsError if it can't be found, downloaded or read, or is another kind of model.
+    """
+    folder = resolve(checkpoint, "dino", offline=offline)
+    kind = model_type(folder)
+    if kind not in DINO_TYPES:
+        raise WeightsError(
+            f"{folder} holds a model of type {kind!r}, which isn't a DINO: choose one of the types "
+            f"{', '.join(DINO_TYPES)}"
+        )
+    path = folder / "preprocessor_config.json"
+    mean, std = normalisation(path, read_json(path), "image_")
+    # Hub checkpoints of DINO come with and without a pooler, which features never use.
+    options = {"add_pooling_layer": False} if kind == "vit" else {}
+    network = from_pretrained("AutoModel", folder, "dino", dtype, **options)
+    config = network.config
+    registers = getattr(config, "num_register_tokens", 0)
+    network = _place(network, device, dtype, checkpoint)
+    return Dino(network, int(config.patch_size), 1 + registers, mean, std)
+
+
+def load_clip(
+    checkpoint: str,
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype | None = None,
+    offline: bool = False,
+) -> Clip:
+    """Load an open_clip folder and its tokenizer; `dtype` None is float32.
+
+    Raises WeightsError if it can't be found, downloaded or read.
+    """
+    folder = resolve(checkpoint, "clip", offline=offline)
+    path = folder / "open_clip_config.json"
+    config = read_json(path)
+    weights = safetensors_files(folder, "clip")[0]
+    name = f"local-dir:{folder}"
+    with loading(folder):
+        import open_clip
+
+        with no_random_init():
+            network = open_clip.create_model(
+                name, load_weights=False, pretrained_text=False, pretrained_image=False
+            )
+        # The file's tensors, memory-mapped, become the parameters instead of being copied into
+        # them, which takes forty times as long.
+        plain_load = network.load_state_dict
+        network.load_state_dict = lambda state, strict: plain_load(state, strict, assign=True)
+        open_clip.load_checkpoint(network, str(weights))
+        del network.load_state_dict
+        has_own_tokenizer = "hf_tokenizer_name" in config["model_cfg"]["text_cfg"]
+        options = {"local_files_only": True} if has_own_tokenizer else {}
+        tokenize = open_clip.get_tokenizer(name, **options)
+    size = network.visual.image_size
+    height, width = (size, size) if isinstance(size, int) else size
+    if height != width:
+        raise WeightsError(f"{folder} takes images of {height}x{width}: choose a square CLIP")
+    mean, std = normalisation(path, network.visual.preprocess_cfg)
+    return Clip(_place(network, device, dtype, checkpoint), tokenize, int(height), mean, std)
+
+
+def load_language_model(
+    checkpoint: str,
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype | None = None,
+    offline: bool = False,
+) -> LanguageModel:
+    """Load a causal language model and its tokenizer; `dtype` None is float32.
+
+    Raises WeightsError if it can't be found, downloaded or read.
+    """
+    folder = resolve(checkpoint, "language_model", offline=offline)
+    model_type(folder)
+    network = from_pretrained("AutoModelForCausalLM", folder, "language_model", dtype)
+    with loading(folder):
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if len(tokenizer) > network.config.vocab_size:
+        raise WeightsError(
+            f"{folder} has a tokenizer with {len(tokenizer)} tokens for a model that knows "
+            f"{network.config.vocab_size}: copy the model's own tokenizer"
+        )
+    return LanguageModel(_place(network, device, dtype, checkpoint), tokenizer)
+
+
+def load_all(
+    models: Models,
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype | None = None,
+    offline: bool = False,
+    language_model: bool = True,
+) -> LoadedModels:
+    """Load a recipe's models; the language model only if asked for.
+
+    All are found, or downloaded, before anything heavy is imported, so that what is missing is
+    said at once, and the disk reads the weights while Python is busy with the imports. They are
+    loaded one after another: mapping a file takes milliseconds, and imports can't share Python.
+
+    Raises WeightsError like the three loaders.
+    """
+    wanted: list[tuple[str, Role]] = [(models.dino, "dino"), (models.clip, "clip")]
+    if language_model:
+        wanted.append((models.language_model, "language_model"))
+    for checkpoint, role in wanted:
+        read_ahead(resolve(checkpoint, role, offline=offline))
+    dino = load_dino(models.dino, device=device, dtype=dtype, offline=offline)
+    clip = load_clip(models.clip, device=device, dtype=dtype, offline=offline)
+    if not language_model:
+        return LoadedModels(dino, clip, None)
+    lm = load_language_model(models.language_model, device=device, dtype=dtype, offline=offline)
+    return LoadedModels(dino, clip, lm)
+
+
+def _place(
+    network: Any, device: torch.device | str, dtype: torch.dtype | None, checkpoint: str
+) -> Any:
+    import torch
+
+    try:
+        network = network.to(device=device, dtype=dtype or torch.float32)
+    except torch.OutOfMemoryError as e:
+        raise ZeroguideError(
+            f"{checkpoint} doesn't fit into the memory of {device}: use --device cpu or a smaller "
+            "preset"
+        ) from e
+    return network.eval().requires_grad_(False)
