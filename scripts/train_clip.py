@@ -1,14 +1,18 @@
 """Train the tiny CLIP on Playroom pictures with captions; writes an open_clip folder.
 
-    python scripts/train_clip.py --run runs/clip --output zeroguide/weights/tiny/clip
+    torchrun --nproc-per-node 2 scripts/train_clip.py --work runs/clip --output zeroguide/weights/tiny/clip
+
+One process per CPU core, with OMP_NUM_THREADS=1, is faster than one process with many threads,
+because the matrices are small; a GPU needs only plain ``python``.
 
 Pictures are whole scenes and close-ups; captions name all, or one, of the things and stuff they
 show. No masks are used in training: a close-up is a rectangle. Three ideas make it quick:
 
-- A close-up is not resized: it is a rectangle of the scene's patch tokens at their own positions,
-  16 or 36 of the 196. That costs a tenth of a whole picture, and it is also what makes the model
-  at home with attention restricted to a part of the picture.
-- Whole scenes keep a random half of their tokens (patch dropout: Li et al., FLIP, 2023).
+- Half of the close-ups are not enlarged: they are rectangles of the scene's patch tokens at their
+  own positions, 16 or 36 of the 196. They cost a tenth of a whole picture, and make the model at
+  home with attention restricted to a part of the picture. The other half are enlarged crops, from
+  which small things are learned soonest, at a random place among the positions.
+- Whole scenes and enlarged crops lose random tokens (patch dropout: Li et al., FLIP, 2023).
 - Every caption that is true of a picture counts as its positive, not only the caption drawn for
   it: with a hundred names, other pictures' captions are often true too. Pairs whose truth is
   doubtful (a sliver of a thing is visible) count neither way.
@@ -22,13 +26,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import open_clip
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
+from PIL import Image
 from safetensors.torch import save_file
 from training import (
     TRAIN_SEED,
@@ -39,7 +47,6 @@ from training import (
     batches,
     learning_rate,
     parameter_groups,
-    stack_pixels,
 )
 
 from zeroguide.playroom import NAMES, STUFF, THINGS, Scene, caption, phrase, render
@@ -70,50 +77,95 @@ PREPROCESS_CONFIG = {
 }
 GRID = 14
 PATCH = 8
+# Scenes are rendered larger than the tower sees them, so that close-ups are sharp.
+ZOOM = 2
 
-# Token rectangles of close-ups by number of tokens kept; larger ones lose random tokens.
+# Rectangles of a scene's own tokens by number of tokens kept; larger ones lose random tokens.
 RECTANGLES = {16: [(4, 4), (5, 5), (3, 6), (6, 3)], 36: [(6, 6), (7, 7), (5, 8), (8, 5), (9, 9)]}
-# Views per scene by token count: (tokens, views); whole scenes are every fourth scene's.
-CLOSE_UPS = ((36, 3), (16, 5))
+# Views per scene. Whole scenes are every third scene's.
+RECTANGLES_PER_SCENE = ((36, 2), (16, 3))
+CLOSE_UPS_PER_SCENE = 4
+CLOSE_UP_SIDE, CLOSE_UP_TOKENS = 8, 40
 WHOLE_TOKENS = 98
+SIZE = GRID * PATCH * ZOOM
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass
+class Views:
+    """Views with equally many tokens.
+
+    images: (B, 3, H, W) uint8; index: (V,), which image; patches: (V, count) ids into the image's
+    own patches; positions: (V, count) ids into the tower's 196 positions.
+    """
+
+    images: torch.Tensor
+    index: torch.Tensor
+    patches: torch.Tensor
+    positions: torch.Tensor
 
 
 @dataclass
 class Batch:
-    """Pictures, and the views of them that are trained on.
+    """Views in groups, and over all V views in order: what they show and a caption of each.
 
-    pixels: (B, 3, 112, 112) uint8; tokens: {count: (scene index (V,), token ids (V, count))};
-    shown, doubtful: (V, 104) bool over all views in order; texts: one caption per view;
-    named: (V, 104) bool, what each caption names.
+    shown, doubtful: (V, 104) bool; texts: V captions; named: (V, 104) bool, what they name.
     """
 
-    pixels: torch.Tensor
-    views: list[tuple[torch.Tensor, torch.Tensor]]
+    views: list[Views]
     shown: torch.Tensor
     doubtful: torch.Tensor
     texts: list[str]
     named: torch.Tensor
 
 
-def close_up(scene: Scene, count: int, rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, ...]]:
-    """A random rectangle of tokens around a random region: token ids (count,), and its box in pixels."""
-    height, width = RECTANGLES[count][rng.integers(len(RECTANGLES[count]))]
+def some_region(scene: Scene, rng: np.random.Generator) -> int:
+    """A region to look at, mostly a thing."""
     things = [i for i, name in enumerate(scene.names) if name not in STUFF]
-    region = rng.integers(len(scene.names))
-    if things and rng.random() < 0.5:
-        region = rng.choice(things)
+    return int(rng.choice(things)) if things and rng.random() < 0.75 else int(rng.integers(len(scene.names)))
+
+
+def rectangle(scene: Scene, count: int, rng: np.random.Generator) -> tuple[np.ndarray, Box]:
+    """A rectangle of tokens about a random region: token ids (count,), and its box in pixels."""
+    height, width = RECTANGLES[count][rng.integers(len(RECTANGLES[count]))]
+    region = some_region(scene, rng)
     rows, columns = np.nonzero(scene.label_map == region)
+    cell = PATCH * ZOOM
     if scene.names[region] in STUFF:  # anywhere in it
         pick = rng.integers(len(rows))
-        y, x = rows[pick], columns[pick]
+        y, x = rows[pick] / cell, columns[pick] / cell
     else:  # about its middle
-        y, x = rows.mean() + rng.normal(0, 5), columns.mean() + rng.normal(0, 5)
-    top = int(np.clip(round(y / PATCH - height / 2), 0, GRID - height))
-    left = int(np.clip(round(x / PATCH - width / 2), 0, GRID - width))
+        y, x = rows.mean() / cell + rng.normal(0, 0.6), columns.mean() / cell + rng.normal(0, 0.6)
+    top = int(np.clip(round(y - height / 2), 0, GRID - height))
+    left = int(np.clip(round(x - width / 2), 0, GRID - width))
     ids = (np.arange(top, top + height)[:, None] * GRID + np.arange(left, left + width)).ravel()
     if len(ids) > count:
         ids = rng.choice(ids, count, replace=False)
-    return ids, (top * PATCH, left * PATCH, (top + height) * PATCH, (left + width) * PATCH)
+    return ids, (top * cell, left * cell, (top + height) * cell, (left + width) * cell)
+
+
+def close_up(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, Box]:
+    """A region brought near: (64, 64, 3) uint8, and the box in the scene's pixels it shows."""
+    size = scene.label_map.shape[0]
+    region = some_region(scene, rng)
+    rows, columns = np.nonzero(scene.label_map == region)
+    if scene.names[region] in STUFF:
+        pick = rng.integers(len(rows))
+        y, x, side = rows[pick], columns[pick], size * rng.uniform(0.15, 0.6)
+    else:
+        y, x = (rows.min() + rows.max()) / 2, (columns.min() + columns.max()) / 2
+        extent = max(np.ptp(rows), np.ptp(columns)) + 1
+        side = extent * np.exp(rng.uniform(np.log(0.8), np.log(2.0)))
+        y, x = y + rng.normal(0, 0.08) * side, x + rng.normal(0, 0.08) * side
+    side = int(np.clip(side, 24, size))
+    top = int(np.clip(y - side / 2, 0, size - side))
+    left = int(np.clip(x - side / 2, 0, size - side))
+    pixels = CLOSE_UP_SIDE * PATCH
+    picture = Image.fromarray(scene.pixels).resize(
+        (pixels, pixels), Image.Resampling.BICUBIC, (left, top, left + side, top + side)
+    )
+    return np.asarray(picture), (top, left, top + side, left + side)
 
 
 def visible(scene: Scene, box: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +177,7 @@ def visible(scene: Scene, box: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]
     shown, doubtful = np.zeros(len(NAMES), bool), np.zeros(len(NAMES), bool)
     for name, c, s in zip(scene.names, cover, share, strict=True):
         thing = name not in STUFF
-        clear = (c >= 0.1 and s >= 0.4) or c >= 0.6 if thing else c >= 0.2
+        clear = (c >= 0.1 and s >= 0.5) or c >= 0.6 if thing else c >= 0.2
         clear = clear or (thing and s >= 0.8 and c > 0.01)
         shown[NAMES.index(name)] = clear
         doubtful[NAMES.index(name)] = not clear and c > 0
@@ -136,43 +188,84 @@ def make_batch(items: list[tuple[int, Scene]]) -> Batch:
     """Draw views and captions for scenes; random by the first scene's index alone."""
     rng = np.random.default_rng((7, items[0][0]))
     scenes = [scene for _, scene in items]
-    plan: dict[int, list[tuple[int, np.ndarray, tuple[int, ...]]]] = {WHOLE_TOKENS: []}
-    for i, scene in enumerate(scenes):
-        if i % 4 == 0:
-            ids = rng.choice(GRID * GRID, WHOLE_TOKENS, replace=False)
-            plan[WHOLE_TOKENS].append((i, ids, (0, 0, GRID * PATCH, GRID * PATCH)))
-        for count, views in CLOSE_UPS:
-            for _ in range(views):
-                plan.setdefault(count, []).append((i, *close_up(scene, count, rng)))
-    views, shown, doubtful, texts, named = [], [], [], [], []
-    for group in plan.values():
-        index = torch.tensor([i for i, _, _ in group])
-        views.append((index, torch.from_numpy(np.stack([ids for _, ids, _ in group]))))
-        for i, _, box in group:
-            clear, doubt = visible(scenes[i], box)
-            if not clear.any():  # nothing is clear: name the doubtful
-                clear, doubt = doubt, clear
-            names = np.flatnonzero(clear)
-            if rng.random() < 0.6:  # name one only, a thing if there is one, mostly
-                things = names[names < len(THINGS)]
-                names = rng.choice(things if len(things) and rng.random() < 0.75 else names, 1)
-            names_mask = np.zeros(len(NAMES), bool)
-            names_mask[names] = True
-            shown.append(clear)
-            doubtful.append(doubt)
-            named.append(names_mask)
-            texts.append(caption([NAMES[n] for n in names], rng))
-    to_tensor = lambda rows: torch.from_numpy(np.stack(rows))  # noqa: E731
-    return Batch(
-        stack_pixels(scenes), views, to_tensor(shown), to_tensor(doubtful), texts, to_tensor(named)
-    )
+    side = GRID * PATCH
+    small = [Image.fromarray(s.pixels).resize((side, side), Image.Resampling.BICUBIC) for s in scenes]
+    pictures = as_images([np.asarray(picture) for picture in small])
+    whole = (0, 0, side * ZOOM, side * ZOOM)
+    groups: list[tuple[Views, list[tuple[int, Box]]]] = []
+
+    def add(images: torch.Tensor, rows: list[tuple[int, np.ndarray, np.ndarray, int, Box]]) -> None:
+        index, patches, positions = (torch.from_numpy(np.stack([r[k] for r in rows])) for k in range(3))
+        groups.append((Views(images, index, patches, positions), [(r[3], r[4]) for r in rows]))
+
+    rows = []
+    for i in range(0, len(scenes), 3):
+        ids = rng.choice(GRID * GRID, WHOLE_TOKENS, replace=False)
+        rows.append((i, ids, ids, i, whole))
+    add(pictures, rows)
+    for count, repeats in RECTANGLES_PER_SCENE:
+        drawn = [(i, *rectangle(s, count, rng)) for i, s in enumerate(scenes) for _ in range(repeats)]
+        add(pictures, [(i, ids, ids, i, box) for i, ids, box in drawn])
+    near = [(i, *close_up(s, rng)) for i, s in enumerate(scenes) for _ in range(CLOSE_UPS_PER_SCENE)]
+    rows = []
+    for k, (i, _, box) in enumerate(near):
+        patches = rng.choice(CLOSE_UP_SIDE**2, CLOSE_UP_TOKENS, replace=False)
+        # Anywhere in the tower's field: a name must not depend on the place.
+        top, left = rng.integers(0, GRID - CLOSE_UP_SIDE + 1, 2)
+        positions = (top + patches // CLOSE_UP_SIDE) * GRID + left + patches % CLOSE_UP_SIDE
+        rows.append((k, patches, positions, i, box))
+    add(as_images([picture for _, picture, _ in near]), rows)
+
+    shown, doubtful, texts, named = [], [], [], []
+    for i, box in [row for _, group in groups for row in group]:
+        clear, doubt = visible(scenes[i], box)
+        if not clear.any():  # nothing is clear: name the doubtful
+            clear, doubt = doubt, clear
+        names = np.flatnonzero(clear)
+        if rng.random() < 0.6:  # name one only, a thing if there is one, mostly
+            things = names[names < len(THINGS)]
+            names = rng.choice(things if len(things) and rng.random() < 0.75 else names, 1)
+        names_mask = np.zeros(len(NAMES), bool)
+        names_mask[names] = True
+        shown.append(clear)
+        doubtful.append(doubt)
+        named.append(names_mask)
+        texts.append(caption([NAMES[n] for n in names], rng))
+    shown_t, doubtful_t, named_t = (torch.from_numpy(np.stack(r)) for r in (shown, doubtful, named))
+    return Batch([views for views, _ in groups], shown_t, doubtful_t, texts, named_t)
 
 
-class IndexedScenes(SceneDataset):
-    """Scenes with their index, which seeds the views drawn from them."""
+def as_images(pictures: list[np.ndarray]) -> torch.Tensor:
+    """Pictures (H, W, 3) of one size as (B, 3, H, W) uint8."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
+class RepeatedScenes(SceneDataset):
+    """Scenes in batches, each batch twice in a row: rendering costs as much as half a step.
+
+    An item is its index, which seeds the views drawn, and its scene.
+    """
+
+    def __init__(self, seed: int, count: int, batch_size: int) -> None:
+        super().__init__(seed, count, size=SIZE)
+        self.batch_size = batch_size
+        self.render = lru_cache(maxsize=2 * batch_size)(super().__getitem__)
 
     def __getitem__(self, index: int) -> tuple[int, Scene]:  # type: ignore[override]
-        return index, super().__getitem__(index)
+        batch, place = divmod(index, self.batch_size)
+        return index, self.render(batch // 2 * self.batch_size + place)
+
+
+def average_gradients(network: torch.nn.Module) -> None:
+    """Average gradients over the processes that `torchrun` started."""
+    flat = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    parts = flat.split([p.numel() for p in network.parameters() if p.grad is not None])
+    for parameter, part in zip(
+        [p for p in network.parameters() if p.grad is not None], parts, strict=True
+    ):
+        parameter.grad = part.view_as(parameter)
 
 
 class Network(torch.nn.Module):
@@ -195,14 +288,14 @@ def encode_views(
     """
     mean = torch.tensor(PREPROCESS_CONFIG["mean"], device=device).view(3, 1, 1)
     std = torch.tensor(PREPROCESS_CONFIG["std"], device=device).view(3, 1, 1)
-    pixels = (batch.pixels.to(device).float() / 255 - mean) / std
-    tokens = visual.conv1(pixels).flatten(2).transpose(1, 2)  # (B, 196, D)
-    tokens = tokens + visual.positional_embedding[1:]
     cls = visual.class_embedding + visual.positional_embedding[0]
     pooled = []
-    for index, ids in batch.views:
-        kept = tokens[index.to(device)[:, None], ids.to(device)]  # (V, count, D)
-        x = torch.cat([cls.to(kept.dtype).expand(len(kept), 1, -1), kept], dim=1)
+    for views in batch.views:
+        pixels = (views.images.to(device).float() / 255 - mean) / std
+        tokens = visual.conv1(pixels).flatten(2).transpose(1, 2)  # (B, patches, D)
+        kept = tokens[views.index.to(device)[:, None], views.patches.to(device)]  # (V, count, D)
+        kept = kept + visual.positional_embedding[1:][views.positions.to(device)]
+        x = torch.cat([cls.to(kept.dtype).expand(len(kept), 1, -1), kept.to(cls.dtype)], dim=1)
         x = visual.transformer(visual.ln_pre(x))
         pooled.append(visual.ln_post(x[:, 0]))
     features = torch.cat(pooled)
@@ -255,35 +348,39 @@ def name_accuracy(
 def main() -> None:
     """Train, logging the curve, and write the model folder when done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints and curve")
+    parser.add_argument("--work", type=Path, required=True, help="folder of checkpoints and curve")
     parser.add_argument("--output", type=Path, help="open_clip folder to write at the end")
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--batch-size", type=int, default=32, help="scenes per step")
+    parser.add_argument("--steps", type=int, default=12000)
+    parser.add_argument("--batch-size", type=int, default=10, help="scenes per step")
     parser.add_argument("--workers", type=int, default=1, help="rendering processes")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--peak-lr", type=float, default=1.2e-3)
+    parser.add_argument("--peak-lr", type=float, default=8e-4)
     args = parser.parse_args()
 
     torch.manual_seed(0)
     device = torch.device(args.device)
+    ranks, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if ranks > 1:
+        dist.init_process_group("gloo" if device.type == "cpu" else "nccl")
     network = Network().to(device)
     clip = network.clip
     tokenize = open_clip.SimpleTokenizer(context_length=MODEL_CONFIG["text_cfg"]["context_length"])
     optimizer = torch.optim.AdamW(
         parameter_groups(network, 0.05), lr=args.peak_lr, betas=(0.9, 0.98), fused=True
     )
-    run = Run(args.run)
+    run = Run(args.work)
     first = run.resume(network=network, optimizer=optimizer)
 
     stream = batches(
-        IndexedScenes(TRAIN_SEED, args.steps * args.batch_size),
+        # Each process has its own world.
+        RepeatedScenes(TRAIN_SEED + 1000 * rank, args.steps * args.batch_size, args.batch_size),
         batch_size=args.batch_size,
         first_step=first,
         steps=args.steps,
         workers=args.workers,
         collate=make_batch,
     )
-    held_out = make_batch([(i, render(VALIDATION_SEED, i)) for i in range(40)])
+    held_out = make_batch([(i, render(VALIDATION_SEED, i, size=SIZE)) for i in range(40)])
     prompts = tokenize([f"a photo of {phrase(name)}." for name in NAMES]).to(device)
 
     for step, batch in zip(range(first, args.steps), stream, strict=True):
@@ -302,24 +399,26 @@ def main() -> None:
         loss = contrast + word
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if ranks > 1:
+            average_gradients(network)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         clip.logit_scale.data.clamp_(max=float(np.log(100)))
-        if (step + 1) % 100 == 0 or step == first:
+        if rank == 0 and ((step + 1) % 100 == 0 or step == first):
             clip.eval()
             with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
                 embeddings = encode_views(clip.visual, held_out, device)[0].cpu()
                 names = F.normalize(encode_tokens(clip, prompts).float(), dim=-1).cpu()
             clip.train()
-            sizes = [len(index) for index, _ in held_out.views]
-            whole, middle, small = name_accuracy(embeddings, names, held_out.shown, sizes)
+            sizes = [len(views.index) for views in held_out.views]
+            whole, middle, small, near = name_accuracy(embeddings, names, held_out.shown, sizes)
             run.log(
                 step + 1, contrast=contrast.item(), words=word.item(), lr=rate, scale=clip.logit_scale.exp().item(),
-                top1_whole=whole, top1_36=middle, top1_16=small,
+                top1_whole=whole, top1_36=middle, top1_16=small, top1_near=near,
             )  # fmt: skip
-        if (step + 1) % 250 == 0 or step + 1 == args.steps:
+        if rank == 0 and ((step + 1) % 250 == 0 or step + 1 == args.steps):
             run.save(step + 1, network=network, optimizer=optimizer)
-    if args.output:
+    if args.output and rank == 0:
         export(clip.cpu(), args.output)
 
 

@@ -1,6 +1,6 @@
 """Train the tiny DINO on Playroom pictures, without labels; writes a transformers ViT folder.
 
-    python scripts/train_dino.py --run runs/dino --output zeroguide/weights/tiny/dino
+    python scripts/train_dino.py --work runs/dino --output zeroguide/weights/tiny/dino
 
 A student sees large and small crops of a picture, some of the large ones' patches blanked; its
 teacher, a moving average of itself, sees the large crops whole. The student must predict the
@@ -189,7 +189,7 @@ def neighbour_purity(vit: nn.Module, scenes: list[Scene]) -> float:
 def main() -> None:
     """Train, logging the curve, and write the model folder when done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints and curve")
+    parser.add_argument("--work", type=Path, required=True, help="folder of checkpoints and curve")
     parser.add_argument("--output", type=Path, help="transformers folder to write at the end")
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--batch-size", type=int, default=32, help="scenes per step")
@@ -203,7 +203,7 @@ def main() -> None:
     student = Network().to(device)
     teacher = copy.deepcopy(student).requires_grad_(False)
     optimizer = torch.optim.AdamW(parameter_groups(student, 0.04), lr=args.peak_lr, fused=True)
-    run = Run(args.run)
+    run = Run(args.work)
     first = run.resume(student=student, teacher=teacher, optimizer=optimizer)
     torch.manual_seed(first)
     stream = batches(

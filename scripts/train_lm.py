@@ -1,6 +1,6 @@
 """Train the tiny language model on Playroom captions; writes a transformers GPT-2 folder.
 
-    python scripts/train_lm.py --run runs/lm --output zeroguide/weights/tiny/lm
+    python scripts/train_lm.py --work runs/lm --output zeroguide/weights/tiny/lm
 
 The captions are the wording of `zeroguide.playroom.caption` over random names: text only, no
 scene is rendered. The tokenizer is a byte-level BPE trained on such captions first.
@@ -29,7 +29,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 from zeroguide.playroom import STUFF, THINGS, caption
 
 END = "<|endoftext|>"
-VOCABULARY = 512
+# Enough that every word of a caption is one token: CLIP judges words better than pieces of them.
+VOCABULARY = 1024
 CONTEXT = 64
 
 
@@ -83,7 +84,7 @@ def loss_of(lm: GPT2LMHeadModel, tokens: torch.Tensor, counts: torch.Tensor) -> 
 def main() -> None:
     """Train, logging the curve, and write the model folder when done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints and curve")
+    parser.add_argument("--work", type=Path, required=True, help="folder of checkpoints and curve")
     parser.add_argument("--output", type=Path, help="transformers folder to write at the end")
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--batch-size", type=int, default=64, help="captions per step")
@@ -93,7 +94,7 @@ def main() -> None:
 
     torch.manual_seed(0)
     device = torch.device(args.device)
-    tokenizer = train_tokenizer(args.run / "tokenizer")
+    tokenizer = train_tokenizer(args.work / "tokenizer")
     config = GPT2Config(
         vocab_size=len(tokenizer), n_positions=CONTEXT, n_embd=128, n_layer=3, n_head=4,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
@@ -101,7 +102,7 @@ def main() -> None:
     )  # fmt: skip
     lm = GPT2LMHeadModel(config).to(device)
     optimizer = torch.optim.AdamW(parameter_groups(lm, 0.1), lr=args.peak_lr, betas=(0.9, 0.98))
-    run = Run(args.run)
+    run = Run(args.work)
     first = run.resume(lm=lm, optimizer=optimizer)
     stream = captions(TRAIN_SEED)
     for _ in range(first * args.batch_size):

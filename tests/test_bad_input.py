@@ -226,6 +226,23 @@ def test_odd_images_are_labelled(command: str, recipe: Path, capsys: pytest.Capt
     assert not list(Path("out").glob(".*"))
 
 
+SHIPPED = ROOT / "zeroguide" / "weights" / "tiny"
+
+
+@pytest.mark.skipif(
+    not all((SHIPPED / part).is_dir() for part in ("dino", "clip", "lm")),
+    reason="the shipped weights haven't been trained yet",
+)
+def test_tiny_says_what_it_knows(capsys: pytest.CaptureFixture) -> None:
+    names = ["a.png", "b.png"]
+    for name in names:
+        picture(size=(112, 112)).save(name)
+    assert main(["label", *names, "--preset", "tiny", "--device", "cpu", "--offline"]) == 0
+    out, err = capsys.readouterr()
+    assert err.count("Playroom scenes") == 1
+    assert {line.split("\t")[0] for line in out.splitlines()} == set(names)
+
+
 @pytest.mark.parametrize(
     ("size", "message"),
     [

@@ -10,11 +10,11 @@ from pycocotools import mask as coco_mask
 from zeroguide.labeling import Labeling, Segment, regions
 
 RECIPE = {"name": "test", "versions": {"zeroguide": "0"}, "seed": 3}
-# Column-major order starts in region 0, so the masks of 1 and 2 start with a run of zeros.
-MAP = np.array([[0, 0, 0, 1], [2, 0, 0, 1], [2, 2, 0, 1]])
+# The largest region is not the first; column-major order starts in it.
+MAP = np.array([[1, 1, 1, 0], [2, 1, 1, 0], [2, 2, 1, 0]])
 LABELS = [
-    ("sky", 0.5, [("cloud", 0.4)], [0, 4]),
     ("ölpumpe", 0.25, [], [1]),
+    ("sky", 0.5, [("cloud", 0.4)], [0, 4]),
     ("dog", -0.125, [("cat", -0.5), ("cow", -1.0)], [2, 3]),
 ]
 

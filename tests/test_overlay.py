@@ -25,7 +25,7 @@ from zeroguide.overlay.colours import (
     palette,
     text_colour,
 )
-from zeroguide.overlay.draw import format_share, label_shapes, pill_size
+from zeroguide.overlay.drawing import format_share, label_shapes, pill_size
 from zeroguide.overlay.legend import MOST_ENTRIES, Entry, add_legend, choose_layout
 from zeroguide.overlay.placement import Placement, place
 from zeroguide.overlay.regions import render_regions, soft_borders
@@ -428,12 +428,22 @@ def test_drawing_is_deterministic_and_leaves_its_input_alone() -> None:
     assert np.array_equal(pixels, before)
 
 
-def test_auto_takes_the_legend_when_captions_do_not_fit() -> None:
+def test_auto_takes_the_legend_when_captions_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     few, pixels = make(cells(120, 160, 5))
     assert draw(few, pixels).size == (640, 480)
     many, pixels = make(cells(120, 160, 60))
     assert draw(many, pixels).size != (640, 480)
     assert draw(many, pixels, legend="never").size == (640, 480)
+    tiles = np.arange(1, 31).reshape(5, 6).repeat(24, 0).repeat(27, 1)  # they would all fit
+    tiled, pixels = make(tiles, ["a"] * 30)
+    assert draw(tiled, pixels).width > 640
+    quarters = np.array([[1, 2], [3, 4]]).repeat(60, 0).repeat(80, 1)
+    text = "a caption of three lines, each as long as a line can be at all in so small a picture"
+    wordy, pixels = make(quarters, [text] * 4)
+    assert draw(wordy, pixels).size == (640, 480)
+    monkeypatch.setattr("zeroguide.overlay.drawing.MOST_COVERED", 0.1)
+    assert draw(wordy, pixels).size != (640, 480)
+    monkeypatch.undo()
     islands = np.ones((480, 640), int)  # few segments, but crowded into a corner
     islands[:40:4, :4] = np.arange(2, 12)[:, None]
     crowded, pixels = make(islands, ["a rather long caption"] * 11)

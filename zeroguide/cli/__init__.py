@@ -7,6 +7,7 @@ good.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -51,14 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(verbose=verbose)
     if not verbose:
         warnings.simplefilter("ignore")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names and labels a terminal can't show
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(arguments or ["--help"], prog_name="zeroguide", standalone_mode=False)
     except ZeroguideError as error:
         console.failure(error)
         return error.exit_code
     except _CLICK_ERROR as error:
-        context = "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
-        console.error(error.format_message().rstrip(".") + context)
+        context = getattr(error, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context else ""
+        console.error(error.format_message().rstrip(".") + hint)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED

@@ -11,6 +11,7 @@ one language-model step and one text embedding, and CLIP reads only as many toke
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -22,6 +23,9 @@ from zeroguide.prompts_folder import read_prompts
 from zeroguide.texts import TextEncoder
 
 _BATCH = 64
+# Tokens less likely than this aren't proposed: after a whole noun phrase nothing but its end is
+# likely, and CLIP would read hundreds of texts that no one would say.
+_LOG_LEAST = math.log(1e-3)
 # Contexts kept from call to call, about; the first steps recur in every picture.
 _KEPT = 20_000
 
@@ -101,7 +105,8 @@ class BeamDecoder:
             self._known.clear()
         self._propose({()})
         for _ in range(self.max_tokens):
-            self._advance(unit, searches)
+            if any(self._known[c].tokens for search in searches for c in search.beams):
+                self._advance(unit, searches)
         return [self._ranked(search) for search in searches]
 
     def _advance(self, unit: torch.Tensor, searches: list[_Search]) -> None:
@@ -134,7 +139,7 @@ class BeamDecoder:
         """Cosines of segments with the texts of token sequences: (n, texts), and their columns."""
         texts = {sequence: self._whole_text(sequence) for sequence in sequences}
         unique = {text: i for i, text in enumerate(dict.fromkeys(texts.values()))}
-        embedded = self.texts.embed(list(unique)).to(unit.device)
+        embedded = self.texts.embed(list(unique)).to(unit.device)  # (texts, e)
         return {s: unique[text] for s, text in texts.items()}, unit @ embedded.T
 
     def _score(self, cosine: float, log_prob: float, length: int) -> float:
@@ -166,7 +171,8 @@ class BeamDecoder:
             for context, ids, values, end in zip(
                 batch, best.indices.tolist(), best.values.tolist(), ends.tolist(), strict=True
             ):
-                self._known[context] = _Proposals(ids, values, end)
+                n = sum(value > _LOG_LEAST for value in values)  # they are sorted
+                self._known[context] = _Proposals(ids[:n], values[:n], end)
 
 
 def _phrase_ends(language_model: LanguageModel) -> torch.Tensor:

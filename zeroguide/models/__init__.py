@@ -15,6 +15,7 @@ from zeroguide.models.loading import (
     load_clip,
     load_dino,
     load_language_model,
+    prepare,
 )
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "load_clip",
     "load_dino",
     "load_language_model",
+    "prepare",
     "pull",
     "resolve",
 ]

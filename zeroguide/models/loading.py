@@ -173,6 +173,19 @@ def load_language_model(
     return LanguageModel(_place(network, device, dtype, checkpoint), tokenizer)
 
 
+def prepare(models: Models, *, offline: bool = False, language_model: bool = True) -> None:
+    """Find a recipe's models, download what isn't here, and have the disk read their weights.
+
+    Imports nothing heavy, so that a missing model is said at once, and the reading goes on while
+    Python is busy with imports. Raises WeightsError.
+    """
+    wanted: list[tuple[str, Role]] = [(models.dino, "dino"), (models.clip, "clip")]
+    if language_model:
+        wanted.append((models.language_model, "language_model"))
+    for checkpoint, role in wanted:
+        read_ahead(resolve(checkpoint, role, offline=offline))
+
+
 def load_all(
     models: Models,
     *,
@@ -183,17 +196,10 @@ def load_all(
 ) -> LoadedModels:
     """Load a recipe's models; the language model only if asked for.
 
-    All are found, or downloaded, before anything heavy is imported, so that what is missing is
-    said at once, and the disk reads the weights while Python is busy with the imports. They are
-    loaded one after another: mapping a file takes milliseconds, and imports can't share Python.
-
-    Raises WeightsError like the three loaders.
+    One after another: mapping a file takes milliseconds, and imports can't share Python. Raises
+    WeightsError like the three loaders.
     """
-    wanted: list[tuple[str, Role]] = [(models.dino, "dino"), (models.clip, "clip")]
-    if language_model:
-        wanted.append((models.language_model, "language_model"))
-    for checkpoint, role in wanted:
-        read_ahead(resolve(checkpoint, role, offline=offline))
+    prepare(models, offline=offline, language_model=language_model)
     dino = load_dino(models.dino, device=device, dtype=dtype, offline=offline)
     clip = load_clip(models.clip, device=device, dtype=dtype, offline=offline)
     if not language_model:

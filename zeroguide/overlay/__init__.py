@@ -1,5 +1,5 @@
 """Labeling -> picture."""
 
-from zeroguide.overlay.draw import draw
+from zeroguide.overlay.drawing import draw
 
 __all__ = ["draw"]

@@ -102,7 +102,7 @@ def _place_thing(
     sprite = draw_glyph(
         name,
         length=length,
-        angle=rng.normal(0, 0.3) if rng.random() < 0.85 else rng.uniform(0, 2 * np.pi),
+        angle=rng.normal(0, 0.3) if rng.random() < 0.9 else rng.uniform(0, 2 * np.pi),
         flip=bool(rng.random() < 0.5),
         squeeze=float(np.exp(rng.normal(0, 0.1))),
     )
@@ -141,10 +141,10 @@ def _window(rng: Rng, shape: tuple[int, int], h: int, w: int) -> tuple[Window, W
 def _treat(rng: Rng, rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Vary a sprite's colours: (h, w, 3) premultiplied in and out."""
     mode = rng.random()
-    if mode < 0.12:  # black and white
+    if mode < 0.1:  # black and white
         rgb = np.repeat(rgb @ np.array([[0.3], [0.59], [0.11]], np.float32), 3, axis=2)
     elif mode < 0.5:  # turned hue, small or large
-        rgb = rgb @ _hue_rotation(rng.normal(0, 0.35 if mode < 0.4 else 1.5))
+        rgb = rgb @ _hue_rotation(rng.normal(0, 0.35 if mode < 0.44 else 1.5))
     gain = np.exp(rng.normal(0, 0.18)) * np.exp(rng.normal(0, 0.06, 3))
     flat = rng.uniform(0, 0.3) * rng.random()  # towards the sprite's own mean: lower contrast
     mean = rgb.sum(axis=(0, 1)) / max(float(alpha.sum()), 1.0)

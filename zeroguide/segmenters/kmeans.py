@@ -32,12 +32,16 @@ def kmeans(
     values out of range.
     """
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     check_n_segments(n_segments)
     rows = prepare(features, pca=pca, normalize=normalize, spatial_weight=spatial_weight)
     # k-means++ can't place more centres than there are different points.
     n_clusters = min(n_segments, len(np.unique(rows, axis=0)))
     model = KMeans(n_clusters, n_init=N_INIT, random_state=seed)
-    labels = model.fit_predict(rows)
+    # One thread: so few points gain nothing from more, threads waiting for each other on a busy
+    # machine made it ten times slower, and sums taken in another order end in other clusters.
+    with threadpool_limits(1):
+        labels = model.fit_predict(rows)
     h, w = features.shape[:2]
     return SegmenterResult(contiguous(labels.reshape(h, w))[0])

@@ -1,0 +1,37 @@
+# Each target works alone on a clean checkout: it makes its own environment in .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types clean
+
+demo: $(VENV)/.run  ## label a rendered scene with the models that come with the package
+	$(BIN)/zeroguide label examples/playroom.png --preset tiny --output out/demo --overwrite
+	@echo "The picture is out/demo/playroom.png.png"
+
+test: $(VENV)/.dev  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev  ## types
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) out build *.egg-info
+
+$(VENV)/.run: pyproject.toml setup.py
+	$(call install,.)
+
+$(VENV)/.dev: pyproject.toml setup.py
+	$(call install,.[dev])
+	@touch $(VENV)/.run
+
+# uv where there is one: it takes a minute where pip takes several.
+define install
+	test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV) || $(PYTHON) -m venv $(VENV)
+	uv pip install --quiet --python $(BIN)/python -e '$(1)' || $(BIN)/python -m pip install --quiet -e '$(1)'
+	@touch $@
+endef
