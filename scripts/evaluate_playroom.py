@@ -104,8 +104,10 @@ def score_names(labeler: Labeler, scenes: Sequence[Scene]) -> dict[str, Hits]:
     return hits
 
 
-def score_labels(labeler: Labeler, scenes: Sequence[Scene]) -> tuple[dict[str, Hits], dict[str, float]]:
-    """End to end: regions matched by a segment, by one of the right name; and per-picture figures."""
+def score_labels(
+    labeler: Labeler, scenes: Sequence[Scene]
+) -> tuple[dict[str, Hits], dict[str, float]]:
+    """Regions matched by a segment, and by one of the right name; and figures per picture."""
     hits: dict[str, Hits] = {"matched": [], "matched and rightly named": []}
     segments, started = 0, time.perf_counter()
     for index, scene in enumerate(scenes):

@@ -1,6 +1,6 @@
 """Train the tiny CLIP on Playroom pictures with captions; writes an open_clip folder.
 
-    torchrun --nproc-per-node 2 scripts/train_clip.py --work runs/clip --output zeroguide/weights/tiny/clip
+    torchrun --nproc-per-node 2 scripts/train_clip.py --work runs/clip --output OUTPUT
 
 One process per CPU core, with OMP_NUM_THREADS=1, is faster than one process with many threads,
 because the matrices are small; a GPU needs only plain ``python``.
@@ -30,6 +30,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -52,7 +53,7 @@ from training import (
 from zeroguide.playroom import NAMES, STUFF, THINGS, Scene, caption, phrase, render
 from zeroguide.texts import encode_tokens
 
-MODEL_CONFIG = {
+MODEL_CONFIG: dict[str, Any] = {
     "embed_dim": 128,
     "vision_cfg": {
         "image_size": 112,
@@ -123,7 +124,11 @@ class Batch:
 def some_region(scene: Scene, rng: np.random.Generator) -> int:
     """A region to look at, mostly a thing."""
     things = [i for i, name in enumerate(scene.names) if name not in STUFF]
-    return int(rng.choice(things)) if things and rng.random() < 0.75 else int(rng.integers(len(scene.names)))
+    return (
+        int(rng.choice(things))
+        if things and rng.random() < 0.75
+        else int(rng.integers(len(scene.names)))
+    )
 
 
 def rectangle(scene: Scene, count: int, rng: np.random.Generator) -> tuple[np.ndarray, Box]:
@@ -189,13 +194,17 @@ def make_batch(items: list[tuple[int, Scene]]) -> Batch:
     rng = np.random.default_rng((7, items[0][0]))
     scenes = [scene for _, scene in items]
     side = GRID * PATCH
-    small = [Image.fromarray(s.pixels).resize((side, side), Image.Resampling.BICUBIC) for s in scenes]
+    small = [
+        Image.fromarray(s.pixels).resize((side, side), Image.Resampling.BICUBIC) for s in scenes
+    ]
     pictures = as_images([np.asarray(picture) for picture in small])
     whole = (0, 0, side * ZOOM, side * ZOOM)
     groups: list[tuple[Views, list[tuple[int, Box]]]] = []
 
     def add(images: torch.Tensor, rows: list[tuple[int, np.ndarray, np.ndarray, int, Box]]) -> None:
-        index, patches, positions = (torch.from_numpy(np.stack([r[k] for r in rows])) for k in range(3))
+        index, patches, positions = (
+            torch.from_numpy(np.stack([r[k] for r in rows])) for k in range(3)
+        )
         groups.append((Views(images, index, patches, positions), [(r[3], r[4]) for r in rows]))
 
     rows = []
@@ -204,9 +213,13 @@ def make_batch(items: list[tuple[int, Scene]]) -> Batch:
         rows.append((i, ids, ids, i, whole))
     add(pictures, rows)
     for count, repeats in RECTANGLES_PER_SCENE:
-        drawn = [(i, *rectangle(s, count, rng)) for i, s in enumerate(scenes) for _ in range(repeats)]
+        drawn = [
+            (i, *rectangle(s, count, rng)) for i, s in enumerate(scenes) for _ in range(repeats)
+        ]
         add(pictures, [(i, ids, ids, i, box) for i, ids, box in drawn])
-    near = [(i, *close_up(s, rng)) for i, s in enumerate(scenes) for _ in range(CLOSE_UPS_PER_SCENE)]
+    near = [
+        (i, *close_up(s, rng)) for i, s in enumerate(scenes) for _ in range(CLOSE_UPS_PER_SCENE)
+    ]
     rows = []
     for k, (i, _, box) in enumerate(near):
         patches = rng.choice(CLOSE_UP_SIDE**2, CLOSE_UP_TOKENS, replace=False)
@@ -256,18 +269,6 @@ class RepeatedScenes(SceneDataset):
         return index, self.render(batch // 2 * self.batch_size + place)
 
 
-def average_gradients(network: torch.nn.Module) -> None:
-    """Average gradients over the processes that `torchrun` started."""
-    flat = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    parts = flat.split([p.numel() for p in network.parameters() if p.grad is not None])
-    for parameter, part in zip(
-        [p for p in network.parameters() if p.grad is not None], parts, strict=True
-    ):
-        parameter.grad = part.view_as(parameter)
-
-
 class Network(torch.nn.Module):
     """The CLIP, and the linear layer over names that only training needs."""
 
@@ -279,8 +280,34 @@ class Network(torch.nn.Module):
         self.words = torch.nn.Linear(MODEL_CONFIG["vision_cfg"]["width"], len(NAMES))
 
 
+def used_tokens() -> torch.Tensor:
+    """Ids of the tokens that occur in captions: the rows of the text tower's table that learn."""
+    tokenize = open_clip.SimpleTokenizer()
+    rng = np.random.default_rng(0)
+    texts = [caption([name], rng) for name in NAMES for _ in range(60)]
+    texts += [caption(rng.choice(NAMES, 3, replace=False).tolist(), rng) for _ in range(2000)]
+    ids = {token for text in texts for token in tokenize.encode(text)}
+    return torch.tensor(sorted(ids | {tokenize.sot_token_id, tokenize.eot_token_id}))
+
+
+def average_gradients(network: Network, tokens: torch.Tensor) -> None:
+    """Average gradients over the processes that `torchrun` started.
+
+    Of the token table only the rows of `tokens` travel: the others have none.
+    """
+    table = network.clip.token_embedding.weight.grad
+    grads = [p.grad for p in network.parameters() if p.grad is not None and p.grad is not table]
+    flat = torch.cat([*(grad.flatten() for grad in grads), table[tokens].flatten()])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    *parts, rows = flat.split([*(grad.numel() for grad in grads), len(tokens) * table.shape[1]])
+    for grad, part in zip(grads, parts, strict=True):
+        grad.copy_(part.view_as(grad))
+    table[tokens] = rows.view(len(tokens), -1)
+
+
 def encode_views(
-    visual: torch.nn.Module, batch: Batch, device: torch.device
+    visual: Any, batch: Batch, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """All views through the tower's own layers, on subsets of its tokens.
 
@@ -324,9 +351,7 @@ def contrastive_loss(
     return ((by_picture + by_caption) / 2 * weights).sum() / logits.shape[1]
 
 
-def word_loss(
-    logits: torch.Tensor, shown: torch.Tensor, doubtful: torch.Tensor
-) -> torch.Tensor:
+def word_loss(logits: torch.Tensor, shown: torch.Tensor, doubtful: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of names (V, 104) with the shown ones as equal targets, doubtful left out."""
     log_probs = logits.float().masked_fill(doubtful, -1e4).log_softmax(dim=1)
     return -((log_probs * shown).sum(1) / shown.sum(1)).mean()
@@ -359,6 +384,7 @@ def main() -> None:
 
     torch.manual_seed(0)
     device = torch.device(args.device)
+    tokens = used_tokens().to(device)
     ranks, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     if ranks > 1:
         dist.init_process_group("gloo" if device.type == "cpu" else "nccl")
@@ -400,7 +426,7 @@ def main() -> None:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if ranks > 1:
-            average_gradients(network)
+            average_gradients(network, tokens)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         clip.logit_scale.data.clamp_(max=float(np.log(100)))
@@ -413,7 +439,8 @@ def main() -> None:
             sizes = [len(views.index) for views in held_out.views]
             whole, middle, small, near = name_accuracy(embeddings, names, held_out.shown, sizes)
             run.log(
-                step + 1, contrast=contrast.item(), words=word.item(), lr=rate, scale=clip.logit_scale.exp().item(),
+                step + 1, contrast=contrast.item(), words=word.item(), lr=rate,
+                scale=clip.logit_scale.exp().item(),
                 top1_whole=whole, top1_36=middle, top1_16=small, top1_near=near,
             )  # fmt: skip
         if rank == 0 and ((step + 1) % 250 == 0 or step + 1 == args.steps):
@@ -429,16 +456,10 @@ def export(clip: torch.nn.Module, folder: Path) -> None:
     zeros, so that the file compresses to what was learned.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tokenize = open_clip.SimpleTokenizer()
-    rng = np.random.default_rng(0)
-    texts = [caption([name], rng) for name in NAMES for _ in range(60)]
-    texts += [caption(rng.choice(NAMES, 3, replace=False).tolist(), rng) for _ in range(2000)]
-    used = {token for text in texts for token in tokenize.encode(text)}
-    used |= {tokenize.sot_token_id, tokenize.eot_token_id}
     state = {name: value.half().contiguous() for name, value in clip.state_dict().items()}
     state.pop("attn_mask", None)
     unused = torch.ones(len(state["token_embedding.weight"]), dtype=torch.bool)
-    unused[list(used)] = False
+    unused[used_tokens()] = False
     state["token_embedding.weight"][unused] = 0
     save_file(state, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
     config = {"model_cfg": MODEL_CONFIG, "preprocess_cfg": PREPROCESS_CONFIG}

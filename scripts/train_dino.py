@@ -36,7 +36,7 @@ from transformers import ViTConfig, ViTModel
 
 from zeroguide.playroom import Scene, render
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "hidden_size": 192,
     "num_hidden_layers": 5,
     "num_attention_heads": 4,
@@ -141,7 +141,7 @@ def loss_of(student: Network, teacher: Network, pixels: torch.Tensor) -> dict[st
     n = len(pixels)
     large = torch.cat([jitter(crop(pixels, GLOBAL_SIDE, GLOBAL_AREA)) for _ in range(GLOBALS)])
     small = torch.cat([jitter(crop(pixels, LOCAL_SIDE, LOCAL_AREA)) for _ in range(LOCALS)])
-    patches = (GLOBAL_SIDE // CONFIG["patch_size"]) ** 2  # type: ignore[operator]
+    patches = (GLOBAL_SIDE // CONFIG["patch_size"]) ** 2
     blanked = torch.rand(len(large), patches, device=pixels.device) < BLANKED
     with torch.no_grad():
         seen = teacher.tokens(large)
@@ -170,12 +170,12 @@ def neighbour_purity(vit: nn.Module, scenes: list[Scene]) -> float:
     mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
     device = next(vit.parameters()).device
     tokens = vit(((pixels - mean) / std).to(device)).last_hidden_state[:, 1:].float().cpu()
-    grid = torch.cartesian_prod(*[torch.arange(CONFIG["image_size"] // CONFIG["patch_size"])] * 2)  # type: ignore[operator]
+    grid = torch.cartesian_prod(*[torch.arange(CONFIG["image_size"] // CONFIG["patch_size"])] * 2)
     near = torch.cdist(grid.float(), grid.float(), p=float("inf")) < 4
     hits, total = 0, 0
     for scene, features in zip(scenes, F.normalize(tokens, dim=-1), strict=True):
         side = CONFIG["patch_size"]
-        blocks = torch.from_numpy(scene.label_map).unfold(0, side, side).unfold(1, side, side)  # type: ignore[arg-type]
+        blocks = torch.from_numpy(scene.label_map).unfold(0, side, side).unfold(1, side, side)
         blocks = blocks.reshape(len(features), -1)
         pure = (blocks == blocks[:, :1]).all(1)
         similarity = (features @ features.T).masked_fill(near, -2)[pure][:, pure]
@@ -188,7 +188,7 @@ def neighbour_purity(vit: nn.Module, scenes: list[Scene]) -> float:
 
 def main() -> None:
     """Train, logging the curve, and write the model folder when done."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder of checkpoints and curve")
     parser.add_argument("--output", type=Path, help="transformers folder to write at the end")
     parser.add_argument("--steps", type=int, default=2500)

@@ -83,7 +83,7 @@ def loss_of(lm: GPT2LMHeadModel, tokens: torch.Tensor, counts: torch.Tensor) -> 
 
 def main() -> None:
     """Train, logging the curve, and write the model folder when done."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder of checkpoints and curve")
     parser.add_argument("--output", type=Path, help="transformers folder to write at the end")
     parser.add_argument("--steps", type=int, default=2500)

@@ -44,7 +44,8 @@ def attention_kernel(device: torch.device) -> AbstractContextManager[Any]:
 def parameter_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """AdamW groups: matrices decay; biases, norms, embeddings and scalars don't."""
     plain = ("embedding", "logit_scale", "wte", "wpe", "cls_token", "mask_token")
-    decayed, free = [], []
+    decayed: list[torch.Tensor] = []
+    free: list[torch.Tensor] = []
     for name, parameter in network.named_parameters():
         small = parameter.ndim < 2 or any(word in name for word in plain)
         (free if small else decayed).append(parameter)
@@ -68,7 +69,13 @@ class SceneDataset(Dataset[Scene]):
 
 
 def batches(
-    dataset: Dataset[Any], *, batch_size: int, first_step: int, steps: int, workers: int, collate: Any
+    dataset: Dataset[Any],
+    *,
+    batch_size: int,
+    first_step: int,
+    steps: int,
+    workers: int,
+    collate: Any,
 ) -> Iterator[Any]:
     """Batches of step `first_step` to `steps` - 1, the same ones whenever a run was interrupted."""
     order = range(first_step * batch_size, steps * batch_size)

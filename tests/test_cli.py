@@ -34,6 +34,7 @@ ENVIRONMENT = {
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder and a labeler without models."""
     monkeypatch.setitem(sys.modules, "zeroguide.labeler", fake_labeler.module())
+    monkeypatch.setattr("zeroguide.cli.label.prepare", lambda checkpoints, offline: None)
     monkeypatch.setattr(FakeLabeler, "made", [])
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -405,6 +406,8 @@ def test_on_a_terminal_a_ruled_table(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import fake_labeler;"
         "sys.modules['zeroguide.labeler'] = fake_labeler.module();"
+        "import zeroguide.cli.label as label;"
+        "label.prepare = lambda checkpoints, offline: None;"
         "from zeroguide.cli import main; sys.exit(main(['label', 'photo.png']))"
     )
     main_end, process_end = pty.openpty()

@@ -120,7 +120,9 @@ def test_segments_do_not_influence_each_other(texts, lm):
     embeddings = torch.randn(6, 32, generator=torch.Generator().manual_seed(2))
     together = beam(texts, lm)(embeddings)
     alone = [beam(texts, lm)(row[None])[0] for row in embeddings]
-    assert [[label for label, _ in r] for r in together] == [[label for label, _ in r] for r in alone]
+    assert [[label for label, _ in r] for r in together] == [
+        [label for label, _ in r] for r in alone
+    ]
 
 
 def test_score_is_the_cosine_of_prompt_and_label(texts, lm):

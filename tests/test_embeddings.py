@@ -172,7 +172,9 @@ def test_towers_that_cannot_be_masked_are_refused(name):
     if "timm_model_name" in vision:
         vision["timm_model_pretrained"] = False
     visual = open_clip.model._build_vision_tower(config["embed_dim"], vision)
-    clip = Clip(torch.nn.ModuleDict({"visual": visual}), open_clip.tokenize, 224, (0,) * 3, (1,) * 3)
+    clip = Clip(
+        torch.nn.ModuleDict({"visual": visual}), open_clip.tokenize, 224, (0,) * 3, (1,) * 3
+    )
     clip.network.visual = visual
     with pytest.raises(WeightsError, match="can't be masked"):
         MaskedClip(clip, masked_blocks=1)

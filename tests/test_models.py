@@ -148,7 +148,7 @@ def test_half_precision_on_disk(dtype: torch.dtype | None, tmp_path: Path) -> No
         "clip": hub_folders.clip_folder(tmp_path / "clip", **half),
         "language_model": hub_folders.language_model_folder(tmp_path / "lm", **half),
     }
-    loaded = load_all(models(tmp_path), device="cpu", dtype=dtype)
+    loaded = load_all(models(tmp_path).model_dump(), device="cpu", dtype=dtype)
     for role, written in nets.items():
         network = getattr(loaded, role).network
         ours = dict(network.named_parameters())
@@ -156,7 +156,8 @@ def test_half_precision_on_disk(dtype: torch.dtype | None, tmp_path: Path) -> No
             assert ours[name].dtype == (dtype or torch.float32), name
             expected = parameter.half().to(dtype or torch.float32)
             assert torch.equal(ours[name], expected), name
-    assert load_all(models(tmp_path), device="cpu", language_model=False).language_model is None
+    two = models(tmp_path).model_dump(exclude={"language_model"})
+    assert load_all(two, device="cpu").language_model is None
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the reference outputs aren't here")
@@ -186,10 +187,8 @@ def test_loading_is_quiet_and_leaves_logging_alone(folders: Path) -> None:
     code = f"""
 import logging, sys
 from zeroguide.models import load_all
-from zeroguide.recipe import Models
 root = {str(folders)!r}
-models = Models(dino=root + "/dino", clip=root + "/clip", language_model=root + "/lm")
-load_all(models, device="cpu")
+load_all(dict(dino=root + "/dino", clip=root + "/clip", language_model=root + "/lm"), device="cpu")
 logging.warning("still heard")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -202,9 +201,8 @@ def test_missing_models_are_said_before_torch_is_imported() -> None:
 import sys
 from zeroguide.errors import WeightsError
 from zeroguide.models import prepare
-from zeroguide.recipe import Models
 try:
-    prepare(Models(dino="./nowhere", clip="./nowhere", language_model="./nowhere"))
+    prepare({"dino": "./nowhere", "clip": "./nowhere", "language_model": "./nowhere"})
 except WeightsError as e:
     print(e, "torch" in sys.modules)
 """
@@ -214,7 +212,7 @@ except WeightsError as e:
 
 
 def test_the_shipped_models_load() -> None:
-    loaded = load_all(load_recipe("tiny").models, device="cpu", offline=True)
+    loaded = load_all(load_recipe("tiny").checkpoints(), device="cpu", offline=True)
     assert loaded.dino.patch_size == 8 and loaded.clip.image_size == 112
     assert loaded.language_model is not None
     sizes = [m.size for m in list_models() if m.recipe == "tiny"]

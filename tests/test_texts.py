@@ -25,7 +25,9 @@ def counting(clip, calls):
 @torch.inference_mode()
 def test_short_texts_equal_encode_text(clip):
     tokens = clip.tokenize(TEXTS)
-    torch.testing.assert_close(encode_tokens(clip.network, tokens), clip.network.encode_text(tokens))
+    torch.testing.assert_close(
+        encode_tokens(clip.network, tokens), clip.network.encode_text(tokens)
+    )
 
 
 @torch.inference_mode()

@@ -44,11 +44,13 @@ def label(
     for models that can't be loaded.
     """
     from zeroguide.image import from_array, open_image
+    from zeroguide.models import prepare
     from zeroguide.recipe import load_recipe
 
     recipe = load_recipe(preset, overrides)
     opened = open_image(image) if isinstance(image, (str, PathLike)) else from_array(image)
 
+    prepare(recipe.checkpoints(), offline=offline)
     from zeroguide.labeler import Labeler  # imports torch: mistakes are answered before
 
     return Labeler(recipe, device=device, offline=offline).label(opened)

@@ -11,6 +11,8 @@ once per picture; the masked blocks run on batches of segments.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import open_clip.transformer
 import torch
@@ -49,19 +51,19 @@ class MaskedClip:
         fit: str = "squash",
         batch_size: int = 16,
     ) -> None:
-        visual = clip.network.visual
+        visual: Any = clip.network.visual
         if not _is_maskable(visual):
             raise WeightsError(
                 f"This CLIP's image tower ({type(visual).__name__}) has no plain attention with a "
                 "class token, so its attention can't be masked: choose a ViT from open_clip."
             )
         self.clip = clip
-        self.visual: nn.Module = visual
-        self.grid: tuple[int, int] = visual.grid_size  # type: ignore[assignment]
+        self.visual = visual
+        self.grid: tuple[int, int] = visual.grid_size
         self.subtraction_sd = subtraction_sd
         self.fit = fit
         self.batch_size = batch_size
-        blocks = list(visual.transformer.resblocks)  # type: ignore[union-attr, arg-type]
+        blocks = list(visual.transformer.resblocks)
         first_masked = max(0, len(blocks) - masked_blocks)
         self._open_blocks, self._masked_blocks = blocks[:first_masked], blocks[first_masked:]
 
@@ -77,7 +79,7 @@ class MaskedClip:
     @torch.inference_mode()
     def unmasked_tokens(self, images: torch.Tensor) -> torch.Tensor:
         """The same for normalised images of the tower's size: (B, 3, S, S) -> (B, 1 + h*w, d)."""
-        x = self.visual._embeds(images)  # type: ignore[operator]
+        x = self.visual._embeds(images)
         for block in self._open_blocks:
             x = block(x)
         return x
@@ -100,7 +102,7 @@ class MaskedClip:
             attended = masked_attention(block.attn, block.ln_1(x), masks, self.subtraction_sd)
             x = x + block.ls_1(attended)
             x = x + block.ls_2(block.mlp(block.ln_2(x)))
-        pooled, _ = self.visual._pool(x)  # type: ignore[operator]
+        pooled, _ = self.visual._pool(x)
         return pooled if self.visual.proj is None else pooled @ self.visual.proj
 
     def masks(self, label_map: np.ndarray) -> torch.Tensor:
@@ -172,7 +174,9 @@ def masked_attention(
     n, t, d = x.shape
     heads = attention.num_heads
     qkv = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
-    q, k, v = qkv.view(n, t, 3, heads, d // heads).permute(2, 0, 3, 1, 4)  # 3 x (n, heads, T, d/heads)
+    q, k, v = qkv.view(n, t, 3, heads, d // heads).permute(
+        2, 0, 3, 1, 4
+    )  # 3 x (n, heads, T, d/heads)
     a = (q @ k.transpose(-2, -1) / (d // heads) ** 0.5).softmax(dim=-1)  # (n, heads, T, T)
     masked = a * masks[:, None, None, :]
     masked = masked / masked.sum(dim=-1, keepdim=True)
@@ -184,7 +188,7 @@ def masked_attention(
     return attention.out_proj(out)
 
 
-def _is_maskable(visual: nn.Module) -> bool:
+def _is_maskable(visual: Any) -> bool:
     return (
         isinstance(visual, open_clip.transformer.VisionTransformer)
         and visual.attn_pool is None

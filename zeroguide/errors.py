@@ -1,4 +1,4 @@
-"""Errors a user can cause and mend: each message is one sentence naming file, problem and remedy."""
+"""Errors a user can cause and mend: one sentence each, naming file, problem and remedy."""
 
 from __future__ import annotations
 

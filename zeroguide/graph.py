@@ -33,7 +33,7 @@ def merge_graph(
     n = len(embeddings)
     if pairs is None:
         pairs = {(i, j) for i in range(n) for j in range(i + 1, n)}
-    graph = nx.Graph()
+    graph: nx.Graph = nx.Graph()
     graph.add_nodes_from(range(n))
     values = similarity.cpu().numpy()
     graph.add_weighted_edges_from((i, j, float(values[i, j])) for i, j in sorted(pairs))
@@ -42,9 +42,10 @@ def merge_graph(
 
 def merge_groups(graph: nx.Graph, threshold: float) -> list[list[int]]:
     """Segments joined by edges of at least `threshold`: sorted groups, each node in one."""
-    strong = nx.Graph()
+    strong: nx.Graph = nx.Graph()
     strong.add_nodes_from(graph)
-    strong.add_edges_from((i, j) for i, j, w in graph.edges(data="weight") if w >= threshold)
+    edges = graph.edges(data="weight")
+    strong.add_edges_from((i, j) for i, j, weight in edges if weight >= threshold)
     return sorted(sorted(group) for group in nx.connected_components(strong))
 
 

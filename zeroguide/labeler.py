@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
 
-from zeroguide.decoders import Ranked, make_decoder, needs_language_model
+from zeroguide import __version__
+from zeroguide.decoders import Ranked, make_decoder
 from zeroguide.embeddings import MaskedClip
 from zeroguide.features import extract_features
 from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups
@@ -55,7 +56,9 @@ class Segmenter:
             seed=self.recipe.seed,
             **self.recipe.segmenter.parameters(),
         )  # (h, w)
-        return refine(over.label_map, image.pixels, **self.recipe.refine.model_dump())
+        return refine(
+            over.label_map, image.pixels, device=self.device, **self.recipe.refine.model_dump()
+        )
 
 
 @dataclass
@@ -87,12 +90,7 @@ class Labeler:
     def __init__(self, recipe: Recipe, *, device: str = "auto", offline: bool = False) -> None:
         self.recipe = recipe
         self.device = choose_device(device)
-        models = load_all(
-            recipe.models,
-            device=self.device,
-            offline=offline,
-            language_model=needs_language_model(recipe.decoder),
-        )
+        models = load_all(recipe.checkpoints(), device=self.device, offline=offline)
         self.segmenter = Segmenter(recipe, device=device, dino=models.dino)
         self.clip = MaskedClip(models.clip, **recipe.embedding.model_dump())
         self.texts = TextEncoder(models.clip)
@@ -163,10 +161,6 @@ def _group_map(label_map: np.ndarray, groups: list[list[int]]) -> np.ndarray:
 
 def provenance(recipe: Recipe) -> dict[str, Any]:
     """What a result records of its making: the recipe's name and seed, and library versions."""
-    versions = {}
-    for package in ("zeroguide", "torch", "open_clip_torch", "transformers"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # run from a checkout without installing it
-            versions[package] = "not installed"
+    libraries = ("torch", "open_clip_torch", "transformers")
+    versions = {"zeroguide": __version__, **{name: version(name) for name in libraries}}
     return {"name": recipe.name, "seed": recipe.seed, "versions": versions}

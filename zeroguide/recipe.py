@@ -105,6 +105,10 @@ class Decoder(_Section):
     """vocabulary: a list of templates in prompts/, or a path; {} stands for the phrase."""
     n_alternatives: Annotated[int, Field(ge=0)] = 3
 
+    @property
+    def uses_language_model(self) -> bool:
+        return self.method == "beam"
+
 
 class Merge(_Section):
     """Alike segments become one, which is embedded and named again."""
@@ -131,6 +135,15 @@ class Recipe(_Section):
     embedding: Embedding = Embedding()
     decoder: Decoder = Decoder()
     merge: Merge = Merge()
+
+    def checkpoints(self, *, labels: bool = True) -> dict[str, str]:
+        """What the flow loads, by role; without labels only what over-segments need."""
+        needed = {"dino": self.models.dino}
+        if labels:
+            needed["clip"] = self.models.clip
+            if self.decoder.uses_language_model:
+                needed["language_model"] = self.models.language_model
+        return needed
 
 
 def list_recipes() -> list[str]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ _KEPT = 50_000
 _BATCH = 256
 
 
-def encode_tokens(network: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+def encode_tokens(network: Any, tokens: torch.Tensor) -> torch.Tensor:
     """Text embeddings of an open_clip CLIP, not normalised: (n, e).
 
     Equal to ``network.encode_text(tokens)``, but the padding that all texts share is cut off
@@ -32,11 +33,11 @@ def encode_tokens(network: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     ends = tokens.argmax(dim=1)  # (n,)
     length = int(ends.max()) + 1
     tokens = tokens[:, :length]
-    x = network.token_embedding(tokens) + network.positional_embedding[:length]  # type: ignore[operator, index]
-    x = network.transformer(x, attn_mask=network.attn_mask[:length, :length].to(x.dtype))  # type: ignore[operator, index, union-attr]
-    x = network.ln_final(x)[torch.arange(len(x), device=x.device), ends]  # type: ignore[operator]
+    x = network.token_embedding(tokens) + network.positional_embedding[:length]
+    x = network.transformer(x, attn_mask=network.attn_mask[:length, :length].to(x.dtype))
+    x = network.ln_final(x)[torch.arange(len(x), device=x.device), ends]
     projection = network.text_projection
-    return projection(x) if isinstance(projection, nn.Linear) else x @ projection  # type: ignore[operator]
+    return projection(x) if isinstance(projection, nn.Linear) else x @ projection
 
 
 class TextEncoder:

@@ -25,6 +25,7 @@ from zeroguide.cli.options import (
 )
 from zeroguide.console import Console
 from zeroguide.errors import UsageError
+from zeroguide.models import prepare
 
 if TYPE_CHECKING:
     from zeroguide.image import Image
@@ -61,7 +62,8 @@ def label(
     jobs = plan(images, output, suffixes, overwrite=overwrite)
 
     def start() -> Callable[[Job, Image], None]:
-        from zeroguide.labeler import Labeler
+        prepare(recipe.checkpoints(), offline=offline)
+        from zeroguide.labeler import Labeler  # imports torch: what is missing is said before
         from zeroguide.overlay import draw
 
         labeler = Labeler(recipe, device=device, offline=offline)
@@ -110,7 +112,8 @@ def segment(
     jobs = plan(images, output, [".png", ".map.png", ".json"], overwrite=overwrite)
 
     def start() -> Callable[[Job, Image], None]:
-        from zeroguide.labeler import Segmenter, provenance
+        prepare(recipe.checkpoints(labels=False), offline=offline)
+        from zeroguide.labeler import Segmenter, provenance  # imports torch
         from zeroguide.labeling import Labeling
         from zeroguide.overlay import draw
 

@@ -51,8 +51,3 @@ def make_decoder(
         lm_weight=recipe.lm_weight,
         n_alternatives=recipe.n_alternatives,
     )
-
-
-def needs_language_model(recipe: DecoderRecipe) -> bool:
-    """Whether the recipe's decoder reads a language model."""
-    return recipe.method == "beam"

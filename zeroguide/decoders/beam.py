@@ -91,7 +91,7 @@ class BeamDecoder:
         ids = language_model.tokenizer(prompt)["input_ids"] if prompt else []
         # Without a prompt, a text begins after the token that separates texts.
         self._prompt_ids: list[int] = ids or [language_model.tokenizer.eos_token_id]
-        self._scale = float(texts.clip.network.logit_scale.exp())  # type: ignore[operator, union-attr]
+        self._scale = float(texts.clip.network.logit_scale.exp())
         self._device = next(language_model.network.parameters()).device
         self._ends = _phrase_ends(language_model).to(self._device)  # (vocabulary,) bool
         self._known: dict[Tokens, _Proposals] = {}
@@ -183,7 +183,7 @@ def _phrase_ends(language_model: LanguageModel) -> torch.Tensor:
     """
     tokenizer = language_model.tokenizer
     words = set(read_prompts("phrase_ends"))
-    ends = torch.zeros(language_model.network.config.vocab_size, dtype=torch.bool)  # type: ignore[union-attr, arg-type]
+    ends = torch.zeros(language_model.network.config.vocab_size, dtype=torch.bool)
     ends[len(tokenizer) :] = True  # rows that only pad the matrix
     ends[list(tokenizer.all_special_ids)] = True
     for piece, i in tokenizer.get_vocab().items():

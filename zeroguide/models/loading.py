@@ -5,12 +5,12 @@ No weight is ever left at its random initialisation: missing and surplus tensors
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import WeightsError, ZeroguideError
-from zeroguide.models.hub import Role, resolve
+from zeroguide.models.hub import ROLES, resolve
 from zeroguide.models.reading import (
     Triple,
     from_pretrained,
@@ -26,8 +26,6 @@ from zeroguide.models.reading import (
 if TYPE_CHECKING:
     import torch
 
-    from zeroguide.recipe import Models
-
 DINO_TYPES = ("vit", "dinov2", "dinov2_with_registers", "dinov3_vit")
 
 
@@ -40,7 +38,7 @@ class Dino:
     mean, std: the normalisation of RGB values in 0..1.
     """
 
-    network: torch.nn.Module
+    network: Any
     patch_size: int
     n_prefix: int
     mean: Triple
@@ -54,7 +52,7 @@ class Clip:
     tokenize: texts -> (n, context) int64. image_size: side of the square input in pixels.
     """
 
-    network: torch.nn.Module
+    network: Any
     tokenize: Callable[[list[str]], torch.Tensor]
     image_size: int
     mean: Triple
@@ -65,7 +63,7 @@ class Clip:
 class LanguageModel:
     """A transformers causal language model and its fast tokenizer."""
 
-    network: torch.nn.Module
+    network: Any
     tokenizer: Any
 
 
@@ -173,38 +171,37 @@ def load_language_model(
     return LanguageModel(_place(network, device, dtype, checkpoint), tokenizer)
 
 
-def prepare(models: Models, *, offline: bool = False, language_model: bool = True) -> None:
-    """Find a recipe's models, download what isn't here, and have the disk read their weights.
+def prepare(checkpoints: Mapping[str, str], *, offline: bool = False) -> None:
+    """Find models by role, download what isn't here, and have the disk read their weights.
 
     Imports nothing heavy, so that a missing model is said at once, and the reading goes on while
     Python is busy with imports. Raises WeightsError.
     """
-    wanted: list[tuple[str, Role]] = [(models.dino, "dino"), (models.clip, "clip")]
-    if language_model:
-        wanted.append((models.language_model, "language_model"))
-    for checkpoint, role in wanted:
-        read_ahead(resolve(checkpoint, role, offline=offline))
+    for role in ROLES:
+        if role in checkpoints:
+            read_ahead(resolve(checkpoints[role], role, offline=offline))
 
 
 def load_all(
-    models: Models,
+    checkpoints: Mapping[str, str],
     *,
     device: torch.device | str,
     dtype: torch.dtype | None = None,
     offline: bool = False,
-    language_model: bool = True,
 ) -> LoadedModels:
-    """Load a recipe's models; the language model only if asked for.
+    """Load what `Recipe.checkpoints` names; the language model only if it is among them.
 
     One after another: mapping a file takes milliseconds, and imports can't share Python. Raises
     WeightsError like the three loaders.
     """
-    prepare(models, offline=offline, language_model=language_model)
-    dino = load_dino(models.dino, device=device, dtype=dtype, offline=offline)
-    clip = load_clip(models.clip, device=device, dtype=dtype, offline=offline)
-    if not language_model:
+    prepare(checkpoints, offline=offline)
+    dino = load_dino(checkpoints["dino"], device=device, dtype=dtype, offline=offline)
+    clip = load_clip(checkpoints["clip"], device=device, dtype=dtype, offline=offline)
+    if "language_model" not in checkpoints:
         return LoadedModels(dino, clip, None)
-    lm = load_language_model(models.language_model, device=device, dtype=dtype, offline=offline)
+    lm = load_language_model(
+        checkpoints["language_model"], device=device, dtype=dtype, offline=offline
+    )
     return LoadedModels(dino, clip, lm)
 
 

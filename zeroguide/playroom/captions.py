@@ -8,7 +8,14 @@ import numpy as np
 
 from zeroguide.playroom.names import ARTICLES, STUFF
 
-_OPENINGS = ("a photo of {}", "a picture of {}", "an image of {}", "a close-up of {}", "there is {}", "{}")
+_OPENINGS = (
+    "a photo of {}",
+    "a picture of {}",
+    "an image of {}",
+    "a close-up of {}",
+    "there is {}",
+    "{}",
+)
 _PLACES = ("{} on {}", "{} in front of {}", "{} and {}", "{} with {}", "{} next to {}")
 
 

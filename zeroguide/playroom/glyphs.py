@@ -54,9 +54,7 @@ def glyph(name: str) -> tuple[Image.Image, ...]:
     return tuple(levels)
 
 
-def draw_glyph(
-    name: str, *, length: float, angle: float, flip: bool, squeeze: float
-) -> np.ndarray:
+def draw_glyph(name: str, *, length: float, angle: float, flip: bool, squeeze: float) -> np.ndarray:
     """A thing's bitmap, transformed: (h, w, 4) float32 in [0, 1], premultiplied, tightly boxed.
 
     Args:

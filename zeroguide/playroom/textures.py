@@ -91,6 +91,7 @@ def _tilted(h: int, w: int, angle: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sky(rng: Rng, h: int, w: int) -> np.ndarray:
+    """A day, dusk or overcast gradient with clouds."""
     y = grid(h, w)[0] / (h / min(h, w)) + np.zeros((1, w), np.float32)
     mood = rng.random()
     if mood < 0.6:  # day
@@ -105,7 +106,9 @@ def sky(rng: Rng, h: int, w: int) -> np.ndarray:
     picture = _mix(top, bottom, y ** rng.uniform(0.5, 2.0))
     puffs = fractal(rng, h, w, rng.uniform(1.5, 5), 3, stretch=rng.uniform(1, 2.5))
     cover = np.clip((puffs + rng.uniform(-0.35, 0.25)) * rng.uniform(1.5, 4), 0, 1)
-    return _mix_fields(picture, colour(rng, (0, 1), (0.0, 0.15), (0.8, 1.0)), cover * rng.uniform(0.2, 1))
+    return _mix_fields(
+        picture, colour(rng, (0, 1), (0.0, 0.15), (0.8, 1.0)), cover * rng.uniform(0.2, 1)
+    )
 
 
 def _mix_fields(picture: np.ndarray, tint: np.ndarray, amount: np.ndarray) -> np.ndarray:
@@ -113,6 +116,7 @@ def _mix_fields(picture: np.ndarray, tint: np.ndarray, amount: np.ndarray) -> np
 
 
 def grass(rng: Rng, h: int, w: int) -> np.ndarray:
+    """Blades, more or less upright, over patches of light; some meadows are in flower."""
     base = colour(rng, (0.16, 0.42), (0.35, 0.95), (0.3, 0.75))
     dark = base * rng.uniform(0.2, 0.65)
     blades = fractal(
@@ -128,6 +132,7 @@ def grass(rng: Rng, h: int, w: int) -> np.ndarray:
 
 
 def sand(rng: Rng, h: int, w: int) -> np.ndarray:
+    """Grain and ripples."""
     base = colour(rng, (0.04, 0.15), (0.12, 0.6), (0.6, 1.0))
     dark = base * rng.uniform(0.55, 0.85)
     u, _ = _tilted(h, w, rng.uniform(0, np.pi))
@@ -139,6 +144,7 @@ def sand(rng: Rng, h: int, w: int) -> np.ndarray:
 
 
 def water(rng: Rng, h: int, w: int) -> np.ndarray:
+    """Waves along the horizon, with glints."""
     base = colour(rng, (0.43, 0.67), (0.35, 0.95), (0.3, 0.8))
     deep = base * rng.uniform(0.3, 0.7)
     waves = fractal(
@@ -151,6 +157,7 @@ def water(rng: Rng, h: int, w: int) -> np.ndarray:
 
 
 def snow(rng: Rng, h: int, w: int) -> np.ndarray:
+    """Soft drifts, sparkle, sometimes trodden."""
     white = colour(rng, (0.5, 0.9), (0.0, 0.08), (0.9, 1.0))
     shade = colour(rng, (0.52, 0.8), (0.05, 0.3), (0.65, 0.9))
     drifts = fractal(rng, h, w, rng.uniform(1.5, 5), 2, stretch=rng.uniform(1, 4))
@@ -164,6 +171,7 @@ def snow(rng: Rng, h: int, w: int) -> np.ndarray:
 
 
 def brick_wall(rng: Rng, h: int, w: int) -> np.ndarray:
+    """Bricks in running bond, each with its own tone; some walls are painted."""
     painted = rng.random() < 0.2
     base = colour(rng, (0, 1) if painted else (-0.03, 0.1), (0.05, 0.75), (0.3, 0.9))
     mortar = colour(rng, (0.0, 0.2), (0.0, 0.2), (0.15, 0.95))
@@ -182,6 +190,7 @@ def brick_wall(rng: Rng, h: int, w: int) -> np.ndarray:
 
 
 def wooden_floor(rng: Rng, h: int, w: int) -> np.ndarray:
+    """Planks with grain, in any direction."""
     base = colour(rng, (0.03, 0.12), (0.25, 0.8), (0.3, 0.9))
     dark = base * rng.uniform(0.35, 0.7)
     angle = rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.1)
@@ -195,13 +204,16 @@ def wooden_floor(rng: Rng, h: int, w: int) -> np.ndarray:
     board = np.floor(u)
     tones = rng.random((128, 64), dtype=np.float32)[plank.astype(int) % 128, board.astype(int) % 64]
     grain = fractal(rng, h, w, rng.uniform(20, 45), 2, stretch=rng.uniform(5, 10), angle=angle)
-    picture = _mix(dark, base, 0.6 + rng.uniform(0.3, 1.0) * grain + rng.uniform(0.3, 1) * (tones - 0.5))
+    picture = _mix(
+        dark, base, 0.6 + rng.uniform(0.3, 1.0) * grain + rng.uniform(0.3, 1) * (tones - 0.5)
+    )
     width = rng.uniform(0.05, 0.12)
     seam = ((v - plank) < width) | ((u - board) < width * 0.15)
     return picture * (1 - rng.uniform(0.35, 0.85) * seam)[..., None].astype(np.float32)
 
 
 def night_sky(rng: Rng, h: int, w: int) -> np.ndarray:
+    """A dark gradient with stars."""
     y = grid(h, w)[0] / (h / min(h, w)) + np.zeros((1, w), np.float32)
     top = colour(rng, (0.55, 0.82), (0.3, 1.0), (0.02, 0.2))
     bottom = colour(rng, (0.55, 0.9), (0.3, 0.9), (0.05, 0.35))
@@ -213,7 +225,9 @@ def night_sky(rng: Rng, h: int, w: int) -> np.ndarray:
     strength = rng.random(count, dtype=np.float32) ** 2
     for dy in range(max(1, round(radius))):
         for dx in range(max(1, round(radius))):
-            light[np.minimum(rows + dy, h - 1), np.minimum(columns + dx, w - 1)] = 0.3 + 0.7 * strength
+            light[np.minimum(rows + dy, h - 1), np.minimum(columns + dx, w - 1)] = (
+                0.3 + 0.7 * strength
+            )
     return _mix_fields(picture, colour(rng, (0, 1), (0, 0.25), (0.9, 1)), light)
 
 
