@@ -7,6 +7,8 @@ tree upwards; here any pair that touches, or any pair at all, may merge.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import networkx as nx
 import numpy as np
 import torch
@@ -44,7 +46,7 @@ def merge_groups(graph: nx.Graph, threshold: float) -> list[list[int]]:
     """Segments joined by edges of at least `threshold`: sorted groups, each node in one."""
     strong: nx.Graph = nx.Graph()
     strong.add_nodes_from(graph)
-    edges = graph.edges(data="weight")
+    edges: Iterable[tuple[int, int, float]] = graph.edges(data="weight")
     strong.add_edges_from((i, j) for i, j, weight in edges if weight >= threshold)
     return sorted(sorted(group) for group in nx.connected_components(strong))
 
