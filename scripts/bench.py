@@ -2,8 +2,8 @@
 
     python scripts/bench.py
 
-Prints medians of whole processes, alternating, and what one further picture costs in a process
-that has the models. With --render, scenes per second of the Playroom on one core.
+Prints medians of whole processes that take turns. With --render instead: scenes per second of the
+Playroom on one core.
 """
 
 from __future__ import annotations

@@ -63,16 +63,19 @@ def render(
     pixels = TEXTURES[names[0]](rng, h, w)
     for i, name in enumerate(names[1:], 1):
         pixels = np.where((label_map == i)[..., None], TEXTURES[name](rng, h, w), pixels)
-    pixels = np.clip(pixels, 0, 1)
+    pixels = pixels.astype(np.float32, copy=False).clip(0, 1)
 
     count = int(rng.integers(n_things[0], n_things[1] + 1))
     for i in rng.choice(len(THINGS), count, replace=False):
         if _place_thing(rng, pixels, label_map, THINGS[i], len(names), count):
             names.append(THINGS[i])
-    present, label_map = np.unique(label_map, return_inverse=True)
+    # A stuff region that things cover wholly is no region: close the gap in the numbers.
+    present = np.flatnonzero(np.bincount(label_map.ravel(), minlength=len(names)))
+    new_label = np.zeros(len(names), np.uint8)
+    new_label[present] = np.arange(len(present))
     return Scene(
         pixels=_photograph(rng, pixels),
-        label_map=label_map.reshape(h, w).astype(np.uint8),
+        label_map=new_label[label_map],
         names=tuple(names[i] for i in present),
     )
 

@@ -1,8 +1,7 @@
 """Procedural textures of the stuff, varied in hue, scale and structure.
 
 Each function takes a random generator and a size and returns (h, w, 3) float32, roughly in [0, 1]
-(the scene clips). Sizes of structures are relative to the picture, so that a scene rendered at
-another size shows the same things.
+(the scene clips). Sizes of structures are relative to the picture's shorter side.
 """
 
 from __future__ import annotations
@@ -81,13 +80,19 @@ def colour(
 
 def _mix(low: np.ndarray, high: np.ndarray, amount: np.ndarray) -> np.ndarray:
     """Between two colours by a field (h, w), clipped to [0, 1]."""
-    return low + np.clip(amount, 0, 1)[..., None] * (high - low)
+    amount = amount.clip(0, 1)
+    picture = np.empty((*amount.shape, 3), np.float32)
+    for channel in range(3):  # three times as fast as broadcasting over an axis of length 3
+        np.multiply(amount, high[channel] - low[channel], out=picture[..., channel])
+        picture[..., channel] += low[channel]
+    return picture
 
 
 def _tilted(h: int, w: int, angle: float) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates along and across a direction, (h, w) each, in units of the shorter side."""
     y, x = grid(h, w)
-    return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    cos, sin = float(np.cos(angle)), float(np.sin(angle))  # numpy's would make it all float64
+    return x * cos + y * sin, y * cos - x * sin
 
 
 def sky(rng: Rng, h: int, w: int) -> np.ndarray:
