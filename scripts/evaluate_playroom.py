@@ -18,17 +18,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 from training import TEST_SEED
 
 from zeroguide.decoders.vocabulary import VocabularyDecoder
-from zeroguide.embeddings import MaskedClip
+from zeroguide.embeddings import SegmentEmbedder
 from zeroguide.image import from_array
 from zeroguide.labeler import Labeler
+from zeroguide.labeling import Labeling
 from zeroguide.playroom import NAMES, Scene, render
 from zeroguide.prompts_folder import read_prompts
 from zeroguide.recipe import load_recipe
+from zeroguide.region import Picture, Region
 
 LEAST_SHARE = 0.01
 MATCH_IOU = 0.5
@@ -70,43 +71,6 @@ def interval(hits: Hits, rng: np.random.Generator) -> tuple[float, float, float]
     return 100 * sums.sum() / counts.sum(), 100 * float(low), 100 * float(high)
 
 
-def whole(clip: MaskedClip, scene: Scene) -> torch.Tensor:
-    """Every region gets the embedding of the whole picture: the baseline without masks."""
-    tokens = clip.tokens(scene.pixels)
-    embedding = clip.embed(tokens, torch.ones(1, tokens.shape[1] - 1))
-    return embedding.expand(len(scene.names), -1)
-
-
-def masked(clip: MaskedClip, scene: Scene) -> torch.Tensor:
-    """The recipe's masked embeddings."""
-    return clip.embed(clip.tokens(scene.pixels), clip.masks(scene.label_map))
-
-
-def masked_crop(clip: MaskedClip, scene: Scene) -> torch.Tensor:
-    """Each region cut out on mean grey and enlarged to the tower's input: one pass per region."""
-    embeddings = []
-    for region in range(len(scene.names)):
-        mask = scene.label_map == region
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        side = max(mask[box].shape)
-        canvas = np.empty((side, side, 3), np.uint8)
-        canvas[:] = (np.array(clip.clip.mean) * 255).astype(np.uint8)
-        h, w = mask[box].shape
-        target = canvas[(side - h) // 2 :, (side - w) // 2 :][:h, :w]
-        target[mask[box]] = scene.pixels[box][mask[box]]
-        tokens = clip.tokens(canvas)
-        embeddings.append(clip.embed(tokens, torch.ones(1, tokens.shape[1] - 1)))
-    return torch.cat(embeddings)
-
-
-EMBEDDINGS: dict[str, Callable[[MaskedClip, Scene], torch.Tensor]] = {
-    "whole image": whole,
-    "masked CLIP": masked,
-    "masked crop": masked_crop,
-}
-
-
 def score_names(labeler: Labeler, scenes: Sequence[Scene]) -> dict[str, Hits]:
     """Top-1 naming given the true masks, over all names, by kind of embedding."""
     decode = VocabularyDecoder(
@@ -115,13 +79,27 @@ def score_names(labeler: Labeler, scenes: Sequence[Scene]) -> dict[str, Hits]:
         templates=read_prompts(labeler.recipe.decoder.templates),
         n_alternatives=0,
     )
-    hits: dict[str, Hits] = {kind: [] for kind in EMBEDDINGS}
+    own = labeler.recipe.embedding.model_dump()
+    crops = SegmentEmbedder(labeler.texts.clip, **own | {"mode": "crop"})
+    hits: dict[str, Hits] = {"whole image": [], "masked CLIP": [], "masked crop": []}
     for scene in scenes:
-        for kind, embed in EMBEDDINGS.items():
-            labels = decode(embed(labeler.clip, scene))
+        regions = true_regions(scene)
+        everything = Region(regions[0].picture, tuple(range(len(regions))))
+        for kind, embedder, asked in (
+            ("whole image", labeler.embedder, [everything] * len(regions)),
+            ("masked CLIP", labeler.embedder, regions),
+            ("masked crop", crops, regions),
+        ):
+            labels = decode(embedder.embed(embedder.prepare([regions[0].picture]), asked), asked)
             right = [labels[i][0][0] == scene.names[i] for i in counted(scene)]
             hits[kind].append(np.array(right))
     return hits
+
+
+def true_regions(scene: Scene) -> list[Region]:
+    """The scene's regions as if they had been found."""
+    picture = Picture(scene.pixels, scene.label_map)
+    return [Region(picture, (i,)) for i in range(len(scene.names))]
 
 
 def score_labels(
@@ -133,17 +111,22 @@ def score_labels(
     for index, scene in enumerate(scenes):
         labeling = labeler.label(from_array(scene.pixels, f"scene {index}"))
         segments += len(labeling.segments)
-        n_true, n_found = len(scene.names), len(labeling.segments)
-        pairs = scene.label_map.astype(np.int64) * n_found + labeling.label_map - 1
-        both = np.bincount(pairs.ravel(), minlength=n_true * n_found).reshape(n_true, n_found)
-        union = both.sum(1, keepdims=True) + both.sum(0, keepdims=True) - both
-        match = both / union >= MATCH_IOU  # (true, found)
-        named = np.array([[s.label == name for s in labeling.segments] for name in scene.names])
+        match, named = match_names(scene, labeling)
         keep = counted(scene)
         hits["matched"].append(match.any(1)[keep])
         hits["matched and rightly named"].append((match & named).any(1)[keep])
     seconds = (time.perf_counter() - started) / len(scenes)
     return hits, {"segments per picture": segments / len(scenes), "seconds per picture": seconds}
+
+
+def match_names(scene: Scene, labeling: Labeling) -> tuple[np.ndarray, np.ndarray]:
+    """Which segments match which true regions, and which have their names: two (true, found)."""
+    n_true, n_found = len(scene.names), len(labeling.segments)
+    pairs = scene.label_map.astype(np.int64) * n_found + labeling.label_map - 1
+    both = np.bincount(pairs.ravel(), minlength=n_true * n_found).reshape(n_true, n_found)
+    union = both.sum(1, keepdims=True) + both.sum(0, keepdims=True) - both
+    named = np.array([[s.label == name for s in labeling.segments] for name in scene.names])
+    return both / union >= MATCH_IOU, named
 
 
 def main() -> None:

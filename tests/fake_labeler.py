@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from zeroguide.image import Image
-from zeroguide.labeling import Labeling
+from zeroguide.labeling import Label, Labeling
 from zeroguide.recipe import Recipe
 
 
@@ -33,7 +33,10 @@ class FakeLabeler:
         return label_map
 
     def label(self, image: Image) -> Labeling:
-        labels = [("tall tree", 0.25, (("bush", 0.2),), (0,)), ("blue sky", 0.75, (), (1, 2))]
+        labels = [
+            Label("tall tree", 0.25, 0.5, (("bush", 0.2),), (0,)),
+            Label("blue sky", 0.75, 0.9, (), (1, 2)),
+        ]
         return Labeling.build(image, self.segment(image), labels, {"name": self.recipe.name})
 
 

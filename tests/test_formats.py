@@ -10,7 +10,7 @@ import pytest
 
 from zeroguide.errors import ZeroguideError
 from zeroguide.formats import json_, write_atomically
-from zeroguide.labeling import Labeling
+from zeroguide.labeling import Label, Labeling
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def labeling() -> Labeling:
     image = SimpleNamespace(
         file_name="b ü.jpg", sha256="0" * 64, pixels=np.zeros((9, 7, 3), np.uint8)
     )
-    labels = [(f"étiquette {i}", i / 3, [("alt", 0.1)], [i, i + 9]) for i in range(5)]
+    labels = [Label(f"étiquette {i}", i / 3, i / 5, [("alt", 0.1)], [i, i + 9]) for i in range(5)]
     return Labeling.build(image, label_map, labels, {"name": "tiny", "versions": {}, "seed": 0})
 
 

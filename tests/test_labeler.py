@@ -10,8 +10,9 @@ from conftest import REPOSITORY
 from PIL import Image
 
 from zeroguide.image import from_array, open_image
-from zeroguide.labeler import Labeler, Segmenter
+from zeroguide.labeler import Labeler, Segmenter, _Segment
 from zeroguide.recipe import load_recipe
+from zeroguide.region import Picture, Region
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,14 @@ def labeler(recipe_file, *overrides):
     return Labeler(load_recipe(recipe_file, overrides), device="cpu", offline=True)
 
 
+def named_alone(ours, image, over_segments, segment):
+    """The label of a segment of a result when nothing else is asked."""
+    picture = Picture(image.pixels, over_segments)
+    region = Region(picture, tuple(part - 1 for part in segment.merged_from))
+    embedding = ours.embedder.embed(ours.embedder.prepare([picture]), [region])
+    return ours.decode(embedding, [region])[0][0][0]
+
+
 def test_without_merging_every_over_segment_is_a_segment(recipe_file, image):
     ours = labeler(recipe_file, "merge.threshold=1.1")
     over = ours.segmenter.segment(image)
@@ -64,9 +73,7 @@ def test_without_merging_every_over_segment_is_a_segment(recipe_file, image):
         (part,) = segment.merged_from
         assert (result.mask(segment.id) == (over == part - 1)).all()
         # Named as it is when named alone.
-        masks = ours.clip.masks(over)
-        embedding = ours.clip.embed(ours.clip.tokens(image.pixels), masks[[part - 1]])
-        assert ours.decode(embedding)[0][0][0] == segment.label
+        assert named_alone(ours, image, over, segment) == segment.label
 
 
 def test_threshold_of_zero_merges_what_is_not_opposed(recipe_file, image):
@@ -79,26 +86,57 @@ def test_threshold_of_zero_merges_what_is_not_opposed(recipe_file, image):
     for segment in result.segments:
         union = np.isin(over + 1, segment.merged_from)
         assert (result.mask(segment.id) == union).all()
-        masks = torch.stack([ours.clip.masks(over)[[p - 1 for p in segment.merged_from]].sum(0)])
-        embedding = ours.clip.embed(ours.clip.tokens(image.pixels), masks)
-        label, score = ours.decode(embedding)[0][0]
-        assert (label, pytest.approx(score, abs=1e-5)) == (segment.label, segment.score)
+        assert named_alone(ours, image, over, segment) == segment.label
 
 
 def test_segments_that_do_not_touch_stay_apart_unless_all_may_merge(recipe_file, image):
     stripes = np.zeros((90, 120), np.int32)
     stripes[:, 40:80] = 1
     stripes[:, 80:] = 2
-    twins = [("dog", 0.5)]
+    picture = Picture(image.pixels, stripes)
+    twin = (torch.eye(32)[0], [("dog", 0.5)])  # 0 and 2 are alike, 1 lies between them
+    other = (torch.eye(32)[1], [("cat", 0.4)])
     for edges, expected in (("adjacent", 3), ("all", 2)):
         ours = labeler(recipe_file, "merge.threshold=0.99", f"merge.edges={edges}")
-        vectors = torch.eye(32)[[0, 1, 0]]  # 0 and 2 are alike, 1 lies between them
-        labels = [twins, [("cat", 0.4)], twins]
-        from zeroguide.labeler import _Draft
+        segments = [
+            _Segment(Region(picture, (i,)), *known) for i, known in enumerate((twin, other, twin))
+        ]
+        (merged,) = ours._merge(ours.embedder.prepare([picture]), [segments])
+        assert len(merged) == expected, edges
 
-        draft = _Draft([[0], [1], [2]], ours.clip.masks(stripes), vectors, labels)
-        merged = ours._merge(draft, ours.clip.tokens(image.pixels), stripes)
-        assert len(merged.members) == expected, edges
+
+def test_a_batch_is_labelled_as_one_by_one(recipe_file, image):
+    other = from_array(np.ascontiguousarray(image.pixels[::-1, 10:]), "other.png")
+    ours = labeler(recipe_file, "merge.threshold=0.5")
+    together = ours.label_batch([image, other, image])
+    for result, alone in zip(together, map(ours.label, (image, other, image)), strict=True):
+        assert result.file_name == alone.file_name
+        assert (result.label_map == alone.label_map).all()
+        assert [s.label for s in result.segments] == [s.label for s in alone.segments]
+    assert ours.label_batch([]) == []
+
+
+def test_bfloat16_changes_scores_little(recipe_file, image):
+    settings = ("merge.threshold=1.1", "decoder.method=vocabulary")
+    exact = labeler(recipe_file, *settings).label(image)
+    ours = labeler(recipe_file, *settings, "precision=bfloat16")
+    ours.segmenter = labeler(recipe_file).segmenter  # the same over-segments
+    rough = ours.label(image)
+    assert rough.to_dict()["segments"] != exact.to_dict()["segments"]
+    for a, b in zip(exact.segments, rough.segments, strict=True):
+        assert a.bbox == b.bbox and a.score == pytest.approx(b.score, abs=0.05)
+
+
+def test_confidence_is_that_of_the_label_and_its_embedding(recipe_file, image):
+    ours = labeler(recipe_file, "merge.threshold=1.1")
+    picture = Picture(image.pixels, ours.segmenter.segment(image))
+    prepared = ours.embedder.prepare([picture])
+    for segment in ours.label(image).segments:
+        parts = tuple(part - 1 for part in segment.merged_from)
+        embedding = ours.embedder.embed(prepared, [Region(picture, parts)])
+        (expected,) = ours.confidence(embedding, [segment.label])
+        assert segment.confidence == pytest.approx(expected, abs=1e-4)
+        assert 0 <= segment.confidence <= 1
 
 
 def test_same_seed_same_result(recipe_file, image):

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from zeroguide.labeling import Labeling, Segment, regions
+from zeroguide.labeling import Label, Labeling, Segment, regions
 
 RECIPE = {"name": "test", "versions": {"zeroguide": "0"}, "seed": 3}
 # The largest region is not the first; column-major order starts in it.
 MAP = np.array([[1, 1, 1, 0], [2, 1, 1, 0], [2, 2, 1, 0]])
 LABELS = [
-    ("ölpumpe", 0.25, [], [1]),
-    ("sky", 0.5, [("cloud", 0.4)], [0, 4]),
-    ("dog", -0.125, [("cat", -0.5), ("cow", -1.0)], [2, 3]),
+    Label("ölpumpe", 0.25, 0.5, [], [1]),
+    Label("sky", 0.5, 0.75, [("cloud", 0.4)], [0, 4]),
+    Label("dog", -0.125, 0.0, [("cat", -0.5), ("cow", -1.0)], [2, 3]),
 ]
 
 
@@ -33,9 +33,9 @@ def test_build_numbers_by_area_and_measures(labeling: Labeling) -> None:
     assert labeling.label_map.tolist() == [[1, 1, 1, 2], [3, 1, 1, 2], [3, 3, 1, 2]]
     assert labeling.label_map.dtype == np.int32
     assert labeling.segments == (
-        Segment(1, "sky", 0.5, (("cloud", 0.4),), (0, 4), (0, 0, 3, 3), 6),
-        Segment(2, "ölpumpe", 0.25, (), (1,), (3, 0, 1, 3), 3),  # equal area: order kept
-        Segment(3, "dog", -0.125, (("cat", -0.5), ("cow", -1.0)), (2, 3), (0, 1, 2, 2), 3),
+        Segment(1, "sky", 0.5, 0.75, (("cloud", 0.4),), (0, 4), (0, 0, 3, 3), 6),
+        Segment(2, "ölpumpe", 0.25, 0.5, (), (1,), (3, 0, 1, 3), 3),  # equal area: order kept
+        Segment(3, "dog", -0.125, 0.0, (("cat", -0.5), ("cow", -1.0)), (2, 3), (0, 1, 2, 2), 3),
     )
     assert (labeling.width, labeling.height) == (4, 3)
     assert labeling.mask(3).tolist() == (MAP == 2).tolist()
@@ -50,7 +50,7 @@ def test_mask_of_unknown_id(labeling: Labeling) -> None:
 
 def test_label_map_is_a_read_only_copy() -> None:
     given = np.ones((2, 2), np.int32)
-    segment = Segment(1, "x", 0.0, (), (), (0, 0, 2, 2), 4)
+    segment = Segment(1, "x", 0.0, 0.5, (), (), (0, 0, 2, 2), 4)
     labeling = Labeling("x.png", "", given, (segment,), {})
     given[0, 0] = 9
     assert (labeling.label_map == 1).all()
@@ -74,8 +74,8 @@ def test_label_map_is_a_read_only_copy() -> None:
     ],
 )
 def test_segments_must_be_the_regions(label_map: np.ndarray, message: str) -> None:
-    top = Segment(1, "a", 0.0, (), (), (0, 0, 2, 1), 2)
-    bottom = Segment(2, "b", 0.0, (), (), (0, 1, 2, 1), 2)
+    top = Segment(1, "a", 0.0, 0.5, (), (), (0, 0, 2, 1), 2)
+    bottom = Segment(2, "b", 0.0, 0.5, (), (), (0, 1, 2, 1), 2)
     Labeling("x", "", np.array([[1, 1], [2, 2]]), (top, bottom), {})  # this one is right
     with pytest.raises(ValueError, match=message):
         Labeling("x", "", label_map, (top, bottom), {})
@@ -118,6 +118,7 @@ def test_schema(labeling: Labeling) -> None:
         "id": 3,
         "label": "dog",
         "score": -0.125,
+        "confidence": 0.0,
         "alternatives": [["cat", -0.5], ["cow", -1.0]],
         "merged_from": [2, 3],
         "bbox": [0, 1, 2, 2],

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from zeroguide.labeling import Labeling
+from zeroguide.labeling import Label, Labeling
 from zeroguide.overlay import draw
 from zeroguide.overlay.colours import (
     SEPARATION,
@@ -47,7 +47,7 @@ def make(label_map: np.ndarray, names: list[str] | None = None) -> tuple[Labelin
     names = names or [f"thing {i}" for i in range(n)]
     pixels = np.random.default_rng(1).integers(0, 255, (*label_map.shape, 3)).astype(np.uint8)
     image = SimpleNamespace(file_name="x.png", sha256="", pixels=pixels)
-    labels = [(name, 0.5, (), ()) for name in names]
+    labels = [Label(name, 0.5, 0.5, (), ()) for name in names]
     return Labeling.build(image, label_map - 1, labels, {}), pixels
 
 

@@ -21,7 +21,7 @@ def test_presets_are_complete(name: str) -> None:
     assert recipe.description.endswith(".") and len(recipe.knows) > 20
     assert len(read_prompts(recipe.decoder.vocabulary)) > 100
     assert all("{}" in template for template in read_prompts(recipe.decoder.templates))
-    assert all("pickle" not in v for v in recipe.models.model_dump().values())
+    assert all("pickle" not in (v or "") for v in recipe.models.model_dump().values())
 
 
 def test_the_default_preset_comes_first() -> None:
@@ -31,7 +31,7 @@ def test_the_default_preset_comes_first() -> None:
 
 def test_the_paper_recipe_has_the_papers_parameters() -> None:
     paper = load_recipe("paper")
-    assert paper.models.model_dump() == {
+    assert paper.models.model_dump(exclude_none=True) == {
         "dino": "facebook/dino-vits8",
         "clip": "timm/vit_large_patch14_clip_336.openai",
         "language_model": "openai-community/gpt2-medium",
@@ -44,7 +44,11 @@ def test_the_paper_recipe_has_the_papers_parameters() -> None:
     assert paper.features.stride is not None and paper.features.stride < 8
     assert (paper.segmenter.method, paper.segmenter.n_segments) == ("agglomerative", 20)
     assert (paper.embedding.masked_blocks, paper.embedding.subtraction_sd) == (4, 5.0)
-    assert (paper.decoder.prompt, paper.decoder.beam_size) == ("Image of a", 5)
+    assert paper.embedding.mode == "exact"
+    decoder = paper.decoder
+    assert (decoder.method, decoder.prompt) == ("zerocap", "Image of a")
+    assert (decoder.beam_size, decoder.n_candidates, decoder.max_tokens) == (5, 512, 15)
+    assert decoder.iterations == 5
     assert (paper.merge.threshold, paper.merge.embedding_weight) == (0.8, 0.5)
 
 
@@ -109,7 +113,7 @@ def test_a_recipe_file(tmp_path: Path) -> None:
          "Keys: decoder.method, decoder.prompt, "),
         ("fast", "beam_size=8", "unknown key 'beam_size': did you mean 'decoder.beam_size'? "),
         ("fast", "decoder=8", "unknown key 'decoder': "),
-        ("fast", "zzz.zzz=8", "unknown key 'zzz.zzz': Keys: seed, models.*, features.*, "),
+        ("fast", "zzz.zzz=8", "unknown key 'zzz.zzz': Keys: seed, precision, models.*, features.*, "),
         ("fast", "name=x", "unknown key 'name': "),
         ("fast", "decoder.beam_size", "override 'decoder.beam_size' must look like decoder.beam_"),
         ("fast", "decoder.method=bem", "unknown decoder.method 'bem': did you mean 'beam'? "
@@ -190,3 +194,12 @@ def test_prompt_lists(tmp_path: Path) -> None:
 def test_the_playrooms_names_are_the_renderers() -> None:
     names = pytest.importorskip("zeroguide.playroom.names")
     assert read_prompts("playroom") == list(names.NAMES)
+
+
+def test_a_decoder_without_its_model_is_refused() -> None:
+    with pytest.raises(UsageError, match="decoder vlm needs models.vlm: a folder or a hub id"):
+        load_recipe("fast", ["decoder.method=vlm"])
+    recipe = load_recipe("fast", ["decoder.method=vlm", "models.vlm=owner/model"])
+    assert set(recipe.checkpoints()) == {"dino", "clip", "vlm"}
+    assert set(load_recipe("fast").checkpoints()) == {"dino", "clip", "language_model"}
+    assert set(load_recipe("fast").checkpoints(labels=False)) == {"dino"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -10,15 +11,19 @@ import numpy as np
 import torch
 
 from zeroguide import __version__
+from zeroguide.confidence import Confidence
 from zeroguide.decoders import Ranked, make_decoder
-from zeroguide.embeddings import MaskedClip
+from zeroguide.embeddings import Prepared, SegmentEmbedder
 from zeroguide.features import extract_features
 from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups
 from zeroguide.image import Image
-from zeroguide.labeling import Labeling
+from zeroguide.labeling import Label, Labeling
 from zeroguide.models import Dino, choose_device, load_all, load_dino
+from zeroguide.models.device import autocast
+from zeroguide.prompts_folder import read_prompts
 from zeroguide.recipe import Recipe
 from zeroguide.refine import refine
+from zeroguide.region import Picture, Region
 from zeroguide.segmenters import segment
 from zeroguide.texts import TextEncoder
 
@@ -47,9 +52,10 @@ class Segmenter:
 
     def segment(self, image: Image) -> np.ndarray:
         """The label map: (H, W) int32, 0..n-1, every value present."""
-        features = extract_features(
-            self.dino, image.pixels, **self.recipe.features.model_dump()
-        )  # (h, w, d)
+        with autocast(self.device, self.recipe.precision):
+            features = extract_features(
+                self.dino, image.pixels, **self.recipe.features.model_dump()
+            )  # (h, w, d)
         over = segment(
             features,
             method=self.recipe.segmenter.method,
@@ -61,17 +67,13 @@ class Segmenter:
         )
 
 
-@dataclass
-class _Draft:
-    """Segments on their way: rows belong together, one per segment.
+@dataclass(frozen=True)
+class _Segment:
+    """A segment on its way: what it is made of, what CLIP sees in it, what it may be called."""
 
-    members: over-segments each is made of. masks: (n, tokens). embeddings: (n, e).
-    """
-
-    members: list[list[int]]
-    masks: torch.Tensor
-    embeddings: torch.Tensor
-    labels: list[Ranked]
+    region: Region
+    embedding: torch.Tensor  # (e,)
+    labels: Ranked
 
 
 class Labeler:
@@ -84,7 +86,7 @@ class Labeler:
 
     Raises:
         UsageError: the device isn't there, or a prompt file of the recipe can't be read.
-        WeightsError: a model can't be had or read.
+        WeightsError: a model can't be had or read, or doesn't fit the recipe.
     """
 
     def __init__(self, recipe: Recipe, *, device: str = "auto", offline: bool = False) -> None:
@@ -92,71 +94,102 @@ class Labeler:
         self.device = choose_device(device)
         models = load_all(recipe.checkpoints(), device=self.device, offline=offline)
         self.segmenter = Segmenter(recipe, device=device, dino=models.dino)
-        self.clip = MaskedClip(models.clip, **recipe.embedding.model_dump())
+        self.embedder = SegmentEmbedder(models.clip, **recipe.embedding.model_dump())
         self.texts = TextEncoder(models.clip)
-        self.decode = make_decoder(recipe.decoder, self.texts, models.language_model)
+        self.decode = make_decoder(recipe, self.texts, models)
+        self.confidence = Confidence(
+            self.texts,
+            read_prompts(recipe.decoder.vocabulary),
+            prompt=recipe.decoder.prompt,
+            **recipe.confidence.model_dump(),
+        )
 
     def label(self, image: Image) -> Labeling:
-        """Cut a picture into segments and name each.
+        """Cut a picture into segments and name each."""
+        return self.label_batch([image])[0]
 
-        Raises:
-            ImageError: from opening the image, not from here.
-        """
-        over_segments = self.segmenter.segment(image)  # (H, W)
-        tokens = self.clip.tokens(image.pixels)  # (1, T, d)
-        masks = self.clip.masks(over_segments)  # (n, T - 1)
-        embeddings = self.clip.embed(tokens, masks)  # (n, e)
-        labels = self.decode(embeddings)
-        draft = _Draft([[i] for i in range(len(masks))], masks, embeddings, labels)
-        draft = self._merge(draft, tokens, over_segments)
-        return self._finish(image, over_segments, draft)
+    def label_batch(self, images: Sequence[Image]) -> list[Labeling]:
+        """The same for several pictures at once: their segments share passes and searches."""
+        pictures = [Picture(image.pixels, self.segmenter.segment(image)) for image in images]
+        with autocast(self.device, self.recipe.precision):
+            prepared = self.embedder.prepare(pictures)
+        segments = self._name(prepared, [_over_segments(picture) for picture in pictures])
+        segments = self._merge(prepared, segments)
+        return [self._finish(*done) for done in zip(images, segments, strict=True)]
 
-    def _merge(self, draft: _Draft, tokens: torch.Tensor, over_segments: np.ndarray) -> _Draft:
+    def _name(self, prepared: Prepared, regions: list[list[Region]]) -> list[list[_Segment]]:
+        """Embed and name every picture's regions, all of them together."""
+        together = [region for own in regions for region in own]
+        if not together:
+            return [[] for _ in regions]
+        with autocast(self.device, self.recipe.precision):
+            embeddings = self.embedder.embed(prepared, together)  # (n, e)
+        labels = self.decode(embeddings, together)
+        named = map(_Segment, together, embeddings, labels)
+        return [[next(named) for _ in own] for own in regions]
+
+    def _merge(self, prepared: Prepared, segments: list[list[_Segment]]) -> list[list[_Segment]]:
         """Join alike segments, embed and name the joined ones again, until none are alike."""
-        recipe = self.recipe.merge
         while True:
-            pairs = None
-            if recipe.edges == "adjacent":
-                pairs = adjacent_pairs(_group_map(over_segments, draft.members))
-            graph = merge_graph(
-                draft.embeddings,
-                self.texts.embed([ranked[0][0] for ranked in draft.labels]),
-                pairs=pairs,
-                embedding_weight=recipe.embedding_weight,
-            )
-            groups = merge_groups(graph, recipe.threshold)
-            if len(groups) == len(draft.members):
-                return draft
-            draft = self._join(draft, groups, tokens)
+            groups = [self._alike(own) for own in segments]
+            joined = [[_join(group) for group in own if len(group) > 1] for own in groups]
+            if not any(joined):
+                return segments
+            new = self._name(prepared, joined)
+            segments = [
+                [group[0] for group in own if len(group) == 1] + named
+                for own, named in zip(groups, new, strict=True)
+            ]
 
-    def _join(self, draft: _Draft, groups: list[list[int]], tokens: torch.Tensor) -> _Draft:
-        first = [group[0] for group in groups]
-        joined = [k for k, group in enumerate(groups) if len(group) > 1]
-        masks = torch.stack([draft.masks[group].sum(0) for group in groups])
-        embeddings = draft.embeddings[first].clone()
-        embeddings[joined] = self.clip.embed(tokens, masks[joined])
-        labels = [draft.labels[i] for i in first]
-        for k, ranked in zip(joined, self.decode(embeddings[joined]), strict=True):
-            labels[k] = ranked
-        members = [sorted(m for i in group for m in draft.members[i]) for group in groups]
-        return _Draft(members, masks, embeddings, labels)
+    def _alike(self, segments: list[_Segment]) -> list[list[_Segment]]:
+        """A picture's segments in groups that are to become one."""
+        recipe = self.recipe.merge
+        pairs = None
+        if recipe.edges == "adjacent":
+            pairs = adjacent_pairs(_segment_map(segments))
+        graph = merge_graph(
+            torch.stack([segment.embedding for segment in segments]),
+            self.texts.embed([segment.labels[0][0] for segment in segments]),
+            pairs=pairs,
+            embedding_weight=recipe.embedding_weight,
+        )
+        return [[segments[i] for i in group] for group in merge_groups(graph, recipe.threshold)]
 
-    def _finish(self, image: Image, over_segments: np.ndarray, draft: _Draft) -> Labeling:
+    def _finish(self, image: Image, segments: list[_Segment]) -> Labeling:
+        """The result; segments count from their first over-segment, over-segments from 1."""
+        segments = sorted(segments, key=lambda segment: segment.region.parts)
+        confidences = self.confidence(
+            torch.stack([segment.embedding for segment in segments]),
+            [segment.labels[0][0] for segment in segments],
+        )
         labels = [
-            # Over-segments count from 1 in results, like all ids there.
-            (ranked[0][0], ranked[0][1], ranked[1:], [m + 1 for m in members])
-            for ranked, members in zip(draft.labels, draft.members, strict=True)
+            Label(
+                *segment.labels[0],
+                confidence=confidence,
+                alternatives=segment.labels[1:],
+                merged_from=[part + 1 for part in segment.region.parts],
+            )
+            for segment, confidence in zip(segments, confidences, strict=True)
         ]
-        label_map = _group_map(over_segments, draft.members)
-        return Labeling.build(image, label_map, labels, provenance(self.recipe))
+        return Labeling.build(image, _segment_map(segments), labels, provenance(self.recipe))
 
 
-def _group_map(label_map: np.ndarray, groups: list[list[int]]) -> np.ndarray:
-    """Replace each label of an (H, W) map by the number of its group."""
-    group_of = np.empty(sum(map(len, groups)), np.int32)
-    for k, group in enumerate(groups):
-        group_of[group] = k
-    return group_of[label_map]
+def _over_segments(picture: Picture) -> list[Region]:
+    return [Region(picture, (part,)) for part in range(int(picture.label_map.max()) + 1)]
+
+
+def _join(segments: list[_Segment]) -> Region:
+    parts = sorted(part for segment in segments for part in segment.region.parts)
+    return Region(segments[0].region.picture, tuple(parts))
+
+
+def _segment_map(segments: list[_Segment]) -> np.ndarray:
+    """(H, W) int32: at each pixel the index of its segment."""
+    label_map = segments[0].region.picture.label_map
+    segment_of = np.empty(int(label_map.max()) + 1, np.int32)
+    for i, named in enumerate(segments):
+        segment_of[list(named.region.parts)] = i
+    return segment_of[label_map]
 
 
 def provenance(recipe: Recipe) -> dict[str, Any]:

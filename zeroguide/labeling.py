@@ -10,15 +10,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 SCHEMA = "zeroguide/1"
 
-Label = tuple[str, float, Sequence[tuple[str, float]], Sequence[int]]
-"""What is known of one segment before it is measured: label, score, alternatives, merged_from."""
+
+class Label(NamedTuple):
+    """What is known of one segment before it is measured; the fields are as in `Segment`."""
+
+    label: str
+    score: float
+    confidence: float
+    alternatives: Sequence[tuple[str, float]]
+    merged_from: Sequence[int]
 
 
 class ImageLike(Protocol):
@@ -37,13 +44,16 @@ class Segment:
     """One region and its name.
 
     id: from 1. label: free text. score: the decoder's, comparable within one recipe only.
-    alternatives: further (label, score), best first. merged_from: ids of the over-segments it is
-    made of. bbox: (x, y, width, height) in pixels. area: number of pixels, at least 1.
+    confidence: estimated probability that the label is right, 0 to 1; as good as the recipe's
+    calibration. alternatives: further (label, score), best first. merged_from: ids of the
+    over-segments it is made of. bbox: (x, y, width, height) in pixels. area: number of pixels, at
+    least 1.
     """
 
     id: int
     label: str
     score: float
+    confidence: float
     alternatives: tuple[tuple[str, float], ...]
     merged_from: tuple[int, ...]
     bbox: tuple[int, int, int, int]
@@ -95,7 +105,8 @@ class Labeling:
                     f"segment {segment.id}: bbox {tuple(segment.bbox)} and area {segment.area} do "
                     f"not match the label map, which has {bbox} and {area}"
                 )
-            scores = [segment.score, *(score for _, score in segment.alternatives)]
+            scores = [segment.score, segment.confidence]
+            scores += [score for _, score in segment.alternatives]
             if not all(map(math.isfinite, scores)):  # JSON has no NaN
                 raise ValueError(f"segment {segment.id}: scores must be finite numbers")
 
@@ -109,9 +120,9 @@ class Labeling:
     ) -> Labeling:
         """Measure the regions and number them 1..n from the largest to the smallest.
 
-        label_map: (H, W) integers 0..n-1, of the picture's size, every value present. labels: n
-        tuples (label, score, alternatives, merged_from); labels[i] names the region i. Regions of
-        equal area keep their order. Raises ValueError if map, labels and picture don't agree.
+        label_map: (H, W) integers 0..n-1, of the picture's size, every value present. labels: n of
+        them; labels[i] names the region i. Regions of equal area keep their order. Raises
+        ValueError if map, labels and picture don't agree.
         """
         label_map = np.asarray(label_map)
         if label_map.shape != image.pixels.shape[:2]:
@@ -127,15 +138,16 @@ class Labeling:
         new_id[order] = np.arange(1, n + 1)
         segments = []
         for i in order:
-            label, score, alternatives, merged_from = labels[i]
+            known = labels[i]
             bbox, area = measured[i]
             segments.append(
                 Segment(
                     id=int(new_id[i]),
-                    label=str(label),
-                    score=float(score),
-                    alternatives=tuple((str(a), float(s)) for a, s in alternatives),
-                    merged_from=tuple(int(m) for m in merged_from),
+                    label=str(known.label),
+                    score=float(known.score),
+                    confidence=float(known.confidence),
+                    alternatives=tuple((str(a), float(s)) for a, s in known.alternatives),
+                    merged_from=tuple(int(m) for m in known.merged_from),
                     bbox=bbox,
                     area=area,
                 )
@@ -167,6 +179,7 @@ class Labeling:
                     "id": s.id,
                     "label": s.label,
                     "score": s.score,
+                    "confidence": s.confidence,
                     "alternatives": [[label, score] for label, score in s.alternatives],
                     "merged_from": list(s.merged_from),
                     "bbox": list(s.bbox),
@@ -216,6 +229,7 @@ class Labeling:
                         id=e["id"],
                         label=e["label"],
                         score=float(e["score"]),
+                        confidence=float(e["confidence"]),
                         alternatives=tuple((label, float(s)) for label, s in e["alternatives"]),
                         merged_from=tuple(e["merged_from"]),
                         bbox=(x, y, w, h),

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from zeroguide.errors import UsageError
 
@@ -28,11 +29,15 @@ class _Section(BaseModel):
 
 
 class Models(_Section):
-    """The three checkpoints: a hub id, a folder in the same format, or ``shipped:...``."""
+    """The checkpoints: each a hub id, a folder in the same format, or ``shipped:...``."""
 
     dino: str
     clip: str
     language_model: str
+    text_memory: str | None = None
+    """For the decoder "text-memory": trained for this very CLIP by scripts/train_text_memory.py."""
+    vlm: str | None = None
+    """For the decoder "vlm": an image-text-to-text model."""
 
 
 class Features(_Section):
@@ -77,37 +82,66 @@ class Refine(_Section):
 class Embedding(_Section):
     """Segments -> CLIP embeddings, attention masked to the segment."""
 
-    fit: Literal["squash", "letterbox"] = "squash"
-    """How the picture fits CLIP's square: stretched, or whole with a border."""
+    mode: Literal["exact", "packed", "packed+global", "pooled", "crop"] = "packed"
+    """exact: the paper's formula, one sequence per segment. packed: the mask alone, all segments in
+    one sequence. packed+global: with the subtraction, from one unmasked pass. pooled: only the last
+    pooling is masked. crop: the segment cut out and encoded as a picture of its own."""
     masked_blocks: Count = 4
-    """The mask acts in the last n blocks of the image tower."""
-    subtraction_sd: Annotated[float, Field(gt=0)] | None = None
-    """The paper's global subtraction; None: the mask alone."""
+    """exact, packed: the mask acts in the last n blocks of the image tower."""
+    subtraction_sd: Annotated[float, Field(gt=0)] | None = 5.0
+    """exact, packed+global: spread of the paper's global subtraction; None: the mask alone."""
+    softness: Share = 1.0
+    """How tokens on a border count: 1 by the share of their area, 0 wholly or not at all."""
+    fit: Literal["squash", "letterbox", "native"] = "squash"
+    """How the picture meets CLIP's square: stretched, whole with a border, or in its own
+    proportions with interpolated positions."""
+    image_size: Count | None = None
+    """Side of the tower's input in pixels, positions interpolated; None: its own."""
+    windows: bool = False
+    """Embed small segments from overlapping windows at twice the resolution."""
     batch_size: Count = 16
-    """Segments per forward pass: memory only, never the result."""
+    """Sequences per forward pass: memory only, never the result."""
 
 
 class Decoder(_Section):
     """Embeddings -> texts."""
 
-    method: Literal["beam", "vocabulary"] = "beam"
+    method: Literal["beam", "vocabulary", "zerocap", "text-memory", "vlm"] = "beam"
     prompt: str = "Image of a"
-    """beam: the language model continues this text; it isn't part of the label."""
+    """The text that is continued by the language model; it isn't part of the label."""
     beam_size: Count = 4
     n_candidates: Count = 32
-    """beam: the language model's most likely next tokens that CLIP scores, per beam and step."""
+    """beam, zerocap: the most likely next tokens that CLIP scores, per beam and step."""
     max_tokens: Count = 5
     lm_weight: Annotated[float, Field(ge=0)] = 0.1
     """beam: weight of the mean log-probability per token beside CLIP's score."""
+    iterations: Count = 5
+    """zerocap: gradient steps on the context per token."""
     vocabulary: str = "everyday"
-    """vocabulary: a list in prompts/, or a path to a text file with one phrase per line."""
+    """A list in prompts/, or a path to a text file with one phrase per line: the labels to choose
+    from (vocabulary), and the labels that a confidence compares with."""
     templates: str = "templates_photo"
     """vocabulary: a list of templates in prompts/, or a path; {} stands for the phrase."""
     n_alternatives: Annotated[int, Field(ge=0)] = 3
 
-    @property
-    def uses_language_model(self) -> bool:
-        return self.method == "beam"
+    def required_models(self) -> tuple[str, ...]:
+        """Keys of `Models` that the method needs beside CLIP."""
+        return {
+            "beam": ("language_model",),
+            "zerocap": ("language_model",),
+            "text-memory": ("text_memory",),
+            "vlm": ("vlm",),
+        }.get(self.method, ())
+
+
+class Confidence(_Section):
+    """How far a label must stand out from the vocabulary to be believed; see `confidence.py`."""
+
+    midpoint: float = 3.0
+    """Standard deviations of an even chance. Three is where the best of some hundred unrelated
+    labels lies; the presets for photographs aren't calibrated."""
+    slope: Annotated[float, Field(gt=0)] = 1.5
+    """Growth of the log-odds per standard deviation."""
 
 
 class Merge(_Section):
@@ -128,6 +162,9 @@ class Recipe(_Section):
     knows: str = ""
     """One sentence: what pictures the weights understand."""
     seed: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the networks' matrix products (autocast): bfloat16 is faster where the hardware has it,
+    and moves scores by some 1e-3."""
     models: Models
     features: Features = Features()
     segmenter: Segmenter = Segmenter()
@@ -135,15 +172,25 @@ class Recipe(_Section):
     embedding: Embedding = Embedding()
     decoder: Decoder = Decoder()
     merge: Merge = Merge()
+    confidence: Confidence = Confidence()
+
+    @model_validator(mode="after")
+    def _has_models(self) -> Recipe:
+        for key in self.decoder.required_models():
+            if getattr(self.models, key) is None:
+                raise PydanticCustomError(
+                    "needs_model",
+                    "the decoder {method} needs models.{key}: a folder or a hub id",
+                    {"method": self.decoder.method, "key": key},
+                )
+        return self
 
     def checkpoints(self, *, labels: bool = True) -> dict[str, str]:
         """What the flow loads, by role; without labels only what over-segments need."""
-        needed = {"dino": self.models.dino}
-        if labels:
-            needed["clip"] = self.models.clip
-            if self.decoder.uses_language_model:
-                needed["language_model"] = self.models.language_model
-        return needed
+        if not labels:
+            return {"dino": self.models.dino}
+        keys = ("dino", "clip", *self.decoder.required_models())
+        return {key: getattr(self.models, key) for key in keys}
 
 
 def list_recipes() -> list[str]:
@@ -261,6 +308,8 @@ def _explain(error: ValidationError) -> str:
     key = next((".".join(where[:n]) for n in (2, 1) if ".".join(where[:n]) in _fields()), "")
     if first["type"] == "extra_forbidden":
         return _unknown(".".join(where))
+    if first["type"] == "needs_model":
+        return str(first["msg"])
     if first["type"] == "missing":
         return f"the recipe has no {'.'.join(where)}"
     choices = get_args(_fields()[key].annotation) if key else ()

@@ -76,10 +76,17 @@ def label(
                 write_png(picture, job.outputs[".png"])
                 labeling.save(job.outputs[".json"])
             rows = [
-                (str(s.id), s.label, f"{s.score:.3f}", f"{s.area / labeling.label_map.size:.4f}")
+                (
+                    str(s.id),
+                    s.label,
+                    f"{s.score:.3f}",
+                    f"{s.confidence:.2f}",
+                    f"{s.area / labeling.label_map.size:.4f}",
+                )
                 for s in labeling.segments
             ]
-            console.table(["id", "label", "score", "share"], rows, _name(job, jobs))
+            columns = ["id", "label", "score", "confidence", "share"]
+            console.table(columns, rows, _name(job, jobs))
 
         return work
 

@@ -1,53 +1,94 @@
 """Decoders: segment embeddings -> ranked noun phrases. One file per method.
 
-A decoder is called with embeddings (n, e), normalised or not, and returns for each of the n
-segments its labels with scores, best first, at least one. A score is the cosine of the segment's
-embedding and the label's text.
+A decoder is called with embeddings (n, e), normalised or not, and the n regions they belong to,
+of one picture or of many. It returns for each region its labels with scores, best first, at least
+one. A score is the cosine of the region's embedding and the label's text.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from zeroguide.decoders.beam import BeamDecoder
 from zeroguide.decoders.vocabulary import VocabularyDecoder
-from zeroguide.models import LanguageModel
 from zeroguide.prompts_folder import read_prompts
-from zeroguide.recipe import Decoder as DecoderRecipe
+from zeroguide.recipe import Recipe
+from zeroguide.region import Region
 from zeroguide.texts import TextEncoder
 
 if TYPE_CHECKING:
     import torch
 
+    from zeroguide.models import LoadedModels
+
 Ranked = list[tuple[str, float]]
-"""A segment's labels with their scores, best first."""
+"""A region's labels with their scores, best first."""
 
 
 class Decoder(Protocol):
-    """Segment embeddings (n, e) -> n ranked lists of labels."""
+    """Embeddings (n, e) of n regions -> n ranked lists of labels."""
 
-    def __call__(self, embeddings: torch.Tensor) -> list[Ranked]: ...
+    def __call__(self, embeddings: torch.Tensor, regions: Sequence[Region], /) -> list[Ranked]: ...
 
 
-def make_decoder(
-    recipe: DecoderRecipe, texts: TextEncoder, language_model: LanguageModel | None
-) -> Decoder:
-    """The decoder a recipe names; `language_model` is needed by "beam" only."""
-    if recipe.method == "vocabulary":
-        return VocabularyDecoder(
-            texts,
-            phrases=read_prompts(recipe.vocabulary),
-            templates=read_prompts(recipe.templates),
-            n_alternatives=recipe.n_alternatives,
-        )
-    assert language_model is not None
-    return BeamDecoder(
-        texts,
-        language_model,
-        prompt=recipe.prompt,
-        beam_size=recipe.beam_size,
-        n_candidates=recipe.n_candidates,
-        max_tokens=recipe.max_tokens,
-        lm_weight=recipe.lm_weight,
-        n_alternatives=recipe.n_alternatives,
-    )
+def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> Decoder:
+    """The decoder a recipe names; `models` holds what `Recipe.checkpoints` lists."""
+    knobs = recipe.decoder
+    n_alternatives = knobs.n_alternatives
+    match knobs.method:
+        case "vocabulary":
+            return VocabularyDecoder(
+                texts,
+                phrases=read_prompts(knobs.vocabulary),
+                templates=read_prompts(knobs.templates),
+                n_alternatives=n_alternatives,
+            )
+        case "beam":
+            assert models.language_model is not None
+            return BeamDecoder(
+                texts,
+                models.language_model,
+                prompt=knobs.prompt,
+                beam_size=knobs.beam_size,
+                n_candidates=knobs.n_candidates,
+                max_tokens=knobs.max_tokens,
+                lm_weight=knobs.lm_weight,
+                n_alternatives=n_alternatives,
+            )
+        case "zerocap":
+            from zeroguide.decoders.zerocap import ZeroCapDecoder
+
+            assert models.language_model is not None
+            return ZeroCapDecoder(
+                texts,
+                models.language_model,
+                prompt=knobs.prompt,
+                beam_size=knobs.beam_size,
+                n_candidates=knobs.n_candidates,
+                max_tokens=knobs.max_tokens,
+                iterations=knobs.iterations,
+                n_alternatives=n_alternatives,
+            )
+        case "text-memory":
+            from zeroguide.decoders.text_memory import TextMemoryDecoder
+
+            assert models.text_memory is not None
+            return TextMemoryDecoder(
+                texts,
+                models.text_memory,
+                beam_size=knobs.beam_size,
+                max_tokens=knobs.max_tokens,
+                n_alternatives=n_alternatives,
+            )
+        case "vlm":
+            from zeroguide.decoders.vlm import VlmDecoder
+
+            assert models.vlm is not None
+            return VlmDecoder(
+                texts,
+                models.vlm,
+                prompt=knobs.prompt,
+                max_tokens=knobs.max_tokens,
+                n_alternatives=n_alternatives,
+            )

@@ -12,6 +12,7 @@ one language-model step and one text embedding, and CLIP reads only as many toke
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -20,6 +21,7 @@ import torch.nn.functional as F
 from zeroguide.decoders.phrases import clean_phrase
 from zeroguide.models import LanguageModel
 from zeroguide.prompts_folder import read_prompts
+from zeroguide.region import Region
 from zeroguide.texts import TextEncoder
 
 _BATCH = 64
@@ -97,7 +99,9 @@ class BeamDecoder:
         self._known: dict[Tokens, _Proposals] = {}
 
     @torch.inference_mode()
-    def __call__(self, embeddings: torch.Tensor) -> list[list[tuple[str, float]]]:
+    def __call__(
+        self, embeddings: torch.Tensor, _regions: Sequence[Region] = (), /
+    ) -> list[list[tuple[str, float]]]:
         """(n, e) -> for each segment its labels and cosines, best first."""
         unit = F.normalize(embeddings.float(), dim=-1)
         searches = [_Search() for _ in range(len(unit))]

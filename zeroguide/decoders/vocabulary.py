@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from zeroguide.region import Region
 from zeroguide.texts import TextEncoder
 
 
@@ -33,7 +34,9 @@ class VocabularyDecoder:
         self.embeddings = texts.embed_phrases(self.phrases, templates)  # (p, e), unit
 
     @torch.inference_mode()
-    def __call__(self, embeddings: torch.Tensor) -> list[list[tuple[str, float]]]:
+    def __call__(
+        self, embeddings: torch.Tensor, _regions: Sequence[Region] = (), /
+    ) -> list[list[tuple[str, float]]]:
         """(n, e) -> for each segment its labels and cosines, best first."""
         cosines = F.normalize(embeddings.float(), dim=-1) @ self.embeddings.T  # (n, p)
         best = cosines.topk(self.n_labels, dim=1)

@@ -1,4 +1,4 @@
-"""The only package that loads models: DINO, CLIP and language model, by hub id or by folder.
+"""The only package that loads models: DINO, CLIP and those that write, by hub id or by folder.
 
 Importing it imports no torch; the loaders do when they are called.
 """
@@ -17,6 +17,8 @@ from zeroguide.models.loading import (
     load_language_model,
     prepare,
 )
+from zeroguide.models.text_memory import TextMemory, load_text_memory
+from zeroguide.models.vlm import Vlm, load_vlm
 
 __all__ = [
     "CheckedModel",
@@ -25,6 +27,8 @@ __all__ = [
     "LanguageModel",
     "LoadedModels",
     "ModelInfo",
+    "TextMemory",
+    "Vlm",
     "check",
     "choose_device",
     "list_models",
@@ -32,6 +36,8 @@ __all__ = [
     "load_clip",
     "load_dino",
     "load_language_model",
+    "load_text_memory",
+    "load_vlm",
     "prepare",
     "pull",
     "resolve",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from zeroguide.models import loading
 from zeroguide.models.device import choose_device
 from zeroguide.models.hub import ROLES, SHIPPED, Role, download, find, resolve
@@ -101,13 +103,23 @@ def _run(role: Role, checkpoint: str, text: str, device: torch.device) -> tuple[
             clip = loading.load_clip(checkpoint, device=device, offline=True)
             network, size = clip.network, clip.image_size
             return network, network.encode_image(torch.zeros(1, 3, size, size, device=device))
-        model = loading.load_language_model(checkpoint, device=device, offline=True)
-        network, ids = model.network, model.tokenizer(text)["input_ids"]
-        return network, network(torch.tensor([ids], device=device)).logits
+        if role == "language_model":
+            model = loading.load_language_model(checkpoint, device=device, offline=True)
+            network, ids = model.network, model.tokenizer(text)["input_ids"]
+            return network, network(torch.tensor([ids], device=device)).logits
+        if role == "text_memory":
+            memory = loading.load_text_memory(checkpoint, device=device, offline=True)
+            prefix = memory.prefix(memory.memory[:1])  # (1, 1, d)
+            return memory.network, memory.network(inputs_embeds=prefix).logits
+        vlm = loading.load_vlm(checkpoint, device=device, offline=True)
+        grey = np.full((64, 64, 3), 128, np.uint8)
+        return vlm.network, vlm.network(**vlm.encode([grey], "What is it?", text)).logits
 
 
 def _checkpoints(recipe: Recipe) -> list[tuple[Role, str]]:
-    return [(role, getattr(recipe.models, role)) for role in ROLES]
+    """A recipe's checkpoints, whether its decoder needs them or not."""
+    named = recipe.models.model_dump(exclude_none=True)
+    return [(role, named[role]) for role in ROLES if role in named]
 
 
 def _info(recipe: str, role: Role, checkpoint: str, folder: Path | None) -> ModelInfo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from zeroguide.errors import UsageError
@@ -32,3 +33,12 @@ def choose_device(name: str) -> torch.device:
     if colon and int(index) >= n_cuda:
         raise UsageError(f"device {name!r} isn't available here: the last is cuda:{n_cuda - 1}")
     return torch.device(name)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Where networks run: nothing for "float32", matrix products in bfloat16 for "bfloat16"."""
+    import torch
+
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)

@@ -17,8 +17,8 @@ from typing import Literal
 from zeroguide.errors import WeightsError
 from zeroguide.recipe import list_recipes, load_recipe
 
-Role = Literal["dino", "clip", "language_model"]
-ROLES: tuple[Role, ...] = ("dino", "clip", "language_model")
+Role = Literal["dino", "clip", "language_model", "text_memory", "vlm"]
+ROLES: tuple[Role, ...] = ("dino", "clip", "language_model", "text_memory", "vlm")
 WEIGHTS = Path(__file__).parent.parent / "weights"
 SHIPPED = "shipped:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -44,6 +44,9 @@ _TOKENIZER = (
     "vocab.json",
     "merges.txt",
 )
+_PROCESSOR = ("preprocessor_config.json", "processor_config.json")
+# A text memory is a language model's folder with this file beside it.
+TEXT_MEMORY = "text_memory.safetensors"
 LAYOUTS: dict[Role, Layout] = {
     "dino": Layout(("config.json", "preprocessor_config.json"), _TRANSFORMERS),
     "clip": Layout(
@@ -53,6 +56,14 @@ LAYOUTS: dict[Role, Layout] = {
     ),
     "language_model": Layout(
         ("config.json",), _TRANSFORMERS, ("generation_config.json", *_TOKENIZER)
+    ),
+    "text_memory": Layout(
+        ("config.json", TEXT_MEMORY), _TRANSFORMERS, ("generation_config.json", *_TOKENIZER)
+    ),
+    "vlm": Layout(
+        ("config.json",),
+        _TRANSFORMERS,
+        ("generation_config.json", *_TOKENIZER, *_PROCESSOR, "chat_template.*"),
     ),
 }
 
@@ -132,13 +143,11 @@ def check_folder(folder: Path, role: Role) -> None:
     for name in layout.required:
         if not (folder / name).is_file():
             raise WeightsError(f"{folder} has no {name}, so it isn't a complete {role} folder")
-    slow_tokenizer = all((folder / name).is_file() for name in ("vocab.json", "merges.txt"))
-    if (
-        role == "language_model"
-        and not slow_tokenizer
-        and not (folder / "tokenizer.json").is_file()
-    ):
+    writes = role in ("language_model", "text_memory", "vlm")
+    if writes and not _has_one(folder, ("tokenizer.json",), ("vocab.json", "merges.txt")):
         raise WeightsError(f"{folder} has no tokenizer.json: a language model needs its tokenizer")
+    if role == "vlm" and not _has_one(folder, *((name,) for name in _PROCESSOR)):
+        raise WeightsError(f"{folder} has no {_PROCESSOR[0]}, so it isn't a complete vlm folder")
     if weights_file(folder, role) is None:
         wanted = layout.weights[0][0]
         pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
@@ -148,6 +157,10 @@ def check_folder(folder: Path, role: Role) -> None:
                 f"never loaded: convert them to {wanted}"
             )
         raise WeightsError(f"{folder} has no {wanted}: copy or download the weights again")
+
+
+def _has_one(folder: Path, *alternatives: tuple[str, ...]) -> bool:
+    return any(all((folder / name).is_file() for name in names) for names in alternatives)
 
 
 def weights_file(folder: Path, role: Role) -> Path | None:

@@ -1,4 +1,4 @@
-"""Folder -> network: the three loaders.
+"""Folder -> network: DINO, CLIP and language model, and all of a recipe's models.
 
 No weight is ever left at its random initialisation: missing and surplus tensors are errors.
 """
@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zeroguide.errors import WeightsError, ZeroguideError
-from zeroguide.models.hub import ROLES, resolve
+from zeroguide.errors import WeightsError
+from zeroguide.models.hub import ROLES, Role, resolve
 from zeroguide.models.reading import (
     Triple,
     from_pretrained,
@@ -18,10 +18,14 @@ from zeroguide.models.reading import (
     model_type,
     no_random_init,
     normalisation,
+    place,
     read_ahead,
     read_json,
     safetensors_files,
+    tokenizer_of,
 )
+from zeroguide.models.text_memory import TextMemory, load_text_memory
+from zeroguide.models.vlm import Vlm, load_vlm
 
 if TYPE_CHECKING:
     import torch
@@ -69,11 +73,13 @@ class LanguageModel:
 
 @dataclass(frozen=True)
 class LoadedModels:
-    """A recipe's models; language_model is None if it wasn't asked for."""
+    """A recipe's models; what wasn't asked for is None."""
 
     dino: Dino
     clip: Clip
-    language_model: LanguageModel | None
+    language_model: LanguageModel | None = None
+    text_memory: TextMemory | None = None
+    vlm: Vlm | None = None
 
 
 def load_dino(
@@ -101,7 +107,7 @@ def load_dino(
     network = from_pretrained("AutoModel", folder, "dino", dtype, **options)
     config = network.config
     registers = getattr(config, "num_register_tokens", 0)
-    network = _place(network, device, dtype, checkpoint)
+    network = place(network, device, dtype, checkpoint)
     return Dino(network, int(config.patch_size), 1 + registers, mean, std)
 
 
@@ -142,7 +148,7 @@ def load_clip(
     if height != width:
         raise WeightsError(f"{folder} takes images of {height}x{width}: choose a square CLIP")
     mean, std = normalisation(path, network.visual.preprocess_cfg)
-    return Clip(_place(network, device, dtype, checkpoint), tokenize, int(height), mean, std)
+    return Clip(place(network, device, dtype, checkpoint), tokenize, int(height), mean, std)
 
 
 def load_language_model(
@@ -159,16 +165,8 @@ def load_language_model(
     folder = resolve(checkpoint, "language_model", offline=offline)
     model_type(folder)
     network = from_pretrained("AutoModelForCausalLM", folder, "language_model", dtype)
-    with loading(folder):
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    if len(tokenizer) > network.config.vocab_size:
-        raise WeightsError(
-            f"{folder} has a tokenizer with {len(tokenizer)} tokens for a model that knows "
-            f"{network.config.vocab_size}: copy the model's own tokenizer"
-        )
-    return LanguageModel(_place(network, device, dtype, checkpoint), tokenizer)
+    tokenizer = tokenizer_of(folder, network)
+    return LanguageModel(place(network, device, dtype, checkpoint), tokenizer)
 
 
 def prepare(checkpoints: Mapping[str, str], *, offline: bool = False) -> None:
@@ -189,32 +187,23 @@ def load_all(
     dtype: torch.dtype | None = None,
     offline: bool = False,
 ) -> LoadedModels:
-    """Load what `Recipe.checkpoints` names; the language model only if it is among them.
+    """Load what `Recipe.checkpoints` names: DINO and CLIP always, the others if they are asked for.
 
     One after another: mapping a file takes milliseconds, and imports can't share Python. Raises
-    WeightsError like the three loaders.
+    WeightsError like the loaders.
     """
     prepare(checkpoints, offline=offline)
-    dino = load_dino(checkpoints["dino"], device=device, dtype=dtype, offline=offline)
-    clip = load_clip(checkpoints["clip"], device=device, dtype=dtype, offline=offline)
-    if "language_model" not in checkpoints:
-        return LoadedModels(dino, clip, None)
-    lm = load_language_model(
-        checkpoints["language_model"], device=device, dtype=dtype, offline=offline
+    loaders: dict[Role, Callable[..., Any]] = {
+        "dino": load_dino,
+        "clip": load_clip,
+        "language_model": load_language_model,
+        "text_memory": load_text_memory,
+        "vlm": load_vlm,
+    }
+    return LoadedModels(
+        **{
+            role: load(checkpoints[role], device=device, dtype=dtype, offline=offline)
+            for role, load in loaders.items()
+            if role in checkpoints
+        }
     )
-    return LoadedModels(dino, clip, lm)
-
-
-def _place(
-    network: Any, device: torch.device | str, dtype: torch.dtype | None, checkpoint: str
-) -> Any:
-    import torch
-
-    try:
-        network = network.to(device=device, dtype=dtype or torch.float32)
-    except torch.OutOfMemoryError as e:
-        raise ZeroguideError(
-            f"{checkpoint} doesn't fit into the memory of {device}: use --device cpu or a smaller "
-            "preset"
-        ) from e
-    return network.eval().requires_grad_(False)

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 Triple = tuple[float, float, float]
 
 # Heads and buffers that hub checkpoints hold and the bare networks don't use.
-SURPLUS = ("pooler.", "classifier.", "head.", "lm_head.", ".attn.bias", ".attn.masked_bias")
+SURPLUS = (
+    "pooler.",
+    "classifier.",
+    "head.",
+    "lm_head.",
+    ".attn.bias",
+    ".attn.masked_bias",
+    ".position_ids",
+)
 
 # transformers swaps torch's init functions and the default dtype while it loads, and the quiet
 # context below changes logging: all global, so two models are never loaded at the same moment.
@@ -63,24 +71,31 @@ def normalisation(path: Path, data: dict[str, Any], prefix: str = "") -> tuple[T
 
 def safetensors_files(folder: Path, role: Role) -> list[Path]:
     """A folder's weight files, each opened once, so that a damaged one is named."""
-    from safetensors import SafetensorError, safe_open
-
     first = weights_file(folder, role)
     assert first is not None, "resolve() has checked the folder"
     paths = [first]
     if first.suffix == ".json":  # the index of several parts
         paths = sorted({folder / name for name in read_json(first)["weight_map"].values()})
     for path in paths:
-        try:
-            with safe_open(path, "numpy") as file:
-                file.keys()
-        except (OSError, SafetensorError) as e:
-            # In the hub's cache it is a link, and a download would link the same damaged file.
-            culprit = path.resolve() if path.is_symlink() else "it"
-            raise WeightsError(
-                f"{path} is damaged ({e}): delete {culprit} and copy or download the weights again"
-            ) from e
+        with opened(path) as file:
+            file.keys()
     return paths
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file, open for reading as torch tensors; WeightsError if it is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except (OSError, SafetensorError) as e:
+        # In the hub's cache it is a link, and a download would link the same damaged file.
+        culprit = path.resolve() if path.is_symlink() else "it"
+        raise WeightsError(
+            f"{path} is damaged ({e}): delete {culprit} and copy or download the weights again"
+        ) from e
 
 
 def read_ahead(folder: Path) -> None:
@@ -126,6 +141,42 @@ def from_pretrained(
             "download it again"
         )
     return network
+
+
+def tokenizer_of(folder: Path, network: Any) -> Any:
+    """A folder's fast tokenizer; WeightsError if it isn't the network's."""
+    with loading(folder):
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    check_vocabulary(folder, tokenizer, network)
+    return tokenizer
+
+
+def check_vocabulary(folder: Path, tokenizer: Any, network: Any) -> None:
+    """WeightsError if a tokenizer has more tokens than the network has embeddings."""
+    known = network.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > known:
+        raise WeightsError(
+            f"{folder} has a tokenizer with {len(tokenizer)} tokens for a model that knows "
+            f"{known}: copy the model's own tokenizer"
+        )
+
+
+def place(
+    network: Any, device: torch.device | str, dtype: torch.dtype | None, checkpoint: str
+) -> Any:
+    """The network on its device, frozen and in eval mode; `dtype` None is float32."""
+    import torch
+
+    try:
+        network = network.to(device=device, dtype=dtype or torch.float32)
+    except torch.OutOfMemoryError as e:
+        raise ZeroguideError(
+            f"{checkpoint} doesn't fit into the memory of {device}: use --device cpu or a smaller "
+            "preset"
+        ) from e
+    return network.eval().requires_grad_(False)
 
 
 def _is_surplus(key: str) -> bool:

@@ -1,0 +1,376 @@
+"""Time the core on real architectures with random weights: ratios, measured in one run.
+
+    python scripts/bench_core.py --bpe FOLDER [--part embeddings ...] [--page docs/results.md]
+
+Every figure is the median of runs that take turns with what they are compared with. Work is
+counted by torch's FLOP counter (matrix products only); "of peak" is the share of the rate that
+large float32 matrix products reach here. FOLDER holds GPT-2's encoder.json and vocab.bpe.
+
+- embeddings: each mode on a picture of 20 segments, against one plain `encode_image`.
+- zerocap: seconds per generated token, against the formula without any sharing.
+- beam, vocabulary: 20 segments whose embeddings have nothing in common, which is the worst case.
+- recipe: all of `fast` on a picture of 640 x 480, stage by stage.
+
+Random language models are flat where trained ones are peaked, so that none of their words would
+be worth trying: their logits are scaled until their spread is like a trained model's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "parity"))
+import check_architectures
+import hub_folders
+import reference_zerocap
+from pages import replace_block, table
+from zeroguide.decoders.zerocap import ZeroCapDecoder
+
+from zeroguide.decoders.beam import BeamDecoder
+from zeroguide.decoders.vocabulary import VocabularyDecoder
+from zeroguide.embeddings import SegmentEmbedder
+from zeroguide.image import from_array
+from zeroguide.labeler import Labeler
+from zeroguide.models import Clip, LanguageModel, load_language_model
+from zeroguide.playroom import render
+from zeroguide.prompts_folder import read_prompts
+from zeroguide.recipe import load_recipe
+from zeroguide.region import Picture, Region
+from zeroguide.texts import TextEncoder
+
+SEGMENTS = 20
+# The spread of a random GPT-2's logits is 0.55; at 3, some hundred words are likelier than 1/1000.
+PEAKED = 5.5
+TOWERS = {"ViT-B-16": 3, "ViT-L-14-336": 4}
+"""Image towers and how many of their last blocks are masked: of 12, and the paper's 4 of 24."""
+MODES = ("packed", "packed+global", "pooled", "exact", "crop")
+
+Row = dict[str, Any]
+
+
+def picture(height: int = 480, width: int = 640, segments: int = SEGMENTS) -> Picture:
+    """A rendered scene under the Voronoi cells of random points."""
+    rng = np.random.default_rng(0)
+    scene = render(3, 0, size=max(height, width))
+    points = rng.uniform(0, (height, width), (segments, 2))
+    rows, columns = np.mgrid[:height, :width]
+    distances = [(rows - y) ** 2 + (columns - x) ** 2 for y, x in points]
+    return Picture(scene.pixels[:height, :width].copy(), np.argmin(distances, axis=0))
+
+
+def regions(of: Picture) -> list[Region]:
+    """Every over-segment as a region."""
+    return [Region(of, (i,)) for i in range(int(of.label_map.max()) + 1)]
+
+
+class Bench:
+    """Times functions in turns, on one device."""
+
+    def __init__(self, device: torch.device, runs: int) -> None:
+        self.device, self.runs = device, runs
+        a, b = (torch.randn(n, 3072, device=device) for n in (4096, 1024))
+        self.peak = 2 * 4096 * 3072 * 1024 / self.seconds({"": lambda: a @ b.T})[""]
+
+    def seconds(self, jobs: dict[str, Callable[[], Any]], runs: int = 0) -> dict[str, float]:
+        """Median seconds of each job, after one run that doesn't count."""
+        times: dict[str, list[float]] = defaultdict(list)
+        for turn in range(1 + (runs or self.runs)):
+            for name, job in jobs.items():
+                self.wait()
+                started = time.perf_counter()
+                job()
+                self.wait()
+                if turn:
+                    times[name].append(time.perf_counter() - started)
+        return {name: statistics.median(values) for name, values in times.items()}
+
+    def wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def work(self, job: Callable[[], Any]) -> float:
+        """Floating-point operations of a job."""
+        with FlopCounterMode(display=False) as counter:
+            job()
+        return float(counter.get_total_flops())
+
+    def row(self, name: str, seconds: float, work: float, **ratios: float) -> Row:
+        share = work / seconds / self.peak
+        return {"what": name, "ms": 1000 * seconds, "GFLOP": work / 1e9, "of peak": share, **ratios}
+
+
+def random_clip(name: str, device: torch.device) -> Clip:
+    """One of open_clip's architectures with random weights."""
+    torch.manual_seed(0)
+    network = open_clip.model.CLIP(**open_clip.get_model_config(name))
+    network = network.to(device).eval().requires_grad_(False)
+    size = network.visual.image_size
+    tokenize = open_clip.get_tokenizer(name)
+    return Clip(network, tokenize, size[0], (0.5,) * 3, (0.25,) * 3)
+
+
+def random_gpt2(bpe: Path, device: torch.device) -> LanguageModel:
+    """GPT-2 small with its own tokenizer and random weights, as peaked as a trained one."""
+    sizes = {"n_layer": 12, "n_embd": 768, "n_head": 12, "n_positions": 1024, "vocab_size": 50257}
+    with tempfile.TemporaryDirectory(prefix="zeroguide-") as folder:
+        hub_folders.language_model_folder(Path(folder), bpe=bpe, **sizes)
+        model = load_language_model(folder, device=device, offline=True)
+        model.network.transformer.ln_f.weight.data *= PEAKED
+    return model
+
+
+def embeddings(bench: Bench) -> list[Row]:
+    """Every mode on 20 segments, in units of one plain pass."""
+    rows = []
+    of = picture()
+    for name, masked in TOWERS.items():
+        clip = random_clip(name, bench.device)
+        image = torch.zeros(1, 3, clip.image_size, clip.image_size, device=bench.device)
+        n_blocks = len(clip.network.visual.transformer.resblocks)
+
+        def job(mode: str, clip: Clip = clip, masked: int = masked) -> Callable[[], Any]:
+            embedder = SegmentEmbedder(
+                clip, **load_recipe("fast").embedding.model_dump()
+                | {"mode": mode, "masked_blocks": masked, "subtraction_sd": 5.0}
+            )  # fmt: skip
+            return lambda: embedder.embed(embedder.prepare([of]), regions(of))
+
+        def plain(clip: Clip = clip, image: torch.Tensor = image) -> Any:
+            with torch.inference_mode():
+                return clip.network.encode_image(image)
+
+        jobs = {"encode_image": plain, **{mode: job(mode) for mode in MODES}}
+        seconds = bench.seconds(jobs)
+        bound = (n_blocks - masked + SEGMENTS * masked) / n_blocks
+        for mode, run in jobs.items():
+            ratio = seconds[mode] / seconds["encode_image"]
+            row = bench.row(f"{name} {mode}", seconds[mode], bench.work(run), plain=ratio)
+            if mode == "exact":
+                row["of its bound"] = ratio / bound
+            rows.append(row)
+    return rows
+
+
+def zerocap(bench: Bench, bpe: Path, tokens: int) -> list[Row]:
+    """One segment and twenty, per generated token, and the formula without sharing."""
+    clip, model = random_clip("ViT-B-32", bench.device), random_gpt2(bpe, bench.device)
+    width = clip.network.text_projection.shape[1]
+    unit = F.normalize(torch.randn(SEGMENTS, width, device=bench.device), dim=-1)
+    knobs = {"beam_size": 5, "n_candidates": 512, "max_tokens": tokens, "iterations": 5}
+
+    def fast(n: int) -> Callable[[], Any]:
+        # A new encoder each time: nothing may be remembered from the run before.
+        return lambda: ZeroCapDecoder(
+            TextEncoder(clip), model, prompt="Image of a", n_alternatives=3, **knobs
+        ).generate(unit[:n])
+
+    one, twenty = fast(1), fast(SEGMENTS)
+    texts: list[Any] = []
+
+    def plain() -> None:
+        texts.append(reference_zerocap.generate(clip, model, unit[0], prompt="Image of a", **knobs))
+
+    started = time.perf_counter()
+    plain()
+    slow = time.perf_counter() - started
+    seconds = bench.seconds({"one": one, "twenty": twenty}, runs=1)
+    same = texts[0] == one()[0]
+    if not same:
+        sys.exit("zerocap and its plain reference disagree")
+    return [
+        {"what": "zerocap, plain reference, 1 segment", "ms": 1000 * slow / tokens},
+        {
+            "what": "zerocap, 1 segment",
+            "ms": 1000 * seconds["one"] / tokens,
+            "times faster": slow / seconds["one"],
+        },
+        {
+            "what": f"zerocap, {SEGMENTS} segments",
+            "ms": 1000 * seconds["twenty"] / tokens,
+            "times one": seconds["twenty"] / seconds["one"],
+        },
+    ]
+
+
+def beam(bench: Bench, bpe: Path) -> list[Row]:
+    """Twenty segments that share nothing but the prompt; with the recipe's beams."""
+    clip, model = random_clip("ViT-B-16", bench.device), random_gpt2(bpe, bench.device)
+    knobs = load_recipe("fast").decoder
+    width = clip.network.text_projection.shape[1]
+    unit = F.normalize(torch.randn(SEGMENTS, width, device=bench.device), dim=-1)
+
+    def run() -> Any:
+        decoder = BeamDecoder(
+            TextEncoder(clip), model, prompt=knobs.prompt, beam_size=knobs.beam_size,
+            n_candidates=knobs.n_candidates, max_tokens=knobs.max_tokens,
+            lm_weight=knobs.lm_weight, n_alternatives=3,
+        )  # fmt: skip
+        return decoder(unit, ())
+
+    return [bench.row("beam, 20 segments", bench.seconds({"": run})[""], bench.work(run))]
+
+
+def vocabulary(bench: Bench) -> list[Row]:
+    """Twenty segments against 20,000 phrases whose embeddings are known."""
+
+    class Known:
+        """Stands for a text encoder with the list in its cache."""
+
+        def embed_phrases(self, phrases: list[str], _templates: list[str]) -> torch.Tensor:
+            return F.normalize(torch.randn(len(phrases), 512, device=bench.device), dim=-1)
+
+    phrases = read_prompts("nouns")[:20_000]
+    decoder = VocabularyDecoder(
+        Known(), phrases=phrases, templates=["{}"], n_alternatives=3  # type: ignore[arg-type]
+    )  # fmt: skip
+    unit = F.normalize(torch.randn(SEGMENTS, 512, device=bench.device), dim=-1)
+
+    def run() -> Any:
+        return decoder(unit, ())
+
+    seconds = bench.seconds({"": run}, runs=20)[""]
+    return [bench.row(f"vocabulary, {len(phrases)} phrases", seconds, bench.work(run))]
+
+
+@contextmanager
+def stages(times: dict[str, list[float]], bench: Bench) -> Iterator[None]:
+    """Count the time in each stage of the flow while the body runs; inner stages are taken off."""
+    import zeroguide.labeler as flow
+
+    open_stages: list[float] = []
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            open_stages.append(0.0)
+            bench.wait()
+            started = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                bench.wait()
+                whole = time.perf_counter() - started
+                times[name][-1] += whole - open_stages.pop()
+                if open_stages:
+                    open_stages[-1] += whole
+
+        return call
+
+    places: list[tuple[Any, str, str]] = [
+        (flow, "extract_features", "DINO features"),
+        (flow, "segment", "over-segments"),
+        (flow, "refine", "borders"),
+        (SegmentEmbedder, "prepare", "CLIP, open blocks"),
+        (SegmentEmbedder, "embed", "CLIP, masked blocks"),
+        (BeamDecoder, "__call__", "labels"),
+        (Labeler, "_alike", "merge graph"),
+        (Labeler, "_finish", "confidence and result"),
+        (Labeler, "label", "the rest"),
+    ]
+    kept = [getattr(owner, attribute) for owner, attribute, _ in places]
+    for owner, attribute, name in places:
+        setattr(owner, attribute, timed(name, getattr(owner, attribute)))
+    try:
+        yield
+    finally:
+        for (owner, attribute, _), function in zip(places, kept, strict=True):
+            setattr(owner, attribute, function)
+
+
+def recipe(bench: Bench, bpe: Path, overrides: list[str]) -> list[Row]:
+    """All of `fast` on one picture of 640 x 480, and where the time goes."""
+    with tempfile.TemporaryDirectory(prefix="zeroguide-") as root:
+        settings = list(overrides)
+        for role, checkpoint in load_recipe("fast").checkpoints().items():
+            check_architectures.write(checkpoint, Path(root, role), bpe)
+            settings.append(f"models.{role}={Path(root, role)}")
+        labeler = Labeler(load_recipe("fast", settings), device=str(bench.device), offline=True)
+    assert isinstance(labeler.decode, BeamDecoder)
+    labeler.decode.lm.network.transformer.ln_f.weight.data *= PEAKED
+    times: dict[str, list[float]] = defaultdict(list)
+    totals = []
+    with stages(times, bench):
+        for turn in range(1 + bench.runs):
+            # Another picture each time: nothing may be remembered from the one before.
+            scene = render(3, turn, size=640).pixels[:480]
+            for name in STAGES:
+                times[name].append(0.0)
+            started = time.perf_counter()
+            labeling = labeler.label(from_array(np.ascontiguousarray(scene)))
+            totals.append(time.perf_counter() - started)
+    rows: list[Row] = [
+        {"what": f"fast: {name}", "ms": 1000 * statistics.median(times[name][1:])}
+        for name in STAGES
+    ]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    rows.append(
+        {
+            "what": f"fast: all, {len(labeling.segments)} segments in the last picture",
+            "ms": 1000 * statistics.median(totals[1:]),
+            "peak GiB": memory,
+        }
+    )
+    return rows
+
+
+STAGES = (
+    "DINO features",
+    "over-segments",
+    "borders",
+    "CLIP, open blocks",
+    "CLIP, masked blocks",
+    "labels",
+    "merge graph",
+    "confidence and result",
+    "the rest",
+)
+PARTS = ("embeddings", "zerocap", "beam", "vocabulary", "recipe")
+
+
+def main() -> None:
+    """Run the parts and print their tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--bpe", type=Path, required=True, help="GPT-2's encoder.json, vocab.bpe")
+    parser.add_argument("--part", action="append", choices=PARTS)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--tokens", type=int, default=2, help="zerocap: tokens to generate")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="recipe")
+    parser.add_argument("--page", type=Path, help="docs/results.md: write the tables there")
+    args = parser.parse_args()
+    bench = Bench(torch.device(args.device), args.runs)
+    print(f"{torch.get_num_threads()} threads, {bench.peak / 1e9:.0f} GFLOP/s float32\n")
+    found: dict[str, list[Row]] = {}
+    jobs: dict[str, Callable[[], list[Row]]] = {
+        "embeddings": lambda: embeddings(bench),
+        "zerocap": lambda: zerocap(bench, args.bpe, args.tokens),
+        "beam": lambda: beam(bench, args.bpe),
+        "vocabulary": lambda: vocabulary(bench),
+        "recipe": lambda: recipe(bench, args.bpe, args.set),
+    }
+    for part in args.part or PARTS:
+        found[part] = jobs[part]()
+        print(table(found[part]), flush=True)
+    if args.page:
+        for part, rows in found.items():
+            replace_block(args.page, f"bench_core {part}", table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Comparisons with plain references in float64, written from the definitions."""

@@ -1,0 +1,62 @@
+"""How sure a label is: its cosine against the cosines of a whole set of labels.
+
+CLIP's cosines can't be compared between pictures, let alone between models: all of them lie close
+together, at a level that depends on the region. What tells a right label from a wrong one is how
+far it stands out among other labels for the same region. That distance, in standard deviations
+(a z-score), is turned into a probability by a logistic curve (Platt, "Probabilistic outputs for
+support vector machines", 1999), whose two numbers belong to the models and the label set:
+scripts/calibrate_confidence.py fits them where there is ground truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from zeroguide.texts import TextEncoder
+
+
+class Confidence:
+    """Estimates the probability that a region's label is right.
+
+    Args:
+        texts: the encoder of the CLIP that made the regions' embeddings.
+        phrases: the label set that labels must stand out from, at least two.
+        prompt: put before every phrase and label, so that CLIP reads them alike.
+        midpoint: the z-score of an even chance.
+        slope: growth of the log-odds per standard deviation.
+    """
+
+    def __init__(
+        self,
+        texts: TextEncoder,
+        phrases: Sequence[str],
+        *,
+        prompt: str,
+        midpoint: float,
+        slope: float,
+    ) -> None:
+        self.texts = texts
+        self.template = f"{prompt} {{}}".strip()
+        self.midpoint, self.slope = midpoint, slope
+        self.label_set = texts.embed_phrases(phrases, [self.template])  # (p, e), unit
+
+    def __call__(self, embeddings: torch.Tensor, labels: Sequence[str]) -> list[float]:
+        """The confidence in each of n labels for the region of its embedding, 0 to 1.
+
+        Args:
+            embeddings: (n, e), normalised or not.
+            labels: n texts.
+        """
+        odds = self.slope * (self.z_scores(embeddings, labels) - self.midpoint)
+        return [float(p) for p in odds.sigmoid()]
+
+    def z_scores(self, embeddings: torch.Tensor, labels: Sequence[str]) -> torch.Tensor:
+        """How far each label's cosine stands above those of the label set: (n,) float32."""
+        unit = F.normalize(embeddings.float(), dim=-1)
+        own = self.texts.embed([self.template.replace("{}", label) for label in labels])
+        spread = unit @ self.label_set.T  # (n, p)
+        cosines = (unit * own.to(unit)).sum(-1)
+        return (cosines - spread.mean(1)) / spread.std(1).clamp_min(1e-6)

@@ -1,0 +1,109 @@
+"""Labels by a vision-language model that is shown each region with its outline drawn.
+
+A visual prompt instead of an embedding: what is inside a red outline is what such models describe
+(Shtedritski et al., "What does CLIP know about a red circle?", ICCV 2023). The embedding only
+scores what was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+
+from zeroguide.decoders.phrases import clean_phrase
+from zeroguide.models import Vlm
+from zeroguide.region import Region
+from zeroguide.texts import TextEncoder
+
+QUESTION = "What does the red outline show? Answer with its name only, a short noun phrase."
+OUTLINE = (255, 0, 0)
+# Around the bounding box, of its longer side: enough to see where the region is.
+_CONTEXT = 0.25
+# The outline's width, of the crop's longer side: a few pixels after a model's resizing.
+_WIDTH = 0.01
+# Regions per pass: pictures are many tokens.
+_BATCH = 8
+
+
+class VlmDecoder:
+    """Asks a vision-language model what it sees in each region.
+
+    Args:
+        texts: the encoder of the CLIP that made the regions' embeddings.
+        vlm: any transformers image-text-to-text model.
+        prompt: the beginning of the answer, such as ``"Image of a"``; not part of a label.
+        max_tokens: longest answer.
+        n_alternatives: labels returned beside the best.
+    """
+
+    def __init__(
+        self, texts: TextEncoder, vlm: Vlm, *, prompt: str, max_tokens: int, n_alternatives: int
+    ) -> None:
+        self.texts = texts
+        self.vlm = vlm
+        self.prompt = prompt
+        self.max_tokens = max_tokens
+        self.n_labels = 1 + n_alternatives
+
+    @torch.inference_mode()
+    def __call__(
+        self, embeddings: torch.Tensor, regions: Sequence[Region], /
+    ) -> list[list[tuple[str, float]]]:
+        """(n, e) and n regions -> for each its labels and cosines, in the model's own order."""
+        unit = F.normalize(embeddings.float(), dim=-1)
+        answers = [
+            row
+            for start in range(0, len(regions), _BATCH)
+            for row in self._ask([outlined_crop(r) for r in regions[start : start + _BATCH]])
+        ]
+        return [self._ranked(row, texts) for row, texts in zip(unit, answers, strict=True)]
+
+    def _ask(self, crops: list[np.ndarray]) -> list[list[str]]:
+        """For each crop the model's likeliest answers, best first."""
+        inputs = self.vlm.encode(crops, QUESTION, self.prompt)
+        tokens = self.vlm.network.generate(
+            **inputs,
+            max_new_tokens=self.max_tokens,
+            num_beams=self.n_labels,
+            num_return_sequences=self.n_labels,
+            do_sample=False,
+        )  # (n * labels, length)
+        # Models without an encoder repeat the question before they answer.
+        asked = inputs["input_ids"].repeat_interleave(self.n_labels, dim=0)
+        length = asked.shape[1]
+        if tokens.shape[1] >= length and torch.equal(tokens[:, :length], asked):
+            tokens = tokens[:, length:]
+        texts = self.vlm.processor.batch_decode(tokens, skip_special_tokens=True)
+        return [texts[i : i + self.n_labels] for i in range(0, len(texts), self.n_labels)]
+
+    def _ranked(self, unit: torch.Tensor, answers: list[str]) -> list[tuple[str, float]]:
+        """The answers' labels, each once, with the cosines of prompt and label."""
+        phrases = (clean_phrase(answer, self.prompt) for answer in answers)
+        labels = [label for label in dict.fromkeys(phrases) if label]
+        if not labels:
+            return [("unnamed", 0.0)]  # the model had nothing to say
+        texts = [f"{self.prompt} {label}".strip() for label in labels]
+        cosines = self.texts.embed(texts).to(unit.device) @ unit
+        return list(zip(labels, cosines.tolist(), strict=True))
+
+
+def outlined_crop(region: Region) -> np.ndarray:
+    """The region's bounding box with some context, its outline drawn: (h, w, 3) uint8 RGB.
+
+    The line lies outside of the region, so that small ones aren't painted over; where the region
+    meets the picture's border there is none.
+    """
+    mask = region.mask
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    box = [(int(side[0]), int(side[-1]) + 1) for side in (rows, columns)]
+    longer = max(end - start for start, end in box)
+    margin = max(1, round(_CONTEXT * longer))
+    crop = tuple(slice(max(0, start - margin), end + margin) for start, end in box)
+    pixels, inside = region.picture.pixels[crop].copy(), mask[crop]
+    width = max(1, round(_WIDTH * max(inside.shape)))
+    pixels[ndimage.binary_dilation(inside, iterations=width) & ~inside] = OUTLINE
+    return pixels
