@@ -11,8 +11,10 @@ recipe as it is: a table and the expected calibration error (Guo et al., 2017).
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
+from pages import replace_block, table
 from sklearn.linear_model import LogisticRegression
 from training import TEST_SEED, VALIDATION_SEED
 
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--page", type=Path, help="docs/results.md: write the table there")
     args = parser.parse_args()
     labeler = Labeler(load_recipe(args.preset, args.set), offline=True)
     knobs = labeler.recipe.confidence
@@ -59,16 +62,19 @@ def main() -> None:
 
     shares, right = label(labeler, TEST_SEED, args.scenes, args.size)
     print(f"\nseed {TEST_SEED}, midpoint = {knobs.midpoint}, slope = {knobs.slope}")
-    print("| confidence | segments | right |")
-    print("|---|---|---|")
+    rows: list[dict[str, str | float]] = []
     error = 0.0
     for k in range(BINS):
         inside = np.minimum((shares * BINS).astype(int), BINS - 1) == k
         if inside.any():
             error += inside.mean() * abs(shares[inside].mean() - right[inside].mean())
             bounds = f"{k / BINS:.1f} to {(k + 1) / BINS:.1f}"
-            print(f"| {bounds} | {inside.sum()} | {100 * right[inside].mean():.0f} % |")
-    print(f"\nexpected calibration error: {100 * error:.1f} points")
+            share = f"{100 * right[inside].mean():.0f} %"
+            rows.append({"confidence": bounds, "segments": int(inside.sum()), "right": share})
+    text = f"{table(rows)}\nExpected calibration error: {100 * error:.1f} points.\n"
+    print(text)
+    if args.page:
+        replace_block(args.page, "calibrate_confidence", text)
 
 
 if __name__ == "__main__":

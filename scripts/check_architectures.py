@@ -79,7 +79,7 @@ def run(preset: str, images: list[Path], args: argparse.Namespace) -> None:
     print(preset, flush=True)
     with tempfile.TemporaryDirectory(prefix="zeroguide-") as root:
         overrides = [*SHORT, *args.set]
-        for role, checkpoint in load_recipe(preset).models.model_dump().items():
+        for role, checkpoint in load_recipe(preset).checkpoints().items():
             if not checkpoint.startswith("shipped:"):
                 write(checkpoint, Path(root, role), args.bpe)
                 gc.collect()

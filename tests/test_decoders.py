@@ -1,16 +1,22 @@
 """Decoders: beam search against brute force over every text, vocabulary against plain cosines."""
 
 import itertools
+import math
 
 import hub_folders
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
 
-from zeroguide.decoders.beam import BeamDecoder, _phrase_ends
+from zeroguide.decoders.beam import BeamDecoder
 from zeroguide.decoders.phrases import clean_phrase
+from zeroguide.decoders.proposals import phrase_ends
 from zeroguide.decoders.vocabulary import VocabularyDecoder
 from zeroguide.models import LanguageModel, load_clip, load_language_model
+from zeroguide.prompts_folder import read_prompts
 from zeroguide.texts import TextEncoder
 
 
@@ -35,16 +41,83 @@ def lm(tmp_path_factory) -> LanguageModel:
         ("The old, red  barn\n", "old, red barn"),
         ("a a dog", "dog"),
         ('"an owl"', "owl"),
+        ("“the owl”。", "owl"),
         ("grapes", "grapes"),
         ("a cup of tea,", "cup of tea"),
+        ("dog and", "dog"),
+        ("dog , and (the", "dog"),
+        ("a sandy beach with the", "sandy beach"),
+        ("cup of", "cup"),
+        ("This is a dog. It is brown.", "dog"),
+        ("A St. Bernard. ", "St. Bernard"),
+        ("dog\nA photo of a cat", "dog"),
+        ("\x07a \x1bbig dog\x00", "big dog"),
+        ("a soft\u00ad\ufeff toy", "soft toy"),
+        ("a golden caf\ufffd", "golden"),
+        ("'s dog", "dog"),
+        ("dog's bowl", "dog's bowl"),
+        ("Andes in the sand", "Andes in the sand"),
         ("a", ""),
         (" ... ", ""),
+        ("and of the", ""),
         ("", ""),
         ("théière", "théière"),
+        ("हिन्दी", "हिन्दी"),
     ],
 )
 def test_clean_phrase(text, label):
     assert clean_phrase(text) == label
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt", "label"),
+    [
+        ("Image of a dog", "Image of a", "dog"),
+        ("an image of the red dog.", "Image of a", "red dog"),
+        ("Image of a image of a dog", "Image of a", "dog"),
+        ("This is a photo of a dog", "this is a photo of", "dog"),
+        ("a photo of", "a photo of", ""),
+        ("a photographer", "a photo of", "photographer"),
+        ("image of a dog", "", "image of a dog"),
+        ("an album", "a", "album"),
+    ],
+)
+def test_a_prompt_that_is_said_again_is_left_out(text, prompt, label):
+    assert clean_phrase(text, prompt) == label
+
+
+WORDS = st.sampled_from(
+    [
+        "a",
+        "the",
+        "of",
+        "and",
+        "Image",
+        "image",
+        "dog",
+        "red",
+        ",",
+        ".",
+        "dog.",
+        "'s",
+        "\n",
+        "\ufffd",
+        "-",
+    ]
+)
+TEXT = st.text(max_size=30) | st.lists(WORDS, max_size=8).map(" ".join)
+
+
+@given(TEXT, st.sampled_from(["", "Image of a", "the", "a photo of"]) | TEXT)
+def test_cleaning_a_clean_phrase_changes_nothing(text, prompt):
+    label = clean_phrase(text, prompt)
+    assert clean_phrase(label, prompt) == label
+    assert label == " ".join(label.split()) and len(label) <= len(text)
+
+
+@pytest.mark.parametrize("name", ["everyday", "playroom"])
+def test_phrases_of_the_shipped_lists_are_clean(name):
+    assert [p for p in read_prompts(name) if clean_phrase(p) != p] == []
 
 
 def test_vocabulary_ranks_by_cosine(texts):
@@ -74,7 +147,7 @@ def beam(texts, lm, **changes):
 
 def test_wide_beam_finds_what_brute_force_finds(texts, lm):
     """With every option kept, the search must equal scoring every text of up to two tokens."""
-    ends = _phrase_ends(lm)
+    ends = phrase_ends(lm)
     inside = (~ends).nonzero().flatten().tolist()[:6]
     allowed = torch.zeros_like(ends)
     allowed[inside] = True
@@ -82,8 +155,8 @@ def test_wide_beam_finds_what_brute_force_finds(texts, lm):
     # Only six tokens are possible besides the ends, so that brute force stays small.
     plain = lm.network.forward
 
-    def narrowed(ids):
-        out = plain(ids)
+    def narrowed(ids, **options):
+        out = plain(ids, **options)
         out.logits[..., ~(allowed | ends)] = -1e9
         return out
 
@@ -116,6 +189,104 @@ def test_wide_beam_finds_what_brute_force_finds(texts, lm):
     assert found == [label for label, _ in best]
 
 
+def assert_same(found, expected):
+    assert [[label for label, _ in r] for r in found] == [
+        [label for label, _ in r] for r in expected
+    ]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert [s for _, s in ours] == pytest.approx([s for _, s in theirs], abs=1e-5)
+
+
+@torch.inference_mode()
+def plain_search(texts, lm, unit, knobs):
+    """One segment's beam search: whole contexts and whole texts, nothing shared or remembered."""
+    network, tokenizer, ends = texts.clip.network, lm.tokenizer, phrase_ends(lm)
+    prompt = tokenizer(knobs["prompt"])["input_ids"] or [tokenizer.eos_token_id]
+    scale = float(network.logit_scale.exp())
+
+    def log_probs(tokens):
+        return lm.network(torch.tensor([[*prompt, *tokens]])).logits[0, -1].log_softmax(-1)
+
+    def cosine(tokens):
+        text = (knobs["prompt"] + tokenizer.decode(tokens)).strip()
+        return float(network.encode_text(texts.clip.tokenize([text]), normalize=True)[0] @ unit)
+
+    def score(tokens, total, length):
+        return scale * cosine(tokens) + knobs["lm_weight"] * total / length
+
+    beams, finished = {(): 0.0}, {}
+    for _ in range(knobs["max_tokens"]):
+        options = {}
+        for tokens, total in beams.items():
+            inside = log_probs(tokens).masked_fill(ends, float("-inf")).topk(knobs["n_candidates"])
+            for token, step in zip(inside.indices.tolist(), inside.values.tolist(), strict=True):
+                if step > math.log(1e-3):
+                    options[*tokens, token] = total + step
+        best = sorted(options, key=lambda t: -score(t, options[t], len(t)))[: knobs["beam_size"]]
+        beams = {tokens: options[tokens] for tokens in best}
+        for tokens, total in beams.items():
+            end = float(log_probs(tokens)[ends].logsumexp(0))
+            label = clean_phrase(tokenizer.decode(tokens))
+            result = score(tokens, total + end, len(tokens) + 1), cosine(tokens)
+            if label and result[0] > finished.get(label, (float("-inf"),))[0]:
+                finished[label] = result
+    labels = sorted(finished, key=lambda label: -finished[label][0])[: 1 + knobs["n_alternatives"]]
+    return [(label, finished[label][1]) for label in labels] or [("unnamed", 0.0)]
+
+
+def other_language_model(kind, tokenizer):
+    """A tiny random language model of another architecture, with the same tokens."""
+    size = len(tokenizer)
+    tiny = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    torch.manual_seed(0)
+    if kind == "llama":  # rotary positions, fewer heads of keys than of queries
+        config = transformers.LlamaConfig(
+            vocab_size=size, intermediate_size=64, num_key_value_heads=2, **tiny
+        )
+    elif kind == "mistral":  # a sliding window
+        config = transformers.MistralConfig(
+            vocab_size=size, intermediate_size=64, num_key_value_heads=2, sliding_window=32, **tiny
+        )
+    else:  # keeps a recurrent state instead of keys and values
+        config = transformers.MambaConfig(
+            vocab_size=size, hidden_size=32, num_hidden_layers=2, state_size=4
+        )
+    network = transformers.AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+    return LanguageModel(network, tokenizer)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "mistral", "mamba"])
+@pytest.mark.parametrize("prompt", ["a photo of", ""])
+def test_search_equals_the_plain_one(texts, lm, kind, prompt):
+    model = lm if kind == "gpt2" else other_language_model(kind, lm.tokenizer)
+    knobs = {
+        "prompt": prompt, "beam_size": 3, "n_candidates": 4, "max_tokens": 3,
+        "lm_weight": 0.7, "n_alternatives": 3,
+    }  # fmt: skip
+    generator = torch.Generator().manual_seed(5)
+    decode = BeamDecoder(texts, model, **knobs)
+    for _ in range(2):  # the second call finds some contexts known and others not
+        embeddings = torch.randn(3, 32, generator=generator)
+        expected = [
+            plain_search(texts, model, row, knobs) for row in F.normalize(embeddings, dim=-1)
+        ]
+        assert_same(decode(embeddings), expected)
+
+
+def test_a_context_costs_one_token(texts, lm, monkeypatch):
+    shapes = []
+    plain = lm.network.forward
+    monkeypatch.setattr(
+        lm.network,
+        "forward",
+        lambda ids, **options: (shapes.append(tuple(ids.shape)), plain(ids, **options))[1],
+    )
+    decode = beam(texts, lm)
+    decode(torch.randn(4, 32, generator=torch.Generator().manual_seed(6)))
+    assert shapes[0] == (1, len("a photo of")) and len(shapes) == 4
+    assert all(length == 1 for _, length in shapes[1:])
+
+
 def test_segments_do_not_influence_each_other(texts, lm):
     embeddings = torch.randn(6, 32, generator=torch.Generator().manual_seed(2))
     together = beam(texts, lm)(embeddings)
@@ -140,7 +311,7 @@ def test_contexts_are_read_once(texts, lm):
     first = decode(embeddings)
     calls = []
     plain = lm.network.forward
-    lm.network.forward = lambda ids: (calls.append(ids), plain(ids))[1]
+    lm.network.forward = lambda ids, **options: (calls.append(ids), plain(ids, **options))[1]
     try:
         assert decode(embeddings) == first
     finally:
@@ -151,8 +322,13 @@ def test_contexts_are_read_once(texts, lm):
 def test_memory_of_contexts_is_bounded(texts, lm, monkeypatch):
     embeddings = torch.randn(3, 32, generator=torch.Generator().manual_seed(4))
     unbounded = beam(texts, lm)(embeddings)
-    monkeypatch.setattr("zeroguide.decoders.beam._KEPT", 5)
-    assert beam(texts, lm)(embeddings) == unbounded
+    monkeypatch.setattr("zeroguide.decoders.proposals._KEPT", 5)
+    monkeypatch.setattr("zeroguide.decoders.proposals._STATES_KEPT", 2)
+    monkeypatch.setattr("zeroguide.decoders.proposals._BATCH", 3)
+    decode = beam(texts, lm)
+    for _ in range(2):
+        assert_same(decode(embeddings), unbounded)
+    assert len(decode.proposals._states) <= 2 + 3 * 3  # a batch, and the beginnings of its contexts
 
 
 def test_labels_are_clean_distinct_and_never_empty(texts, lm):
@@ -170,7 +346,7 @@ def test_phrase_ends_of_gpt2(shared):
     tokenizer = hub_folders.gpt2_tokenizer(shared / "gpt2")
     network = torch.nn.Module()
     network.config = type("Config", (), {"vocab_size": len(tokenizer) + 3})()
-    ends = _phrase_ends(LanguageModel(network, tokenizer))
+    ends = phrase_ends(LanguageModel(network, tokenizer))
     assert len(ends) == len(tokenizer) + 3
     vocabulary = tokenizer.get_vocab()
     for token in ("Ġon", "Ġand", ".", ",", "Ċ", "<|endoftext|>", "Ġ.", "Ġ(", "."):

@@ -163,8 +163,8 @@ class Recipe(_Section):
     """One sentence: what pictures the weights understand."""
     seed: Annotated[int, Field(ge=0)] = 0
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the networks' matrix products (autocast): bfloat16 is faster where the hardware has it,
-    and moves scores by some 1e-3."""
+    """Of the two image networks (autocast): bfloat16 is faster where the hardware has it, and moves
+    scores by some 1e-3. Texts are always read in float32: they are compared with each other."""
     models: Models
     features: Features = Features()
     segmenter: Segmenter = Segmenter()

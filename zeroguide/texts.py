@@ -4,40 +4,53 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from open_clip.transformer import ResidualAttentionBlock
 
 from zeroguide.models import Clip
+from zeroguide.text_trie import encode_causal
 
-# Texts kept in memory; beyond that the oldest go. 50,000 of 768 numbers are 150 MB.
+# Texts kept in memory. 50,000 of 768 numbers are 150 MB.
 _KEPT = 50_000
-_BATCH = 256
+# Texts tokenised and encoded at a time: so many that the tokens they begin with hardly count.
+_BATCH = 1024
+# The same for towers that read every text at its full length.
+_WHOLE_BATCH = 256
 
 
 def encode_tokens(network: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """Text embeddings of an open_clip CLIP, not normalised: (n, e).
+    """Text embeddings of an open_clip model, not normalised: (n, e).
 
-    Equal to ``network.encode_text(tokens)``, but the padding that all texts share is cut off
-    first. That changes nothing, because the tower is causal and reads out at the end token, and
-    for short texts it saves nine tenths of the work.
+    Equal to ``network.encode_text(tokens)`` up to rounding, and differentiable like it. Where the
+    tower is causal and reads out at the end token, padding isn't computed, and what texts begin
+    with in common only once; other towers, such as SigLIP's or those of transformers, do as usual.
 
     Args:
-        network: an open_clip ``CLIP`` whose text tower is causal and pools at the largest id.
-        tokens: (n, context) int64, each row with its end token, the largest id of the row.
+        network: an open_clip ``CLIP``, or a ``CustomTextCLIP`` of whatever towers.
+        tokens: (n, context) int64, n at least 1, from the network's tokenizer.
     """
-    ends = tokens.argmax(dim=1)  # (n,)
-    length = int(ends.max()) + 1
-    tokens = tokens[:, :length]
-    x = network.token_embedding(tokens) + network.positional_embedding[:length]
-    x = network.transformer(x, attn_mask=network.attn_mask[:length, :length].to(x.dtype))
-    x = network.ln_final(x)[torch.arange(len(x), device=x.device), ends]
-    projection = network.text_projection
-    return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+    tower = getattr(network, "text", network)
+    # CLIP has its text tower's members, two of them by another name.
+    pool = getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", None)
+    if pool not in ("argmax", "eos") or not _is_plain_causal(tower):
+        return torch.cat([network.encode_text(part) for part in tokens.split(_WHOLE_BATCH)])
+    if pool == "eos":
+        end = tower.text_eos_id if hasattr(tower, "text_eos_id") else tower.eos_id
+        return encode_causal(tower, tokens, (tokens == end).int().argmax(dim=1))
+    return encode_causal(tower, tokens, tokens.argmax(dim=1))  # the end token has the largest id
+
+
+def _is_plain_causal(tower: Any) -> bool:
+    """Whether tokens see exactly those before them, in blocks that `encode_causal` knows."""
+    if getattr(tower, "attn_mask", None) is None or getattr(tower, "cls_emb", None) is not None:
+        return False
+    return all(type(block) is ResidualAttentionBlock for block in tower.transformer.resblocks)
 
 
 class TextEncoder:
@@ -45,24 +58,22 @@ class TextEncoder:
 
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
-        self._known: dict[str, torch.Tensor] = {}
+        self._place: dict[str, int] = {}
+        # (room, e) float32; a text's embedding lies at its place, and behind the last one is room.
+        self._rows = torch.empty(0, 0)
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> torch.Tensor:
         """Unit embeddings of texts: (n, e) float32, on the model's device."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        # Texts of like length share a batch, so that little padding is computed.
-        new.sort(key=len)
-        found = dict(self._known)
+        if not texts:
+            return self.embed([""])[:0]
+        asked = dict.fromkeys(texts)
+        new = sorted(text for text in asked if text not in self._place)
+        if len(self._place) + len(new) > _KEPT:
+            self._forget_all_but(asked)
         for start in range(0, len(new), _BATCH):
-            batch = new[start : start + _BATCH]
-            found.update(zip(batch, self._encode(batch), strict=True))
-        for text in [*dict.fromkeys(texts)]:
-            self._known.pop(text, None)  # to the end: the newest
-            self._known[text] = found[text]
-        while len(self._known) > _KEPT:
-            self._known.pop(next(iter(self._known)))
-        return torch.stack([found[text] for text in texts])
+            self._remember(new[start : start + _BATCH])
+        return self._rows_of(texts)
 
     @torch.inference_mode()
     def embed_phrases(self, phrases: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
@@ -70,43 +81,64 @@ class TextEncoder:
 
         The ensemble of Radford et al., "Learning transferable visual models" (2021): embeddings
         are normalised, averaged over the templates and normalised again. Kept on disk, because a
-        long list takes minutes; the file's name is a hash of model, phrases and templates.
+        long list takes minutes; the file's name is a hash of model, phrases and templates. On a
+        terminal a bar on stderr tells how far a long list is.
 
         Args:
             phrases: n texts.
             templates: texts in which ``{}`` stands for a phrase.
         """
         path = self._cache_file(phrases, templates)
-        device = next(self.clip.network.parameters()).device
-        if path.is_file():
-            from safetensors.torch import load_file
-
-            return load_file(path)["embeddings"].to(device)
-        texts = sorted(
-            (template.replace("{}", phrase) for phrase in phrases for template in templates),
-            key=len,
-        )
-        unique = list(dict.fromkeys(texts))
-        rows = [
-            row
-            for start in range(0, len(unique), _BATCH)
-            for row in self._encode(unique[start : start + _BATCH])
+        known = _read_cache(path)
+        if known is not None:
+            return known.to(self._device)
+        # In order, texts that begin alike are encoded together.
+        order = sorted(range(len(phrases)), key=phrases.__getitem__)
+        parts = [
+            (template, order[start : start + _BATCH])
+            for template in templates
+            for start in range(0, len(order), _BATCH)
         ]
-        by_text = dict(zip(unique, rows, strict=True))
-        means = torch.stack(
-            [
-                torch.stack([by_text[t.replace("{}", phrase)] for t in templates]).mean(0)
-                for phrase in phrases
-            ]
-        )
-        embeddings = F.normalize(means, dim=-1)
-        self._write_cache(path, embeddings)
+        total: torch.Tensor | None = None
+        for template, part in _telling(parts):
+            rows = self._encode([template.replace("{}", phrases[i]) for i in part])
+            if total is None:
+                total = rows.new_zeros(len(phrases), rows.shape[1])
+            total[part] += rows
+        assert total is not None, "neither phrases nor templates may be empty"
+        embeddings = F.normalize(total, dim=-1)
+        _write_cache(path, embeddings)
         return embeddings
 
+    @property
+    def _device(self) -> torch.device:
+        return next(self.clip.network.parameters()).device
+
     def _encode(self, texts: Sequence[str]) -> torch.Tensor:
-        network = self.clip.network
-        tokens = self.clip.tokenize(list(texts)).to(next(network.parameters()).device)
-        return F.normalize(encode_tokens(network, tokens).float(), dim=-1)
+        tokens = self.clip.tokenize(list(texts)).to(self._device)
+        return F.normalize(encode_tokens(self.clip.network, tokens).float(), dim=-1)
+
+    def _remember(self, texts: Sequence[str]) -> None:
+        rows = self._encode(texts)
+        first, last = len(self._place), len(self._place) + len(texts)
+        if last > len(self._rows):
+            # Twice the size, so that all copies together cost no more than one of the end.
+            larger = rows.new_empty(2 * last, rows.shape[1])
+            if first:
+                larger[:first] = self._rows[:first]
+            self._rows = larger
+        self._rows[first:last] = rows
+        self._place.update(zip(texts, range(first, last), strict=True))
+
+    def _rows_of(self, texts: Sequence[str]) -> torch.Tensor:
+        # Not a list as the index: torch reads those slowly.
+        places = torch.tensor([self._place[text] for text in texts], dtype=torch.long)
+        return self._rows[places.to(self._rows.device)]
+
+    def _forget_all_but(self, texts: dict[str, None]) -> None:
+        kept = [text for text in self._place if text in texts]
+        self._rows = self._rows_of(kept)
+        self._place = {text: i for i, text in enumerate(kept)}
 
     def _cache_file(self, phrases: Sequence[str], templates: Sequence[str]) -> Path:
         # A model is known by what it does: the embedding of one sentence, rounded, so that another
@@ -117,14 +149,39 @@ class TextEncoder:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return base / "zeroguide" / "texts" / f"{digest.hexdigest()[:32]}.safetensors"
 
-    @staticmethod
-    def _write_cache(path: Path, embeddings: torch.Tensor) -> None:
-        from safetensors.torch import save_file
 
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({"embeddings": embeddings.cpu().contiguous()}, partial)
-            partial.replace(path)
-        except OSError:
-            return  # a read-only home costs time at the next start, nothing else
+def _telling(parts: Sequence[tuple[str, list[int]]]) -> Iterator[tuple[str, list[int]]]:
+    """The parts of a list, one after another, with a bar on stderr if it is a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(
+        parts,
+        "reading the vocabulary (once)",
+        console=Console(stderr=True),
+        transient=True,
+        disable=len(parts) < 4 or not sys.stderr.isatty(),
+    )
+
+
+def _read_cache(path: Path) -> torch.Tensor | None:
+    """The embeddings in a file, memory-mapped; None if there is none, or a broken one."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)["embeddings"]
+    except (OSError, SafetensorError):
+        return None
+
+
+def _write_cache(path: Path, embeddings: torch.Tensor) -> None:
+    from safetensors.torch import save_file
+
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"embeddings": embeddings.cpu().contiguous()}, partial)
+        partial.replace(path)
+    except OSError:
+        return  # a read-only home costs time at the next start, nothing else

@@ -1,4 +1,4 @@
-"""Masked CLIP embeddings straight from their definitions: float64, one segment, head, row at a time.
+"""Masked CLIP embeddings straight from their definitions: float64, one head and row at a time.
 
 Slow and plain on purpose: what `zeroguide.embeddings` arranges cleverly is compared with this. Only
 what isn't about masks is the network's own: layer norms, MLPs, projections.
@@ -64,8 +64,8 @@ def heads_of(attention: Any, x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
 
 def row_of(query: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
     """One row of attention: softmax of the scaled scores."""
-    scores = keys @ query / math.sqrt(len(query))
-    return scores.exp() / scores.exp().sum()
+    weights = (keys @ query / math.sqrt(len(query))).exp()
+    return weights / weights.sum()
 
 
 def masked(row: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -136,7 +136,9 @@ def packed_global(
         w = weight(torch.stack(cosines).mean(), sd)
         attended = [
             torch.stack([masked(row_of(query, k), mask) @ v - w * row for query in q])
-            for (q, k, v), row in zip(heads_of(block.attn, block.ln_1(x)), rows_of_class, strict=True)
+            for (q, k, v), row in zip(
+                heads_of(block.attn, block.ln_1(x)), rows_of_class, strict=True
+            )
         ]
         x = rest_of(block, x, torch.cat(attended, dim=1))
         whole = rest_of(block, whole, torch.cat(whole_attended, dim=1))

@@ -7,11 +7,15 @@ is shared. It computes in the precision of the networks it is given.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from transformers import DynamicCache
+
+from zeroguide.decoders.zerocap.tokens import Tokens
+from zeroguide.models import Clip, LanguageModel
 
 Cache = list[list[torch.Tensor]]
 """Keys and values of every layer."""
@@ -47,6 +51,25 @@ class Step:
     probs: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
 
+def generate(
+    clip: Clip,
+    language_model: LanguageModel,
+    segment: torch.Tensor,
+    *,
+    prompt: str,
+    forbidden: Sequence[int] | None = None,
+    **knobs: int,
+) -> list[str]:
+    """Texts for one unit embedding (e,), the best first; `forbidden` None: the decoder's rule."""
+    if forbidden is None:
+        forbidden = Tokens(language_model, prompt).forbidden().tolist()
+    settings = Settings(prompt=prompt, forbidden=tuple(forbidden), **knobs)
+    plain = PlainZeroCap(
+        clip.network, clip.tokenize, language_model.network, language_model.tokenizer, settings
+    )
+    return plain.generate(segment)[0]
+
+
 class PlainZeroCap:
     """clip: an open_clip CLIP; lm: a transformers causal language model."""
 
@@ -54,7 +77,7 @@ class PlainZeroCap:
         self.clip, self.tokenize, self.lm, self.tokenizer, self.s = clip, tokenize, lm, tokenizer, s
         self.bos = tokenizer.bos_token
         self.end = tokenizer.encode(".", add_special_tokens=False)[0]
-        self.dtype = next(lm.parameters()).dtype
+        self.device = next(lm.parameters()).device
         for network in (clip, lm):
             network.requires_grad_(False)
 
@@ -97,17 +120,17 @@ class PlainZeroCap:
         """Probabilities of the token after one context, not yet divided by their sum: (v,)."""
         s = self.s
         context = self.context(tokens[:-1])
-        plain = self.lm(torch.tensor([tokens])).logits[0, -1].softmax(-1)
+        plain = self.lm(self.ids(tokens)).logits[0, -1].softmax(-1)
         delta: Cache = [[torch.zeros_like(x) for x in layer] for layer in context]
         for n in range(s.iterations):
             if len(step.clip_losses) == n:
                 step.clip_losses.append([])
-            loss, gradient = self.gradient(tokens, context, delta, plain, segment)
-            step.clip_losses[n].append(loss)
+            clip_loss, gradient = self.gradient(tokens, context, delta, plain, segment)
+            step.clip_losses[n].append(clip_loss)
             step.gradients.append(gradient)
             delta = [
-                [d - s.step_size * g / (g.norm() + 1e-15) ** s.norm_factor for d, g in zip(*pair)]
-                for pair in zip(delta, gradient, strict=True)
+                [d - self.normalised(g) for d, g in zip(*layers, strict=True)]
+                for layers in zip(delta, gradient, strict=True)
             ]
         logits = self.next_logits(tokens[-1], context, delta).detach().clone()
         # Made likelier or less likely, whatever the logit's sign.
@@ -121,16 +144,23 @@ class PlainZeroCap:
             logits[token] = x / s.forbidden_factor if x > 0 else x * s.forbidden_factor
         return logits.softmax(-1) ** s.fusion * plain ** (1 - s.fusion)
 
+    def ids(self, tokens: list[int]) -> torch.Tensor:
+        return torch.tensor([tokens], device=self.device)
+
+    def normalised(self, gradient: torch.Tensor) -> torch.Tensor:
+        norm = gradient.norm() + 1e-15
+        return self.s.step_size * gradient / norm**self.s.norm_factor
+
     def context(self, tokens: list[int]) -> Cache:
         cache = DynamicCache()
-        self.lm(torch.tensor([tokens]), past_key_values=cache)
+        self.lm(self.ids(tokens), past_key_values=cache)
         return [[layer.keys, layer.values] for layer in cache.layers]
 
     def next_logits(self, last: int, context: Cache, delta: Cache) -> torch.Tensor:
         cache = DynamicCache()
         for n, (layer, shift) in enumerate(zip(context, delta, strict=True)):
             cache.update(layer[0] + shift[0], layer[1] + shift[1], n)
-        return self.lm(torch.tensor([[last]]), past_key_values=cache).logits[0, -1]
+        return self.lm(self.ids([last]), past_key_values=cache).logits[0, -1]
 
     def gradient(
         self,
@@ -150,14 +180,12 @@ class PlainZeroCap:
         clip_loss = -(target * probs.log()).sum()
         ce_loss = (probs * (probs.log() - plain.log())).sum()
         (s.clip_scale * clip_loss + s.ce_scale * ce_loss).backward()
-        return float(clip_loss), [[d.grad for d in layer] for layer in delta]  # type: ignore[misc]
+        return clip_loss.item(), [[d.grad for d in layer] for layer in delta]
 
     def target(self, tokens: list[int], top: list[int], segment: torch.Tensor) -> torch.Tensor:
         prefix = self.tokenizer.decode(tokens).replace(self.bos, "")
         texts = [prefix + self.tokenizer.decode([token]) for token in top]
         with torch.no_grad():
-            features = self.clip.encode_text(self.tokenize(texts))
+            features = self.clip.encode_text(self.tokenize(texts).to(self.device))
             features = features / features.norm(dim=-1, keepdim=True)
             return (features @ segment.to(features.dtype) / self.s.temperature).softmax(-1)
-
-

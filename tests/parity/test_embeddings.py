@@ -5,6 +5,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from PIL import Image
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 
@@ -19,7 +20,7 @@ from zeroguide.embeddings.towers import encode_early
 from zeroguide.models import Clip
 from zeroguide.region import Picture, Region
 
-N_MASKED = 2
+N_MASKED = 3  # a first, a last, and one between
 SD = 5.0
 MODES = {
     "exact": (
@@ -39,7 +40,9 @@ MODES = {
 
 def random_tower(config: dict) -> torch.nn.Module:
     torch.manual_seed(0)
-    visual = open_clip.model._build_vision_tower(config["embed_dim"], config["vision_cfg"])
+    visual = open_clip.model._build_vision_tower(
+        config["embed_dim"], config["vision_cfg"], config.get("quick_gelu", False)
+    )
     with torch.no_grad():
         for name, parameter in visual.named_parameters():
             if "bias" in name or "ln" in name or "gamma" in name:
@@ -51,10 +54,11 @@ def random_tower(config: dict) -> torch.nn.Module:
 def visual(request):
     if request.param == "ViT-B-32-quickgelu":
         config = open_clip.get_model_config(request.param)
-        config["vision_cfg"] |= {"layers": 3}  # as many as are masked, and one before them
-        return random_tower(config | {"quick_gelu": True})
-    scale = {"ls_init_value": 0.5} if request.param.endswith("scale") else {}
-    vision = hub_folders.TINY_CLIP["vision_cfg"] | scale
+        config["vision_cfg"]["layers"] = N_MASKED + 1
+        return random_tower(config)
+    vision = hub_folders.TINY_CLIP["vision_cfg"] | {"layers": N_MASKED + 1}
+    if request.param == "tiny with layer scale":
+        vision["ls_init_value"] = 0.5
     return random_tower(hub_folders.TINY_CLIP | {"vision_cfg": vision})
 
 
@@ -177,16 +181,9 @@ def test_crop():
     plain = reference.in_float64(network.visual)
     squares = [reference.crop(picture.pixels, region.mask, clip.mean) for region in regions]
     with torch.no_grad():
-        expected = [
-            plain(transform(_image(square))[None].double())[0] for square in squares
-        ]
+        images = [transform(Image.fromarray(square)) for square in squares]
+        expected = [plain(image[None].double())[0] for image in images]
     assert_close(ours, expected)
-
-
-def _image(square: np.ndarray):
-    from PIL import Image
-
-    return Image.fromarray(square)
 
 
 @pytest.mark.parametrize("shape", [(7, 13), (20, 6), (3, 2)])

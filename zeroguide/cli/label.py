@@ -121,7 +121,7 @@ def segment(
     def start() -> Callable[[Job, Image], None]:
         prepare(recipe.checkpoints(labels=False), offline=offline)
         from zeroguide.labeler import Segmenter, provenance  # imports torch
-        from zeroguide.labeling import Labeling
+        from zeroguide.labeling import Label, Labeling
         from zeroguide.overlay import draw
 
         segmenter = Segmenter(recipe, device=device, offline=offline)
@@ -129,7 +129,7 @@ def segment(
 
         def work(job: Job, image: Image) -> None:
             label_map = segmenter.segment(image)  # (H, W) int32, from 0
-            nameless = [("", 0.0, (), ())] * (int(label_map.max()) + 1)
+            nameless = [Label("", 0.0, 0.0, (), ())] * (int(label_map.max()) + 1)
             labeling = Labeling.build(image, label_map, nameless, provenance(recipe))
             picture = draw(labeling, image.pixels, legend="never")
             with saving(job):

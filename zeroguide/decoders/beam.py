@@ -6,12 +6,11 @@ log-probability per token. Unlike MAGIC it keeps several beams, and a text ends 
 phrase ends.
 
 What makes it quick: beams of all segments (and of all calls before) that share a context share
-one language-model step and one text embedding, and CLIP reads only as many tokens as there are.
+one language-model step of one token, and CLIP reads of a text only what no other text has.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,29 +18,10 @@ import torch
 import torch.nn.functional as F
 
 from zeroguide.decoders.phrases import clean_phrase
+from zeroguide.decoders.proposals import Proposer, Tokens
 from zeroguide.models import LanguageModel
-from zeroguide.prompts_folder import read_prompts
 from zeroguide.region import Region
 from zeroguide.texts import TextEncoder
-
-_BATCH = 64
-# Tokens less likely than this aren't proposed: after a whole noun phrase nothing but its end is
-# likely, and CLIP would read hundreds of texts that no one would say.
-_LOG_LEAST = math.log(1e-3)
-# Contexts kept from call to call, about; the first steps recur in every picture.
-_KEPT = 20_000
-
-Tokens = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Proposals:
-    """What the language model says after a context: tokens with their log-probabilities, and the
-    log-probability that the noun phrase ends here."""
-
-    tokens: list[int]
-    log_probs: list[float]
-    end: float
 
 
 @dataclass
@@ -86,17 +66,15 @@ class BeamDecoder:
     ) -> None:
         self.texts = texts
         self.lm = language_model
-        self.beam_size, self.n_candidates, self.max_tokens = beam_size, n_candidates, max_tokens
+        self.beam_size, self.max_tokens = beam_size, max_tokens
         self.lm_weight = lm_weight
         self.n_labels = 1 + n_alternatives
         self.prompt = prompt
         ids = language_model.tokenizer(prompt)["input_ids"] if prompt else []
         # Without a prompt, a text begins after the token that separates texts.
-        self._prompt_ids: list[int] = ids or [language_model.tokenizer.eos_token_id]
+        ids = ids or [language_model.tokenizer.eos_token_id]
+        self.proposals = Proposer(language_model, ids, n_candidates)
         self._scale = float(texts.clip.network.logit_scale.exp())
-        self._device = next(language_model.network.parameters()).device
-        self._ends = _phrase_ends(language_model).to(self._device)  # (vocabulary,) bool
-        self._known: dict[Tokens, _Proposals] = {}
 
     @torch.inference_mode()
     def __call__(
@@ -105,46 +83,42 @@ class BeamDecoder:
         """(n, e) -> for each segment its labels and cosines, best first."""
         unit = F.normalize(embeddings.float(), dim=-1)
         searches = [_Search() for _ in range(len(unit))]
-        if len(self._known) > _KEPT:
-            self._known.clear()
-        self._propose({()})
+        self.proposals.forget()
+        self.proposals.learn({()})
         for _ in range(self.max_tokens):
-            if any(self._known[c].tokens for search in searches for c in search.beams):
+            if any(self.proposals[c].steps for search in searches for c in search.beams):
                 self._advance(unit, searches)
         return [self._ranked(search) for search in searches]
 
     def _advance(self, unit: torch.Tensor, searches: list[_Search]) -> None:
         """Extend every segment's beams by one token, keep the best and note where they may end."""
         contexts = {context for search in searches for context in search.beams}
-        extended = [(*c, token) for c in contexts for token in self._known[c].tokens]
-        column, cosines = self._cosines(unit, extended)
-        rows = cosines.tolist()
-        for search, row in zip(searches, rows, strict=True):
-            options: dict[Tokens, tuple[float, float]] = {}  # tokens -> score, log-probability
-            for context, log_prob in search.beams.items():
-                proposals = self._known[context]
-                for token, step in zip(proposals.tokens, proposals.log_probs, strict=True):
-                    tokens = (*context, token)
-                    total = log_prob + step
-                    options[tokens] = (self._score(row[column[tokens]], total, len(tokens)), total)
-            best = sorted(options, key=lambda o: options[o][0], reverse=True)[: self.beam_size]
-            search.beams = {tokens: options[tokens][1] for tokens in best}
-        self._propose({context for search in searches for context in search.beams})
-        for search, row in zip(searches, rows, strict=True):
+        texts = {
+            (*context, token): self._whole_text((*context, token))
+            for context in sorted(contexts)
+            for token, _ in self.proposals[context].steps
+        }
+        embedded = self.texts.embed(list(texts.values())).to(unit.device)  # (texts, e)
+        place = {tokens: i for i, tokens in enumerate(texts)}
+        cosines: list[dict[Tokens, float]] = []  # of each search's new beams
+        for search, row in zip(searches, unit, strict=True):
+            totals = {
+                (*context, token): log_prob + step
+                for context, log_prob in search.beams.items()
+                for token, step in self.proposals[context].steps
+            }
+            own = embedded[[place[tokens] for tokens in totals]] @ row  # (options,)
+            cosine = dict(zip(totals, own.tolist(), strict=True))
+            score = {t: self._score(cosine[t], total, len(t)) for t, total in totals.items()}
+            best = sorted(score, key=score.__getitem__, reverse=True)[: self.beam_size]
+            search.beams = {tokens: totals[tokens] for tokens in best}
+            cosines.append({tokens: cosine[tokens] for tokens in best})
+        self.proposals.learn(tokens for search in searches for tokens in search.beams)
+        for search, cosine in zip(searches, cosines, strict=True):
             for tokens, log_prob in search.beams.items():
-                cosine = row[column[tokens]]
-                total = log_prob + self._known[tokens].end
-                score = self._score(cosine, total, len(tokens) + 1)
-                search.finish(clean_phrase(self._text(tokens)), score, cosine)
-
-    def _cosines(
-        self, unit: torch.Tensor, sequences: list[Tokens]
-    ) -> tuple[dict[Tokens, int], torch.Tensor]:
-        """Cosines of segments with the texts of token sequences: (n, texts), and their columns."""
-        texts = {sequence: self._whole_text(sequence) for sequence in sequences}
-        unique = {text: i for i, text in enumerate(dict.fromkeys(texts.values()))}
-        embedded = self.texts.embed(list(unique)).to(unit.device)  # (texts, e)
-        return {s: unique[text] for s, text in texts.items()}, unit @ embedded.T
+                total = log_prob + self.proposals[tokens].end
+                score_at_end = self._score(cosine[tokens], total, len(tokens) + 1)
+                search.finish(clean_phrase(self._text(tokens)), score_at_end, cosine[tokens])
 
     def _score(self, cosine: float, log_prob: float, length: int) -> float:
         return self._scale * cosine + self.lm_weight * log_prob / length
@@ -160,41 +134,3 @@ class BeamDecoder:
     def _whole_text(self, tokens: Tokens) -> str:
         """Prompt and continuation, as CLIP is to read it."""
         return (self.prompt + self._text(tokens)).strip()
-
-    def _propose(self, contexts: set[Tokens]) -> None:
-        """Run the language model on the contexts it hasn't seen, all of them equally long."""
-        new = sorted(context for context in contexts if context not in self._known)
-        for start in range(0, len(new), _BATCH):
-            batch = new[start : start + _BATCH]
-            rows = [[*self._prompt_ids, *context] for context in batch]
-            logits = self.lm.network(torch.tensor(rows, device=self._device)).logits[:, -1]
-            log_probs = logits.float().log_softmax(-1)  # (batch, vocabulary)
-            ends = log_probs.masked_fill(~self._ends, float("-inf")).logsumexp(-1)
-            inside = log_probs.masked_fill(self._ends, float("-inf"))
-            best = inside.topk(min(self.n_candidates, int((~self._ends).sum())), dim=-1)
-            for context, ids, values, end in zip(
-                batch, best.indices.tolist(), best.values.tolist(), ends.tolist(), strict=True
-            ):
-                n = sum(value > _LOG_LEAST for value in values)  # they are sorted
-                self._known[context] = _Proposals(ids[:n], values[:n], end)
-
-
-def _phrase_ends(language_model: LanguageModel) -> torch.Tensor:
-    """Which of a language model's tokens end a noun phrase: (vocabulary,) bool.
-
-    The special tokens, whatever begins with punctuation or a line break, and whole words, with
-    their space, that ``prompts/phrase_ends.txt`` lists.
-    """
-    tokenizer = language_model.tokenizer
-    words = set(read_prompts("phrase_ends"))
-    ends = torch.zeros(language_model.network.config.vocab_size, dtype=torch.bool)
-    ends[len(tokenizer) :] = True  # rows that only pad the matrix
-    ends[list(tokenizer.all_special_ids)] = True
-    for piece, i in tokenizer.get_vocab().items():
-        # Byte-level tokenizers write a space as Ġ and a line break as Ċ, SentencePiece ▁.
-        text = piece.replace("Ġ", " ").replace("▁", " ").replace("Ċ", "\n")
-        first = text.lstrip(" ")[:1]
-        inner = first.isalnum() or (text == piece and first in "-'’")
-        if not inner or (text.startswith(" ") and text[1:].lower() in words):
-            ends[i] = True
-    return ends

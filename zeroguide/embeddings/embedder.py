@@ -156,14 +156,14 @@ class SegmentEmbedder:
         first = [0]
         for view in views:
             first.append(first[-1] + len(view.shares))
-        source = [first[view] + part for own, view in zip(parts, owner, strict=True) for part in own]
+        source = [
+            first[view] + part for own, view in zip(parts, owner, strict=True) for part in own
+        ]
         target = [i for i, own in enumerate(parts) for _ in own]
         masks = torch.zeros(len(parts), shares.shape[1], device=self._device)
         masks.index_add_(0, self._indices(target), shares[self._indices(source)])
         tokens = torch.stack([view.tokens for view in views])
-        return self._attend(
-            tokens, soften(masks.clamp(max=1), self.softness), self._indices(owner)
-        )
+        return self._attend(tokens, soften(masks.clamp(max=1), self.softness), self._indices(owner))
 
     def _box(self, prepared: Prepared, region: Region) -> Box:
         """The part of its picture in which a region is embedded."""

@@ -12,6 +12,10 @@ from PIL import Image
 
 # Masks are averaged into tokens in bands of about this many pixels, to bound the memory.
 _CHUNK = 4_000_000
+# Shares are sums of areas: two that are equal may differ by this much.
+_ROUNDING = 1e-6
+# Less than any pixel's share: what is left where the edges of a pixel and a token nearly meet.
+_NOTHING = 1e-10
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ def token_shares(label_map: np.ndarray, frame: Frame, n: int) -> torch.Tensor:
         token = (labels * frame.rows + y.cell[rows, None]) * frame.columns + x.cell
         areas = np.outer(y.length[rows], x.length)
         shares += np.bincount(token.ravel(), areas.ravel(), minlength=len(shares))
+    shares[shares < _NOTHING] = 0
     return torch.from_numpy(shares.reshape(n, -1)).float()
 
 
@@ -124,13 +129,14 @@ def soften(shares: torch.Tensor, softness: float) -> torch.Tensor:
 
     Args:
         softness: 1 leaves shares as they are, 0 rounds them; between, a ramp of that width around
-            one half. A segment that would lose every token keeps the one it has most of.
+            one half. A segment that would lose every token keeps the one it has most of, or several
+            of which it has the same.
     """
     if softness == 1:
         return shares
     if softness == 0:
-        counted = (shares >= 0.5).to(shares)
+        counted = (shares >= 0.5 - _ROUNDING).to(shares)
     else:
         counted = ((shares - 0.5) / softness + 0.5).clamp(0, 1)
-    largest = torch.zeros_like(shares).scatter_(1, shares.argmax(1, keepdim=True), 1.0)
-    return torch.where(counted.any(dim=1, keepdim=True), counted, largest)
+    largest = (shares >= shares.amax(1, keepdim=True) - _ROUNDING).to(shares)
+    return torch.where(counted.amax(1, keepdim=True) > _ROUNDING, counted, largest)

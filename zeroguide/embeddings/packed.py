@@ -75,7 +75,7 @@ def embed_packed(
 class _Pack:
     """How B pictures' tokens lie in sequences of N, and their S class tokens in them.
 
-    Places that hold nothing repeat the first segment's or token's number; they attend to each other.
+    Places that hold nothing repeat the first segment's or token's number and see each other.
 
     source: (B, N) int64, the token. segment: (B, N) int64. bias: (B, 1, N, N), -inf between
     segments. class_position, class_segment: (B, S) int64. places: (n,) int64, each segment's class

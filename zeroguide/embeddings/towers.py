@@ -22,7 +22,7 @@ def has_attention_pool(visual: Any) -> bool:
             and visual.attn_pool_contrastive is None
             and visual.pool_type == "tok"
         )
-    pool = getattr(getattr(visual, "trunk", None), "attn_pool", None)
+    pool: Any = getattr(getattr(visual, "trunk", None), "attn_pool", None)
     return type(pool).__name__ == "AttentionPoolLatent" and pool.latent_len == 1
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from zeroguide.models import loading
 from zeroguide.models.device import choose_device
 from zeroguide.models.hub import ROLES, SHIPPED, Role, download, find, resolve
@@ -92,6 +90,7 @@ def check(recipe: Recipe, *, device: str = "auto", offline: bool = False) -> Ite
 
 def _run(role: Role, checkpoint: str, text: str, device: torch.device) -> tuple[Any, torch.Tensor]:
     """Load a model that is on this machine, and run it once: the network and its output."""
+    import numpy as np
     import torch
 
     with torch.inference_mode():

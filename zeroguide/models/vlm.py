@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from zeroguide.models.hub import resolve
 from zeroguide.models.reading import (
     check_vocabulary,
@@ -18,6 +16,7 @@ from zeroguide.models.reading import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -85,4 +84,5 @@ def load_vlm(
     tokenizer.padding_side = "left"  # what is generated follows the text directly
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    network.generation_config.max_length = None  # the decoder's knob; two of them are warned about
     return Vlm(place(network, device, dtype, checkpoint), processor)
