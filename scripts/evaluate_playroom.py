@@ -113,8 +113,8 @@ def score_labels(
         segments += len(labeling.segments)
         match, named = match_names(scene, labeling)
         keep = counted(scene)
-        hits["matched"].append(match.any(1)[keep])
-        hits["matched and rightly named"].append((match & named).any(1)[keep])
+        hits["matched"].append(match[keep].any(1))
+        hits["matched and rightly named"].append((match & named)[keep].any(1))
     seconds = (time.perf_counter() - started) / len(scenes)
     return hits, {"segments per picture": segments / len(scenes), "seconds per picture": seconds}
 
@@ -126,7 +126,8 @@ def match_names(scene: Scene, labeling: Labeling) -> tuple[np.ndarray, np.ndarra
     both = np.bincount(pairs.ravel(), minlength=n_true * n_found).reshape(n_true, n_found)
     union = both.sum(1, keepdims=True) + both.sum(0, keepdims=True) - both
     named = np.array([[s.label == name for s in labeling.segments] for name in scene.names])
-    return both / union >= MATCH_IOU, named
+    match: np.ndarray = both / union >= MATCH_IOU
+    return match, named
 
 
 def main() -> None:

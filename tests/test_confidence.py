@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from zeroguide.confidence import Confidence
+from zeroguide.errors import UsageError
 
 
 class FakeTexts:
@@ -57,3 +58,8 @@ def test_midpoint_is_an_even_chance_and_slope_the_log_odds(texts):
     assert confidence(texts, midpoint=z)(region, ["word 3"]) == [pytest.approx(0.5, abs=1e-4)]
     (p,) = confidence(texts, midpoint=z - 1, slope=2.0)(region, ["word 3"])
     assert p == pytest.approx(torch.tensor(2.0).sigmoid().item(), abs=1e-4)
+
+
+def test_one_phrase_is_no_label_set(texts):
+    with pytest.raises(UsageError, match=r"decoder\.vocabulary holds only 'word 1'"):
+        Confidence(texts, ["word 1"], prompt="a photo of", midpoint=3.0, slope=1.5)

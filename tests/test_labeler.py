@@ -9,6 +9,8 @@ import torch
 from conftest import REPOSITORY
 from PIL import Image
 
+from zeroguide.decoders import UNNAMED
+from zeroguide.errors import UsageError
 from zeroguide.image import from_array, open_image
 from zeroguide.labeler import Labeler, Segmenter, _Segment
 from zeroguide.recipe import load_recipe
@@ -103,6 +105,30 @@ def test_segments_that_do_not_touch_stay_apart_unless_all_may_merge(recipe_file,
         ]
         (merged,) = ours._merge(ours.embedder.prepare([picture]), [segments])
         assert len(merged) == expected, edges
+
+
+def test_segments_without_a_name_have_nothing_in_common(recipe_file, image):
+    halves = np.zeros((90, 120), np.int32)
+    halves[:, 60:] = 1
+    picture = Picture(image.pixels, halves)
+    alike = torch.ones(2, 32) + 0.5 * torch.eye(2, 32)
+    ours = labeler(recipe_file, "merge.threshold=0.8")
+    for label, expected in ((UNNAMED, 2), ("dog", 1)):
+        segments = [_Segment(Region(picture, (i,)), alike[i], [(label, 0.0)]) for i in range(2)]
+        (merged,) = ours._merge(ours.embedder.prepare([picture]), [segments])
+        assert len(merged) == expected
+
+
+def test_texts_longer_than_the_language_model_are_refused(recipe_file):
+    with pytest.raises(UsageError, match=r"decoder\.max_tokens=100 .* has 64"):
+        labeler(recipe_file, "decoder.max_tokens=100")
+
+
+def test_templates_without_a_place_for_the_phrase_are_refused(recipe_file, tmp_path):
+    (tmp_path / "t.txt").write_text("a photo of")
+    overrides = ("decoder.method=vocabulary", f"decoder.templates={tmp_path / 't.txt'}")
+    with pytest.raises(UsageError, match=r"'a photo of' of decoder\.templates has no"):
+        labeler(recipe_file, *overrides)
 
 
 def test_a_batch_is_labelled_as_one_by_one(recipe_file, image):

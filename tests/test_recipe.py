@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from zeroguide.errors import UsageError
@@ -151,11 +152,12 @@ def test_a_section_that_is_no_table(tmp_path: Path) -> None:
 
 def test_segmenters_and_recipe_agree() -> None:
     segmenters = pytest.importorskip("zeroguide.segmenters")
-    assert {"kmeans", "agglomerative"} == set(segmenters.SEGMENTERS)
+    features = np.random.default_rng(0).normal(size=(6, 8, 4)).astype(np.float32)
     for method in segmenters.SEGMENTERS:
-        parameters = load_recipe("fast", [f"segmenter.method={method}"]).segmenter.parameters()
-        assert ("connected" in parameters) == (method == "agglomerative")
-        assert "method" not in parameters and parameters["n_segments"] == 16
+        knobs = load_recipe("fast", [f"segmenter.method={method}"]).segmenter
+        assert ("connected" in knobs.parameters()) == (method == "agglomerative")
+        result = segmenters.segment(features, method=method, **knobs.parameters())
+        assert result.label_map.shape == (6, 8) and result.label_map.max() < knobs.n_segments
 
 
 def test_recipe_keys_are_all_settable() -> None:

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.segmenters import SEGMENTERS, segment
+from zeroguide.segmenters import segment
 from zeroguide.segmenters.common import contiguous, prepare
 
-METHODS = list(SEGMENTERS)
+METHODS = ["kmeans", "agglomerative"]  # the others have tests of their own
 TRUTH = np.zeros((12, 16), dtype=np.int32)  # four rectangles, ids in row order
 TRUTH[:5, 9:] = 1
 TRUTH[5:, :4] = 2
@@ -154,7 +154,7 @@ def test_pca_keeps_the_asked_share_of_variance():
     ("options", "message"),
     [
         ({"method": "agglomerativ"}, "did you mean 'agglomerative'"),
-        ({"method": "ncutt"}, "choose one of kmeans, agglomerative"),
+        ({"method": "ncutt"}, "did you mean 'ncut'?"),
         (
             {"method": "kmeans", "connected": True},
             "segmenter 'kmeans' has no parameter 'connected'",

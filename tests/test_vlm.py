@@ -96,7 +96,7 @@ def test_every_region_has_a_crop(height: int, width: int, data: st.DataObject) -
 
 
 def test_regions_do_not_depend_on_their_batch(vlm: Vlm, texts: TextEncoder) -> None:
-    decode = VlmDecoder(texts, vlm, prompt=PROMPT, max_tokens=3, n_alternatives=2)
+    decode = VlmDecoder(texts, vlm, prompt=PROMPT, beam_size=3, max_tokens=3, n_alternatives=2)
     asked = embeddings(11)
     together = decode(asked, regions())
     assert len(together) == 11 and len({row[0][0] for row in together}) > 1
@@ -107,7 +107,7 @@ def test_regions_do_not_depend_on_their_batch(vlm: Vlm, texts: TextEncoder) -> N
 
 
 def test_labels_are_answers_without_the_question(vlm: Vlm, texts: TextEncoder) -> None:
-    decode = VlmDecoder(texts, vlm, prompt=PROMPT, max_tokens=3, n_alternatives=2)
+    decode = VlmDecoder(texts, vlm, prompt=PROMPT, beam_size=3, max_tokens=3, n_alternatives=2)
     asked = embeddings(5)
     ranked = decode(asked, regions()[:5])
     for row, labels in zip(F.normalize(asked, dim=-1), ranked, strict=True):
@@ -147,7 +147,7 @@ def test_what_is_asked(kind: str, prompt: str, text: str, folders: Path, texts) 
     loaded = load_vlm(f"{folders}/{kind}", device="cpu")
     spy = Spy(loaded.processor)
     vlm = Vlm(loaded.network, spy)
-    decode = VlmDecoder(texts, vlm, prompt=prompt, max_tokens=2, n_alternatives=0)
+    decode = VlmDecoder(texts, vlm, prompt=prompt, beam_size=1, max_tokens=2, n_alternatives=0)
     shown = regions()[1:3]
     decode(embeddings(2), shown)
     (asked,) = spy.asked
@@ -158,7 +158,7 @@ def test_what_is_asked(kind: str, prompt: str, text: str, folders: Path, texts) 
 
 
 def test_a_model_that_says_nothing(vlm: Vlm, texts: TextEncoder, monkeypatch) -> None:
-    decode = VlmDecoder(texts, vlm, prompt=PROMPT, max_tokens=2, n_alternatives=1)
+    decode = VlmDecoder(texts, vlm, prompt=PROMPT, beam_size=2, max_tokens=2, n_alternatives=1)
     monkeypatch.setattr(decode, "_ask", lambda crops: [["", " . "] for _ in crops])
     assert decode(embeddings(1), regions()[:1]) == [[("unnamed", 0.0)]]
     answers = ["image of a golden retriever.", "a golden retriever"]
@@ -183,7 +183,7 @@ def test_a_model_made_for_sampling_is_quiet_and_deterministic(
     sampling = {"do_sample": True, "temperature": 0.5, "top_p": 0.9, "max_length": 20}
     path.write_text(json.dumps(json.loads(path.read_text()) | sampling))
     vlm = load_vlm(str(tmp_path), device="cpu")
-    decode = VlmDecoder(texts, vlm, prompt=PROMPT, max_tokens=4, n_alternatives=1)
+    decode = VlmDecoder(texts, vlm, prompt=PROMPT, beam_size=2, max_tokens=4, n_alternatives=1)
     results = [decode(embeddings(3), regions()[:3]) for _ in range(3)]
     assert results[0] == results[1] == results[2]
     assert capfd.readouterr().err == ""

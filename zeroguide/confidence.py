@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from zeroguide.errors import UsageError
 from zeroguide.texts import TextEncoder
 
 
@@ -27,6 +28,9 @@ class Confidence:
         prompt: put before every phrase and label, so that CLIP reads them alike.
         midpoint: the z-score of an even chance.
         slope: growth of the log-odds per standard deviation.
+
+    Raises:
+        UsageError: there is only one phrase.
     """
 
     def __init__(
@@ -38,6 +42,11 @@ class Confidence:
         midpoint: float,
         slope: float,
     ) -> None:
+        if len(phrases) < 2:
+            raise UsageError(
+                f"decoder.vocabulary holds only {phrases[0]!r}: confidence compares a label with "
+                "others, so list at least two phrases"
+            )
         self.texts = texts
         self.template = f"{prompt} {{}}".strip()
         self.midpoint, self.slope = midpoint, slope

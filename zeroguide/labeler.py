@@ -12,7 +12,7 @@ import torch
 
 from zeroguide import __version__
 from zeroguide.confidence import Confidence
-from zeroguide.decoders import Ranked, make_decoder
+from zeroguide.decoders import UNNAMED, Ranked, make_decoder
 from zeroguide.embeddings import Prepared, SegmentEmbedder
 from zeroguide.features import extract_features
 from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups
@@ -147,9 +147,13 @@ class Labeler:
         pairs = None
         if recipe.edges == "adjacent":
             pairs = adjacent_pairs(_segment_map(segments))
+        names = [segment.labels[0][0] for segment in segments]
+        texts = self.texts.embed(names).clone()
+        # Not to have been named is nothing that segments have in common.
+        texts[[name == UNNAMED for name in names]] = 0
         graph = merge_graph(
             torch.stack([segment.embedding for segment in segments]),
-            self.texts.embed([segment.labels[0][0] for segment in segments]),
+            texts,
             pairs=pairs,
             embedding_weight=recipe.embedding_weight,
         )

@@ -53,20 +53,32 @@ class Features(_Section):
 class Segmenter(_Section):
     """Features -> over-segments."""
 
-    method: Literal["kmeans", "agglomerative"] = "agglomerative"
+    method: Literal[
+        "kmeans", "agglomerative", "spectral", "ncut", "kway", "communities", "prima", "saliency",
+        "multilevel",
+    ] = "agglomerative"  # fmt: skip
+    """What each does is said in `zeroguide.segmenters.SEGMENTERS`."""
     n_segments: Count = 20
     pca: float | int | None = None
-    """Principal components kept, or below 1 the share of the variance; None: all."""
+    """kmeans, agglomerative: principal components kept, or below 1 the share of the variance; None:
+    all."""
     normalize: bool = True
-    """Features to unit length: clusters then go by direction, as cosine similarity does."""
+    """kmeans, agglomerative, multilevel: features to unit length, so that clusters go by direction,
+    as cosine similarity does. The other methods compare by cosine in any case."""
     spatial_weight: Annotated[float, Field(ge=0)] = 0.0
+    """kmeans, agglomerative: weight of the cells' positions beside their features."""
     connected: bool = True
     """Agglomerative only: merge neighbouring cells only, so that every segment is one piece."""
 
     def parameters(self) -> dict[str, Any]:
         """What the method's function takes as keyword arguments."""
-        own = {"agglomerative": {"connected"}}.get(self.method, set())
-        return self.model_dump(exclude={"method"} | ({"connected"} - own))
+        shaped = {"pca", "normalize", "spatial_weight"}
+        own = {
+            "kmeans": shaped,
+            "agglomerative": shaped | {"connected"},
+            "multilevel": {"normalize"},
+        }
+        return self.model_dump(include={"n_segments"} | own.get(self.method, set()))
 
 
 class Refine(_Section):
@@ -85,9 +97,11 @@ class Embedding(_Section):
     mode: Literal["exact", "packed", "packed+global", "pooled", "crop"] = "packed"
     """exact: the paper's formula, one sequence per segment. packed: the mask alone, all segments in
     one sequence. packed+global: with the subtraction, from one unmasked pass. pooled: only the last
-    pooling is masked. crop: the segment cut out and encoded as a picture of its own."""
+    pooling is masked. crop: the segment cut out and encoded as a picture of its own, for which only
+    batch_size matters of what follows."""
     masked_blocks: Count = 4
-    """exact, packed: the mask acts in the last n blocks of the image tower."""
+    """exact, packed, packed+global: the mask acts in the last n blocks of the image tower; all of
+    them if it has no more."""
     subtraction_sd: Annotated[float, Field(gt=0)] | None = 5.0
     """exact, packed+global: spread of the paper's global subtraction; None: the mask alone."""
     softness: Share = 1.0

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 
+from zeroguide.errors import UsageError
 from zeroguide.models import Clip
 from zeroguide.text_trie import encode_causal
 
@@ -87,7 +88,16 @@ class TextEncoder:
         Args:
             phrases: n texts.
             templates: texts in which ``{}`` stands for a phrase.
+
+        Raises:
+            UsageError: a template has no place for the phrase.
         """
+        for template in templates:
+            if "{}" not in template:
+                raise UsageError(
+                    f"the template {template!r} of decoder.templates has no {{}}: write {{}} where "
+                    "the phrase goes"
+                )
         path = self._cache_file(phrases, templates)
         known = _read_cache(path)
         if known is not None:
@@ -141,10 +151,12 @@ class TextEncoder:
         self._place = {text: i for i, text in enumerate(kept)}
 
     def _cache_file(self, phrases: Sequence[str], templates: Sequence[str]) -> Path:
-        # A model is known by what it does: the embedding of one sentence, rounded, so that another
-        # number of threads doesn't make it another model.
-        probe = self._encode(["the quick brown fox jumps over the lazy dog"])[0].cpu()
-        digest = hashlib.sha256(repr([f"{x:.3f}" for x in probe.tolist()]).encode())
+        # A model is known by some numbers of each of its text tower's tensors.
+        digest = hashlib.sha256()
+        for name, parameter in self.clip.network.named_parameters():
+            if not name.startswith("visual."):
+                some = parameter.detach().flatten()[:64].float().cpu().numpy()
+                digest.update(name.encode() + some.tobytes())
         digest.update("\n".join([*phrases, "", *templates]).encode())
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return base / "zeroguide" / "texts" / f"{digest.hexdigest()[:32]}.safetensors"

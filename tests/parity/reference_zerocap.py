@@ -180,7 +180,8 @@ class PlainZeroCap:
         clip_loss = -(target * probs.log()).sum()
         ce_loss = (probs * (probs.log() - plain.log())).sum()
         (s.clip_scale * clip_loss + s.ce_scale * ce_loss).backward()
-        return clip_loss.item(), [[d.grad for d in layer] for layer in delta]
+        # Every shift takes part in the loss, so none is without a gradient.
+        return clip_loss.item(), [[d.grad for d in layer if d.grad is not None] for layer in delta]
 
     def target(self, tokens: list[int], top: list[int], segment: torch.Tensor) -> torch.Tensor:
         prefix = self.tokenizer.decode(tokens).replace(self.bos, "")

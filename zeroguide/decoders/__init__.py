@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from zeroguide.decoders.beam import BeamDecoder
+from zeroguide.decoders.phrases import UNNAMED
 from zeroguide.decoders.vocabulary import VocabularyDecoder
+from zeroguide.errors import UsageError
 from zeroguide.prompts_folder import read_prompts
 from zeroguide.recipe import Recipe
 from zeroguide.region import Region
@@ -20,7 +22,9 @@ from zeroguide.texts import TextEncoder
 if TYPE_CHECKING:
     import torch
 
-    from zeroguide.models import LoadedModels
+    from zeroguide.models import LanguageModel, LoadedModels
+
+__all__ = ["UNNAMED", "Decoder", "Ranked", "make_decoder"]
 
 Ranked = list[tuple[str, float]]
 """A region's labels with their scores, best first."""
@@ -33,8 +37,13 @@ class Decoder(Protocol):
 
 
 def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> Decoder:
-    """The decoder a recipe names; `models` holds what `Recipe.checkpoints` lists."""
+    """The decoder a recipe names; `models` holds what `Recipe.checkpoints` lists.
+
+    Raises UsageError if prompt and label could be longer than the language model takes.
+    """
     knobs = recipe.decoder
+    if models.language_model is not None:
+        _check_length(models.language_model, knobs.prompt, knobs.max_tokens)
     n_alternatives = knobs.n_alternatives
     match knobs.method:
         case "vocabulary":
@@ -89,6 +98,18 @@ def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> De
                 texts,
                 models.vlm,
                 prompt=knobs.prompt,
+                beam_size=knobs.beam_size,
                 max_tokens=knobs.max_tokens,
                 n_alternatives=n_alternatives,
             )
+
+
+def _check_length(model: LanguageModel, prompt: str, max_tokens: int) -> None:
+    """UsageError where the language model has no positions for the longest text."""
+    most = getattr(model.network.config, "max_position_embeddings", None)
+    needed = len(model.tokenizer(prompt)["input_ids"]) + max_tokens + 1
+    if most is not None and needed > most:
+        raise UsageError(
+            f"decoder.max_tokens={max_tokens} and the prompt need {needed} positions where the "
+            f"language model has {most}: choose a smaller decoder.max_tokens"
+        )

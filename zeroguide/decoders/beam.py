@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
-from zeroguide.decoders.phrases import clean_phrase
+from zeroguide.decoders.phrases import UNNAMED, clean_phrase
 from zeroguide.decoders.proposals import Proposer, Tokens
 from zeroguide.models import LanguageModel
 from zeroguide.region import Region
@@ -74,6 +74,7 @@ class BeamDecoder:
         # Without a prompt, a text begins after the token that separates texts.
         ids = ids or [language_model.tokenizer.eos_token_id]
         self.proposals = Proposer(language_model, ids, n_candidates)
+        self._before = ids[-1:]
         self._scale = float(texts.clip.network.logit_scale.exp())
 
     @torch.inference_mode()
@@ -118,7 +119,8 @@ class BeamDecoder:
             for tokens, log_prob in search.beams.items():
                 total = log_prob + self.proposals[tokens].end
                 score_at_end = self._score(cosine[tokens], total, len(tokens) + 1)
-                search.finish(clean_phrase(self._text(tokens)), score_at_end, cosine[tokens])
+                label = clean_phrase(self._text(tokens), self.prompt)
+                search.finish(label, score_at_end, cosine[tokens])
 
     def _score(self, cosine: float, log_prob: float, length: int) -> float:
         return self._scale * cosine + self.lm_weight * log_prob / length
@@ -126,10 +128,15 @@ class BeamDecoder:
     def _ranked(self, search: _Search) -> list[tuple[str, float]]:
         labels = sorted(search.finished, key=lambda t: search.finished[t][0], reverse=True)
         ranked = [(label, search.finished[label][1]) for label in labels[: self.n_labels]]
-        return ranked or [("unnamed", 0.0)]  # the language model proposed only punctuation
+        return ranked or [(UNNAMED, 0.0)]  # the language model proposed only punctuation
 
     def _text(self, tokens: Tokens) -> str:
-        return self.lm.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        """A continuation with the space it begins with, which some tokenizers drop at the start."""
+        before, whole = (
+            self.lm.tokenizer.decode([*self._before, *own], skip_special_tokens=True)
+            for own in ((), tokens)
+        )
+        return str(whole[len(before) :])
 
     def _whole_text(self, tokens: Tokens) -> str:
         """Prompt and continuation, as CLIP is to read it."""

@@ -8,6 +8,9 @@ from functools import cache
 
 from zeroguide.prompts_folder import read_prompts
 
+UNNAMED = "unnamed"
+"""The label of a region for which a decoder found no phrase."""
+
 _ARTICLES = ("a", "an", "the", "some")
 # A full stop, unless it belongs to a short title, as in "St. Bernard".
 _NEXT_SENTENCE = re.compile(

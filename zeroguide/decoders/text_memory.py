@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from zeroguide.decoders.phrases import clean_phrase
+from zeroguide.decoders.phrases import UNNAMED, clean_phrase
 from zeroguide.errors import WeightsError
 from zeroguide.models import TextMemory
 from zeroguide.region import Region
@@ -56,7 +56,8 @@ class TextMemoryDecoder:
         self.texts = texts
         self.model = text_memory
         self.n_labels = 1 + n_alternatives
-        self.beam_size = max(beam_size, self.n_labels)
+        # Never one beam alone: transformers gives no scores then.
+        self.beam_size = max(2, beam_size, self.n_labels)
         self.max_tokens = max_tokens
         known, own = text_memory.memory[0], texts.embed([text_memory.first])[0]
         if known.shape != own.shape or known @ own.to(known.device) < _SAME:
@@ -116,7 +117,7 @@ class TextMemoryDecoder:
             if label := clean_phrase(text):
                 labels.setdefault(label, self.model.template.replace("{}", text.strip()))
         if not labels:
-            return [("unnamed", 0.0)]  # only punctuation
+            return [(UNNAMED, 0.0)]  # only punctuation
         best = list(labels)[: self.n_labels]
         cosines = self.texts.embed([labels[label] for label in best]).to(unit.device) @ unit
         return list(zip(best, cosines.tolist(), strict=True))

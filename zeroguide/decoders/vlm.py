@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from zeroguide.decoders.phrases import clean_phrase
+from zeroguide.decoders.phrases import UNNAMED, clean_phrase
 from zeroguide.models import Vlm
 from zeroguide.region import Region
 from zeroguide.texts import TextEncoder
@@ -36,18 +36,27 @@ class VlmDecoder:
         texts: the encoder of the CLIP that made the regions' embeddings.
         vlm: any transformers image-text-to-text model.
         prompt: the beginning of the answer, such as ``"Image of a"``; not part of a label.
+        beam_size: texts kept per region and step; at least as many as labels are wanted.
         max_tokens: longest answer.
         n_alternatives: labels returned beside the best.
     """
 
     def __init__(
-        self, texts: TextEncoder, vlm: Vlm, *, prompt: str, max_tokens: int, n_alternatives: int
+        self,
+        texts: TextEncoder,
+        vlm: Vlm,
+        *,
+        prompt: str,
+        beam_size: int,
+        max_tokens: int,
+        n_alternatives: int,
     ) -> None:
         self.texts = texts
         self.vlm = vlm
         self.prompt = prompt
         self.max_tokens = max_tokens
         self.n_labels = 1 + n_alternatives
+        self.beam_size = max(beam_size, self.n_labels)
 
     @torch.inference_mode()
     def __call__(
@@ -68,7 +77,7 @@ class VlmDecoder:
         tokens = self.vlm.network.generate(
             **inputs,
             max_new_tokens=self.max_tokens,
-            num_beams=self.n_labels,
+            num_beams=self.beam_size,
             num_return_sequences=self.n_labels,
             do_sample=False,
         )  # (n * labels, length)
@@ -85,7 +94,7 @@ class VlmDecoder:
         phrases = (clean_phrase(answer, self.prompt) for answer in answers)
         labels = [label for label in dict.fromkeys(phrases) if label]
         if not labels:
-            return [("unnamed", 0.0)]  # the model had nothing to say
+            return [(UNNAMED, 0.0)]  # the model had nothing to say
         texts = [f"{self.prompt} {label}".strip() for label in labels]
         cosines = self.texts.embed(texts).to(unit.device) @ unit
         return list(zip(labels, cosines.tolist(), strict=True))

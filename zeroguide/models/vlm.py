@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from zeroguide.errors import WeightsError
 from zeroguide.models.hub import resolve
 from zeroguide.models.reading import (
     check_vocabulary,
@@ -78,6 +79,11 @@ def load_vlm(
 
         processor = AutoProcessor.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
+        )
+    if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
+        raise WeightsError(
+            f"{folder} has a processor for {type(processor).__name__} only: copy the model's own "
+            "processor and tokenizer files"
         )
     tokenizer = processor.tokenizer
     check_vocabulary(folder, tokenizer, network)

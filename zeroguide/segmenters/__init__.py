@@ -18,6 +18,13 @@ __all__ = ["SEGMENTERS", "SegmenterResult", "segment"]
 SEGMENTERS = {
     "kmeans": "k-means on the patch features, optionally reduced by PCA and with their position",
     "agglomerative": "Ward clustering over the patch grid; keeps the tree of merges (the paper's)",
+    "spectral": "k-means on eigenvectors of the cosine graph (Deep Spectral)",
+    "ncut": "normalised cuts, one mask after another (MaskCut)",
+    "kway": "normalised cut into all parts at once, by moving cells (Falcon)",
+    "communities": "modularity communities of a sparse token graph; keeps the tree of merges",
+    "prima": "masks along the principal direction of what remains (PriMaPs)",
+    "saliency": "salient objects by diffusion, one after another (MaskDistill)",
+    "multilevel": "foreground and background first, then clusters inside each (LightCluster)",
 }
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from zeroguide.decoders.phrases import clean_phrase
+from zeroguide.decoders.phrases import UNNAMED, clean_phrase
 from zeroguide.decoders.zerocap.candidates import Candidates
 from zeroguide.decoders.zerocap.shift import Memory, Shifted, read, shift
 from zeroguide.decoders.zerocap.tokens import Tokens
@@ -112,7 +112,7 @@ class ZeroCapDecoder:
         ranked = []
         for own, row in zip(found, (unit @ embedded.T).tolist(), strict=True):
             cosines = dict(zip(labels, row, strict=True))
-            scores = [(label, cosines[label]) for label in own if label] or [("unnamed", 0.0)]
+            scores = [(label, cosines[label]) for label in own if label] or [(UNNAMED, 0.0)]
             ranked.append(sorted(scores, key=lambda item: -item[1])[: self.n_labels])
         return ranked
 
