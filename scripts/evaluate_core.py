@@ -150,6 +150,14 @@ def curve(results: dict[str, dict[str, Any]], path: Path) -> None:
                     1000 * result["seconds"], 100 * hits.mean(), marker, color=colour,
                     markersize=9, markeredgecolor="white",
                 )  # fmt: skip
+    windows = results.get("packed, windows")
+    if windows:
+        hits = np.concatenate([np.array(h, float) for h in windows["end to end"]])
+        axes.plot(
+            1000 * windows["seconds"], 100 * hits.mean(), "*", color=colours["packed"],
+            markersize=13, markeredgecolor="white", linestyle="none",
+            label="packed, windows, beam",
+        )  # fmt: skip
     for mode, colour in colours.items():
         axes.plot([], [], "s", color=colour, label=mode)
     for decoder, marker in markers.items():
