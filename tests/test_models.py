@@ -84,9 +84,10 @@ def test_clip_equals_the_network_written(file_name: str, tmp_path: Path) -> None
     with torch.no_grad():
         for name, x in (("encode_image", IMAGES), ("encode_text", tokens)):
             expected = getattr(written, name)(x)
-            # Mapped weights lie at other addresses, for which the matrix product rounds otherwise.
             ours = getattr(clip.network, name)(x)
             torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
+    for name, parameter in written.named_parameters():  # the weights themselves, to the bit
+        assert torch.equal(clip.network.get_parameter(name), parameter), name
 
 
 @pytest.mark.parametrize("bpe", [None, GPT2_BPE])

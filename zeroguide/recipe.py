@@ -178,7 +178,7 @@ class Recipe(_Section):
     seed: Annotated[int, Field(ge=0)] = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the two image networks (autocast): bfloat16 is faster where the hardware has it, and moves
-    scores by some 1e-3. Texts are always read in float32: they are compared with each other."""
+    scores a little. Texts are always read in float32: they are compared with each other."""
     models: Models
     features: Features = Features()
     segmenter: Segmenter = Segmenter()
