@@ -35,7 +35,10 @@ _DINOV2 = {"patch_size": 14, "image_size": 518, "num_register_tokens": 4}
 _SMALL = {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6}
 _BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16}
+_DINOV2_PLAIN = {"patch_size": 14, "image_size": 518}
 DINOS: dict[str, tuple[str, dict[str, Any], float]] = {
+    "facebook/dinov2-small": ("dinov2", _SMALL | _DINOV2_PLAIN, 22.1),
+    "facebook/dinov2-large": ("dinov2", _LARGE | _DINOV2_PLAIN, 304.4),
     "facebook/dino-vits8": ("vit", _SMALL | _VIT_S8, 21.7),
     "facebook/dinov2-with-registers-small": ("dinov2_with_registers", _SMALL | _DINOV2, 22.1),
     "facebook/dinov2-with-registers-base": ("dinov2_with_registers", _BASE | _DINOV2, 86.6),

@@ -74,7 +74,7 @@ class Segments:
     """The over-segments of every scene, found once for all variants."""
 
     def __init__(self, labeler: Labeler, images: list[Image]) -> None:
-        self.found = {id(image): labeler.segmenter.segment(image) for image in images}
+        self.found = {id(image): labeler.segmenter.segment(image).label_map for image in images}
 
     def segment(self, image: Image) -> np.ndarray:
         return self.found[id(image)]

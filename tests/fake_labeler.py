@@ -10,6 +10,7 @@ import numpy as np
 from zeroguide.image import Image
 from zeroguide.labeling import Label, Labeling
 from zeroguide.recipe import Recipe
+from zeroguide.segmenters import SegmenterResult
 
 
 class FakeLabeler:
@@ -26,18 +27,20 @@ class FakeLabeler:
         self.made.append(recipe)
         self.recipe, self.offline = recipe, offline
 
-    def segment(self, image: Image) -> np.ndarray:
+    def segment(self, image: Image) -> SegmenterResult:
         self.hook(image.file_name)
         label_map = np.ones(image.pixels.shape[:2], np.int32)
         label_map[:, : max(1, label_map.shape[1] // 3)] = 0
-        return label_map
+        return SegmenterResult(label_map)
 
     def label(self, image: Image) -> Labeling:
         labels = [
             Label("tall tree", 0.25, 0.5, (("bush", 0.2),), (0,)),
             Label("blue sky", 0.75, 0.9, (), (1, 2)),
         ]
-        return Labeling.build(image, self.segment(image), labels, {"name": self.recipe.name})
+        return Labeling.build(
+            image, self.segment(image).label_map, labels, {"name": self.recipe.name}
+        )
 
 
 def module() -> types.ModuleType:

@@ -114,7 +114,7 @@ UNREADABLE: dict[str, tuple[Callable[[str], object], int, str]] = {
     "folder": (
         lambda name: Path(name).mkdir(),
         2,
-        "is a folder; name its image files, for example folder/*.jpg.",
+        "has no image in it; name a folder with images or image files.",
     ),
     "bomb.png": (
         bomb,

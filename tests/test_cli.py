@@ -21,6 +21,7 @@ import zeroguide
 from zeroguide.cli import main
 from zeroguide.errors import WeightsError
 from zeroguide.labeling import Labeling
+from zeroguide.segmenters import SEGMENTERS
 
 ROOT = Path(zeroguide.__file__).parent.parent
 ENVIRONMENT = {
@@ -34,7 +35,8 @@ ENVIRONMENT = {
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder and a labeler without models."""
     monkeypatch.setitem(sys.modules, "zeroguide.labeler", fake_labeler.module())
-    monkeypatch.setattr("zeroguide.cli.label.prepare", lambda checkpoints, offline: None)
+    for module in ("label", "segment"):
+        monkeypatch.setattr(f"zeroguide.cli.{module}.prepare", lambda checkpoints, offline: None)
     monkeypatch.setattr(FakeLabeler, "made", [])
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -272,12 +274,35 @@ def test_segment(capsys: pytest.CaptureFixture) -> None:
     assert main(["segment", str(photo()), "--method", "kmeans"]) == 0
     assert FakeLabeler.made[0].segmenter.method == "kmeans"
     assert capsys.readouterr().out == "1\t0.6667\n2\t0.3333\n"
-    assert files("segments") == ["photo.png.json", "photo.png.map.png", "photo.png.png"]
+    endings = ("json", "map.png", "mask.png", "png")
+    assert files("segments") == [f"photo.png.{ending}" for ending in endings]
     with PIL.Image.open("segments/photo.png.map.png") as picture:
         assert picture.mode == "I;16"
         ids = np.asarray(picture)
     assert np.array_equal(ids, Labeling.load("segments/photo.png.json").label_map)
     assert ids[0, 0] == 2  # ids run from the largest
+    with PIL.Image.open("segments/photo.png.mask.png") as picture:
+        colours = np.asarray(picture)
+    assert len({tuple(colour) for colour in colours[ids == 1]}) == 1
+    assert tuple(colours[ids == 1][0]) != tuple(colours[ids == 2][0])
+
+
+def test_segment_lists_its_methods(capsys: pytest.CaptureFixture) -> None:
+    assert main(["segment", "--method", "list"]) == 0
+    listed = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert listed == SEGMENTERS
+
+
+def test_a_folder_is_searched(capsys: pytest.CaptureFixture) -> None:
+    for name in ("b.PNG", "sub/a.png", ".hidden.png", ".git/c.png"):
+        Path("photos", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("photos", name).write_bytes(photo().read_bytes())
+    Path("photos/notes.txt").write_text("no image")
+    Path("photos/sub/loop").symlink_to("..", target_is_directory=True)
+    assert main(["segment", "photos"]) == 0
+    expected = ["b.PNG.json", "b.PNG.map.png", "b.PNG.mask.png", "b.PNG.png"]
+    expected += [f"sub/a.png.{ending}" for ending in ("json", "map.png", "mask.png", "png")]
+    assert files("segments") == expected
 
 
 def test_segment_has_no_legend_flag(capsys: pytest.CaptureFixture) -> None:

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from zeroguide.errors import UsageError
-from zeroguide.features import extract_features, grid_shape
+from zeroguide.features import extract_features, extract_features_and_attention, grid_shape
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "patch_size": 8}
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -196,3 +196,35 @@ def test_wrong_options(options, message):
     with pytest.raises(UsageError, match="features") as error:
         extract_features(tiny("dino"), picture(48, 48), **{"shorter_side": 48, **options})
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("layer", [-1, 1])
+def test_class_attention_equals_the_own(kind, layer):
+    dino, pixels = tiny(kind), picture(60, 97)
+    for name, parameter in dino.network.named_parameters():
+        if "query" in name or "q_proj" in name:  # attention that is not nearly the same everywhere
+            parameter.data *= 50
+    rows, columns = grid_shape(60, 97, 48, 8)
+    features, attention = extract_features_and_attention(
+        dino, pixels, shorter_side=48, layer=layer, facet="token"
+    )
+    plain = extract_features(dino, pixels, shorter_side=48, layer=layer, facet="token")
+    assert torch.equal(features, plain)
+    dino.network.set_attn_implementation("eager")
+    own = own_forward(dino, normalised(pixels, rows * 8, columns * 8), output_attentions=True)
+    expected = own.attentions[layer][0, :, 0].mean(0)[dino.n_prefix :].reshape(rows, columns)
+    assert expected.std() > 0.1 * expected.mean()
+    torch.testing.assert_close(attention, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_median_blur_removes_specks():
+    dino, clean = tiny("dino"), picture(48, 48)
+    clean[:] = 120
+    speckled = clean.copy()
+    speckled[::7, ::5] = 255
+    expected = extract_features(dino, clean, shorter_side=48)
+    blurred = extract_features(dino, speckled, shorter_side=48, median_blur=3)
+    torch.testing.assert_close(blurred, expected)
+    with pytest.raises(UsageError, match="even"):
+        extract_features(dino, clean, shorter_side=48, median_blur=4)

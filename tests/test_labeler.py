@@ -68,7 +68,7 @@ def named_alone(ours, image, over_segments, segment):
 
 def test_without_merging_every_over_segment_is_a_segment(recipe_file, image):
     ours = labeler(recipe_file, "merge.threshold=1.1")
-    over = ours.segmenter.segment(image)
+    over = ours.segmenter.segment(image).label_map
     result = ours.label(image)
     assert len(result.segments) == over.max() + 1 == 6
     for segment in result.segments:
@@ -80,7 +80,7 @@ def test_without_merging_every_over_segment_is_a_segment(recipe_file, image):
 
 def test_threshold_of_zero_merges_what_is_not_opposed(recipe_file, image):
     ours = labeler(recipe_file, "merge.threshold=0", "merge.edges=all")
-    over = ours.segmenter.segment(image)
+    over = ours.segmenter.segment(image).label_map
     result = ours.label(image)
     parts = sorted(part for segment in result.segments for part in segment.merged_from)
     assert parts == list(range(1, over.max() + 2))  # each over-segment is in one segment
@@ -155,7 +155,7 @@ def test_bfloat16_changes_scores_little(recipe_file, image):
 
 def test_confidence_is_that_of_the_label_and_its_embedding(recipe_file, image):
     ours = labeler(recipe_file, "merge.threshold=1.1")
-    picture = Picture(image.pixels, ours.segmenter.segment(image))
+    picture = Picture(image.pixels, ours.segmenter.segment(image).label_map)
     prepared = ours.embedder.prepare([picture])
     for segment in ours.label(image).segments:
         parts = tuple(part - 1 for part in segment.merged_from)
@@ -171,8 +171,8 @@ def test_same_seed_same_result(recipe_file, image):
 
 
 def test_segmenter_is_the_labelers_first_half(recipe_file, image):
-    alone = Segmenter(load_recipe(recipe_file), device="cpu", offline=True).segment(image)
-    assert (alone == labeler(recipe_file).segmenter.segment(image)).all()
+    alone = Segmenter(load_recipe(recipe_file), device="cpu", offline=True).segment(image).label_map
+    assert (alone == labeler(recipe_file).segmenter.segment(image).label_map).all()
     assert alone.dtype == np.int32 and set(np.unique(alone)) == set(range(alone.max() + 1))
 
 

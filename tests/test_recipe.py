@@ -156,7 +156,7 @@ def test_segmenters_and_recipe_agree() -> None:
     for method in segmenters.SEGMENTERS:
         knobs = load_recipe("fast", [f"segmenter.method={method}"]).segmenter
         assert ("connected" in knobs.parameters()) == (method == "agglomerative")
-        result = segmenters.segment(features, method=method, **knobs.parameters())
+        result = segmenters.segment(features, **knobs.parameters())
         assert result.label_map.shape == (6, 8) and result.label_map.max() < knobs.n_segments
 
 

@@ -1,12 +1,16 @@
 """Over-segmenters on synthetic features whose right answer is known."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.segmenters import segment
+from zeroguide.segmenters import SEGMENTERS, segment
+from zeroguide.segmenters.automatic import choose_n_segments
 from zeroguide.segmenters.common import contiguous, prepare
+from zeroguide.segmenters.regions import connected_parts
 
 METHODS = ["kmeans", "agglomerative"]  # the others have tests of their own
 TRUTH = np.zeros((12, 16), dtype=np.int32)  # four rectangles, ids in row order
@@ -181,3 +185,46 @@ def test_features_that_are_not_finite():
     features[0, 0, 0] = np.nan
     with pytest.raises(ZeroguideError, match="not finite"):
         segment(features, method="kmeans", n_segments=2)
+
+
+EVERY = list(SEGMENTERS)
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_auto_is_the_default_number(method):
+    chosen = choose_n_segments(blobs())
+    assert chosen == 4
+    result, given = segment(blobs(), method=method), segment(blobs(), method=method, n_segments=4)
+    assert np.array_equal(result.label_map, given.label_map)
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_small_regions_go(method):
+    features = blobs(noise=0.5)
+    features[2, 2] = 30  # a speck unlike everything
+    result = segment(features, method=method, n_segments=6, min_share=0.05)
+    assert np.bincount(connected_parts(result.label_map).ravel()).min() >= 0.05 * TRUTH.size
+
+
+@pytest.mark.parametrize("method", ["kmeans", "agglomerative"])
+def test_umap_keeps_blobs_apart(method):
+    pytest.importorskip("umap", reason="the extra umap is not installed")
+    first, again = (segment(blobs(), method=method, n_segments=4, umap=2) for _ in range(2))
+    assert np.array_equal(first.label_map, TRUTH)
+    assert np.array_equal(first.label_map, again.label_map)
+    few = segment(blobs()[:2, :3], method=method, n_segments=3, umap=2)  # too few for UMAP
+    assert few.label_map.max() <= 2
+
+
+def test_umap_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(UsageError, match=r"install zeroguide\[umap\]"):
+        segment(blobs(), method="kmeans", n_segments=2, umap=2)
+
+
+def test_attention_goes_to_the_methods_that_use_it():
+    attention = np.zeros((12, 16))
+    attention[6:8, 10] = 1
+    result = segment(blobs(), method="saliency", n_segments=2, attention=attention)
+    assert result.label_map[7, 10] != result.label_map[0, 0]
+    segment(blobs(), method="kmeans", n_segments=2, attention=attention)  # and to no others

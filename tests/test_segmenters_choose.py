@@ -9,7 +9,9 @@ from test_segmenters import TRUTH, blobs
 
 from zeroguide.errors import UsageError
 from zeroguide.segmenters import segment
+from zeroguide.segmenters.automatic import choose_n_segments
 from zeroguide.segmenters.choose import eigengap, mean_silhouette, merge_cost, silhouette
+from zeroguide.segmenters.common import SegmenterResult
 from zeroguide.segmenters.regions import connected_parts, remove_small
 
 
@@ -92,6 +94,10 @@ def test_parts_are_found_by_edges_not_corners():
     assert connected_parts(label_map).dtype == np.int32
 
 
+def tidied(label_map: np.ndarray, min_share: float) -> np.ndarray:
+    return remove_small(SegmenterResult(label_map), min_share).label_map
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1), (17, 23)])
 def test_parts_agree_with_ndimage(shape):
     label_map = np.random.default_rng(1).integers(0, 3, shape)
@@ -107,15 +113,15 @@ def test_a_speck_joins_the_longest_border():
     label_map[2, 1:3] = 7  # 4 edges to 0, 2 to 1
     expected = np.zeros((6, 6), dtype=np.int32)
     expected[3:] = 1
-    assert np.array_equal(remove_small(label_map, 0.1), expected)
-    assert remove_small(label_map, 0.05).max() == 2  # 2 of 36 cells are enough
+    assert np.array_equal(tidied(label_map, 0.1), expected)
+    assert tidied(label_map, 0.05).max() == 2  # 2 of 36 cells are enough
 
 
 def test_large_parts_of_one_label_stay_one_segment():
     label_map = np.zeros((6, 20), dtype=np.int32)
     label_map[:, 8:12] = 1
     label_map[0, 0] = label_map[5, 19] = 1
-    result = remove_small(label_map, 0.1)
+    result = tidied(label_map, 0.1)
     assert result.max() == 1
     assert (result[:, :8] == 0).all() and (result[:, 12:] == 0).all()
 
@@ -125,7 +131,7 @@ def test_specks_add_up_before_they_go():
     label_map = np.zeros((10, 10), dtype=np.int32)
     label_map[0, :4] = 1
     label_map[1, :4] = 2
-    result = remove_small(label_map, 0.08)
+    result = tidied(label_map, 0.08)
     assert result.max() == 0 or np.bincount(result.ravel()).min() >= 8
 
 
@@ -134,12 +140,12 @@ def test_specks_add_up_before_they_go():
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_small_is_left(shape, share, seed):
     label_map = np.random.default_rng(seed).integers(0, 4, shape)
-    result = remove_small(label_map, share)
+    result = tidied(label_map, share)
     assert result.dtype == np.int32 and result.shape == shape
     sizes = np.bincount(connected_parts(result).ravel())
     assert len(sizes) == 1 or sizes.min() >= share * label_map.size
     assert sorted(np.unique(result)) == list(range(result.max() + 1))
-    assert np.array_equal(remove_small(result, share), result)
+    assert np.array_equal(tidied(result, share), result)
     if share == 0:
         assert np.array_equal(connected_parts(result), connected_parts(label_map))
 
@@ -147,4 +153,50 @@ def test_nothing_small_is_left(shape, share, seed):
 @pytest.mark.parametrize("share", [-0.1, 1.1])
 def test_a_share_out_of_range(share):
     with pytest.raises(UsageError, match="choose a share from 0 to 1"):
-        remove_small(np.zeros((2, 2), dtype=np.int32), share)
+        tidied(np.zeros((2, 2), dtype=np.int32), share)
+
+
+def test_specks_leave_the_tree_and_the_classes():
+    label_map = np.zeros((6, 8), dtype=np.int32)
+    label_map[:, 4:] = 1
+    label_map[0, 0] = 2
+    label_map[3:, 6:] = 3
+    tree = np.array([[0, 2], [1, 3], [4, 5]])
+    result = remove_small(SegmenterResult(label_map, tree, np.array([7, 3, 5, 9])), 0.05)
+    assert result.label_map.max() == 2
+    assert result.classes.tolist() == [7, 3, 9]  # by first appearance
+    assert result.tree.tolist() == [[1, 2], [0, 3]]
+
+
+def test_pruning_to_one_segment():
+    label_map = np.zeros((4, 4), dtype=np.int32)
+    label_map[0, 0] = 1
+    result = remove_small(SegmenterResult(label_map, np.array([[0, 1]])), 0.2)
+    assert result.label_map.max() == 0 and result.tree.shape == (0, 2)
+
+
+# Criteria on features ----------------------------------------------------------------------------
+
+
+def planted(n: int, noise: float = 0.05) -> np.ndarray:
+    """n stripes of orthogonal directions, 24 x 24 cells."""
+    stripes = np.arange(24) * n // 24
+    features = np.eye(16)[stripes][:, None].repeat(24, axis=1)
+    return (features + noise * np.random.default_rng(0).normal(size=features.shape)).astype("f4")
+
+
+@pytest.mark.parametrize("criterion", ["auto", "eigengap", "silhouette"])
+@pytest.mark.parametrize("n", [2, 3, 5, 8])
+def test_criteria_find_planted_numbers(criterion, n):
+    assert choose_n_segments(planted(n), criterion) == n
+
+
+@pytest.mark.parametrize("criterion", ["auto", "eigengap", "silhouette"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (5, 5)])
+def test_a_constant_image_is_one_segment(criterion, shape):
+    assert choose_n_segments(np.ones((*shape, 6), np.float32), criterion) == 1
+
+
+def test_unknown_criterion():
+    with pytest.raises(UsageError, match="choose a number or one of auto, eigengap, silhouette"):
+        choose_n_segments(planted(2), "elbow")

@@ -47,15 +47,11 @@ def plan(
     Places are relative to the sources' common parent, so files of one name from two folders stay
     apart; the full name is kept, so `x.jpg` and `x.png` do too. A source named twice is done once.
 
-    Raises UsageError for a folder among the sources or a result that would replace a source or
-    another result, ZeroguideError for results that already exist.
+    Raises UsageError for a result that would replace a source or another result, OutputError for
+    results that already exist.
     """
     by_place: dict[str, Path] = {}
     for source in sources:
-        if source.is_dir():
-            raise UsageError(
-                f"{source}: is a folder; name its image files, for example {source / '*.jpg'}"
-            )
         by_place.setdefault(os.path.abspath(source), source)
     try:
         common = os.path.commonpath([os.path.dirname(place) for place in by_place])

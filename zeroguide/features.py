@@ -6,17 +6,20 @@ size are the library's own. A smaller stride (Amir et al., "Deep ViT Features as
 Descriptors", 2021) needs no change to the model either: running the patch convolution at stride s
 is the same as laying the overlapping patches side by side on a larger canvas and running it at its
 own stride; the model then spreads its position embeddings (or RoPE coordinates) over that grid.
+
+The class token's attention (Caron et al., "Emerging Properties in Self-Supervised Vision
+Transformers", 2021) comes from the same pass: it tells things from their surroundings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 from torch.nn import functional as F
 
 from zeroguide.errors import UsageError
@@ -43,6 +46,7 @@ def extract_features(
     stride: int | None = None,
     layer: int = -1,
     facet: str = "key",
+    median_blur: int = 1,
 ) -> torch.Tensor:
     """Patch features of one image: (h, w, d) float32, on the model's device.
 
@@ -51,7 +55,8 @@ def extract_features(
     (None: the patch size). Cell (i, j) of the result stands for the i-th of h equal rows and the
     j-th of w equal columns of the image, whatever the stride: below the patch size the image is
     extended by its mirrored border, by (patch size - stride) / 2 on each side, so that patches stay
-    centred on their cells.
+    centred on their cells. `median_blur` is the side, in pixels of the resized image, of a median
+    filter that it goes through first; 1 is none.
 
     `facet` is "key", "query" or "value", the projections of block `layer`, heads concatenated,
     or "token", the block's output. A negative `layer` counts from the end. The last block's
@@ -61,22 +66,74 @@ def extract_features(
     CLS and register tokens are dropped.
 
     Raises UsageError for an unknown facet, a layer the model doesn't have, a stride outside
-    1..patch size, a shorter side below the patch size, or a grid of more than MAX_CELLS cells.
+    1..patch size, a shorter side below the patch size, an even `median_blur`, or a grid of more
+    than MAX_CELLS cells.
     """
+    return _forward(
+        dino,
+        pixels,
+        shorter_side=shorter_side,
+        stride=stride,
+        layer=layer,
+        facet=facet,
+        median_blur=median_blur,
+        attention=False,
+    ).features
+
+
+def extract_features_and_attention(
+    dino: Dino, pixels: np.ndarray, **settings: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same features (h, w, d), and the class token's attention to every cell: (h, w) float32.
+
+    The attention is that of block `layer`, the mean over its heads of the softmax over all tokens:
+    at least 0, its sum below 1, as class and register tokens have a share too. Takes what
+    `extract_features` takes, and raises the same.
+    """
+    output = _forward(dino, pixels, **settings, attention=True)
+    assert output.attention is not None
+    return output.features, output.attention
+
+
+class _Output(NamedTuple):
+    features: torch.Tensor
+    attention: torch.Tensor | None
+
+
+def _forward(
+    dino: Dino,
+    pixels: np.ndarray,
+    *,
+    shorter_side: int,
+    stride: int | None = None,
+    layer: int = -1,
+    facet: str = "key",
+    median_blur: int = 1,
+    attention: bool,
+) -> _Output:
     patch = dino.patch_size
     stride = patch if stride is None else stride
     network: Any = dino.network
     n_layers = network.config.num_hidden_layers
     _check(patch, n_layers, shorter_side, stride, layer, facet)
     rows, columns = grid_shape(pixels.shape[0], pixels.shape[1], shorter_side, stride)
-    canvas = _canvas(dino, pixels, rows, columns, stride)
-    with torch.no_grad(), _capture(network, layer % n_layers, facet) as captured:
+    if median_blur % 2 == 0:
+        raise UsageError(f"features.median_blur={median_blur} is even: choose an odd number")
+    canvas = _canvas(dino, pixels, rows, columns, stride, median_blur)
+    facets = {facet, "query", "key"} if attention else {facet}
+    with torch.no_grad(), _capture(network, layer % n_layers, facets) as captured:
         # ViT refuses other sizes than its own unless asked; the others always interpolate.
         vit = network.config.model_type == "vit"
         output = network(canvas, **({"interpolate_pos_encoding": True} if vit else {}))
     is_last_token = facet == "token" and layer % n_layers == n_layers - 1
-    tokens = output.last_hidden_state if is_last_token else captured[0]  # (1, prefix + h*w, d)
-    return tokens[0, dino.n_prefix :].float().reshape(rows, columns, -1)
+    # (1, prefix + h*w, d)
+    tokens = output.last_hidden_state if is_last_token else captured[facet]
+    return _Output(
+        tokens[0, dino.n_prefix :].float().reshape(rows, columns, -1),
+        _class_attention(network, captured)[dino.n_prefix :].reshape(rows, columns)
+        if attention
+        else None,
+    )
 
 
 def grid_shape(height: int, width: int, shorter_side: int, stride: int) -> tuple[int, int]:
@@ -114,13 +171,20 @@ def _check(
         )
 
 
-def _canvas(dino: Dino, pixels: np.ndarray, rows: int, columns: int, stride: int) -> torch.Tensor:
+def _canvas(
+    dino: Dino, pixels: np.ndarray, rows: int, columns: int, stride: int, median_blur: int
+) -> torch.Tensor:
     """Normalised model input (1, 3, rows * patch, columns * patch): one patch for every cell."""
     patch = dino.patch_size
     size = (columns * stride, rows * stride)
-    resized = np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+    resized = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+    if median_blur > 1:
+        resized = resized.filter(ImageFilter.MedianFilter(median_blur))
     parameter = next(dino.network.parameters())
-    x = torch.from_numpy(resized).to(parameter.device).permute(2, 0, 1)[None].float() / 255
+    x = (
+        torch.from_numpy(np.array(resized)).to(parameter.device).permute(2, 0, 1)[None].float()
+        / 255
+    )
     mean = x.new_tensor(dino.mean)[:, None, None]
     std = x.new_tensor(dino.std)[:, None, None]
     x = (x - mean) / std  # (1, 3, rows * stride, columns * stride)
@@ -134,22 +198,52 @@ def _canvas(dino: Dino, pixels: np.ndarray, rows: int, columns: int, stride: int
 
 
 @contextmanager
-def _capture(network: Any, layer: int, facet: str) -> Iterator[list[torch.Tensor]]:
-    """Collects the output of a facet's module while the model runs; the hook is gone afterwards."""
+def _capture(network: Any, layer: int, facets: Set[str]) -> Iterator[dict[str, Any]]:
+    """Collects the outputs of the facets' modules of a block while the model runs.
+
+    "rope" are the cosines and sines by which DINOv3's attention rotates queries and keys. The hooks
+    are gone afterwards.
+    """
     block = _blocks(network)[layer]
-    module = block
-    if FACETS[facet]:
-        module = next(m for n, m in block.named_modules() if n.split(".")[-1] in FACETS[facet])
-    captured: list[torch.Tensor] = []
+    captured: dict[str, Any] = {}
+    handles = []
 
-    def keep(_module: object, _inputs: object, output: torch.Tensor | tuple) -> None:
-        captured.append(output[0] if isinstance(output, tuple) else output)
+    def keep(facet: str) -> Callable[..., None]:
+        def hook(_module: object, _inputs: object, output: torch.Tensor | tuple) -> None:
+            captured[facet] = output[0] if isinstance(output, tuple) else output
 
-    handle = module.register_forward_hook(keep)
+        return hook
+
+    def keep_rope(_module: object, _inputs: object, kwargs: dict[str, Any]) -> None:
+        captured["rope"] = kwargs.get("position_embeddings")
+
     try:
+        for facet in facets:
+            module = block
+            if FACETS[facet]:
+                named = block.named_modules()
+                module = next(m for name, m in named if name.split(".")[-1] in FACETS[facet])
+            handles.append(module.register_forward_hook(keep(facet)))
+        handles.append(block.register_forward_pre_hook(keep_rope, with_kwargs=True))
         yield captured
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+
+
+def _class_attention(network: Any, captured: dict[str, Any]) -> torch.Tensor:
+    """(tokens,) the class token's attention, heads averaged, from its block's queries and keys."""
+    n_heads = network.config.num_attention_heads
+    query, key = (
+        captured[facet][0].float().unflatten(-1, (n_heads, -1)).transpose(0, 1)
+        for facet in ("query", "key")
+    )  # (heads, tokens, d) each
+    if captured["rope"] is not None:
+        from transformers.models.dinov3_vit.modeling_dinov3_vit import apply_rotary_pos_emb
+
+        query, key = apply_rotary_pos_emb(query, key, *(x.float() for x in captured["rope"]))
+    scores = query[:, :1] @ key.transpose(1, 2) / query.shape[-1] ** 0.5  # (heads, 1, tokens)
+    return scores.softmax(-1).mean(0)[0]
 
 
 def _blocks(network: Any) -> torch.nn.ModuleList:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -14,7 +14,8 @@ from zeroguide import __version__
 from zeroguide.confidence import Confidence
 from zeroguide.decoders import UNNAMED, Ranked, make_decoder
 from zeroguide.embeddings import Prepared, SegmentEmbedder
-from zeroguide.features import extract_features
+from zeroguide.features import extract_features, extract_features_and_attention
+from zeroguide.fitted import load_fitted
 from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups
 from zeroguide.image import Image
 from zeroguide.labeling import Label, Labeling
@@ -24,7 +25,8 @@ from zeroguide.prompts_folder import read_prompts
 from zeroguide.recipe import Recipe
 from zeroguide.refine import refine
 from zeroguide.region import Picture, Region
-from zeroguide.segmenters import segment
+from zeroguide.segmenters import SegmenterResult, segment
+from zeroguide.segmenters.regions import remove_small
 from zeroguide.texts import TextEncoder
 
 
@@ -36,6 +38,8 @@ class Segmenter:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         offline: never ask the hub.
         dino: the loaded model, where the caller has it already.
+
+    Raises UsageError and WeightsError as `Labeler` does.
     """
 
     def __init__(
@@ -49,22 +53,33 @@ class Segmenter:
         self.recipe = recipe
         self.device = choose_device(device)
         self.dino = dino or load_dino(recipe.models.dino, device=self.device, offline=offline)
+        self.fitted = None
+        if recipe.segmenter.model is not None and recipe.segmenter.method == "fitted":
+            self.fitted = load_fitted(recipe.segmenter.model)
+            self.fitted.check_backbone(recipe.models.dino, recipe.features.model_dump())
 
-    def segment(self, image: Image) -> np.ndarray:
-        """The label map: (H, W) int32, 0..n-1, every value present."""
+    def segment(self, image: Image) -> SegmenterResult:
+        """The over-segments at the picture's size: the label map is (H, W) int32."""
+        settings = self.recipe.features.model_dump()
+        attention = None
         with autocast(self.device, self.recipe.precision):
-            features = extract_features(
-                self.dino, image.pixels, **self.recipe.features.model_dump()
-            )  # (h, w, d)
-        over = segment(
-            features,
-            method=self.recipe.segmenter.method,
-            seed=self.recipe.seed,
-            **self.recipe.segmenter.parameters(),
-        )  # (h, w)
-        return refine(
+            if self.recipe.segmenter.method in ("saliency", "fitted"):
+                features, weights = extract_features_and_attention(
+                    self.dino, image.pixels, **settings
+                )
+                attention = weights.cpu().numpy()  # (h, w)
+            else:
+                features = extract_features(self.dino, image.pixels, **settings)  # (h, w, d)
+        if self.fitted is None:
+            parameters = self.recipe.segmenter.parameters()
+            over = segment(features, attention=attention, seed=self.recipe.seed, **parameters)
+        else:
+            over = self.fitted.segment(features, attention=attention, seed=self.recipe.seed)
+            over = remove_small(over, self.recipe.segmenter.min_share)
+        refined = refine(
             over.label_map, image.pixels, device=self.device, **self.recipe.refine.model_dump()
         )
+        return replace(over, label_map=refined)
 
 
 @dataclass(frozen=True)
@@ -110,7 +125,9 @@ class Labeler:
 
     def label_batch(self, images: Sequence[Image]) -> list[Labeling]:
         """The same for several pictures at once: their segments share passes and searches."""
-        pictures = [Picture(image.pixels, self.segmenter.segment(image)) for image in images]
+        pictures = [
+            Picture(image.pixels, self.segmenter.segment(image).label_map) for image in images
+        ]
         with autocast(self.device, self.recipe.precision):
             prepared = self.embedder.prepare(pictures)
         segments = self._name(prepared, [_over_segments(picture) for picture in pictures])

@@ -48,6 +48,8 @@ class Features(_Section):
     """Pixels between two features; None: the model's patch size."""
     layer: int = -1
     facet: Literal["key", "query", "value", "token"] = "key"
+    median_blur: Count = 1
+    """Side in pixels of a median filter on the resized picture, odd; 1: none."""
 
 
 class Segmenter(_Section):
@@ -55,13 +57,20 @@ class Segmenter(_Section):
 
     method: Literal[
         "kmeans", "agglomerative", "spectral", "ncut", "kway", "communities", "prima", "saliency",
-        "multilevel",
+        "multilevel", "fitted",
     ] = "agglomerative"  # fmt: skip
-    """What each does is said in `zeroguide.segmenters.SEGMENTERS`."""
-    n_segments: Count = 20
+    """What each does is said in `zeroguide.segmenters.SEGMENTERS`; "fitted" is a `model`."""
+    n_segments: Count | Literal["auto", "eigengap", "silhouette"] = "auto"
+    """How many there may be at most, or how the number is chosen from the image; see
+    `zeroguide.segmenters.automatic`."""
+    min_share: Share = 0.0
+    """Regions below this share of the cells go to a neighbour; 0: specks stay."""
     pca: float | int | None = None
     """kmeans, agglomerative: principal components kept, or below 1 the share of the variance; None:
     all."""
+    umap: Count | None = None
+    """kmeans, agglomerative: dimensions that UMAP reduces the features to, after the PCA; None: no
+    UMAP. Needs zeroguide[umap]."""
     normalize: bool = True
     """kmeans, agglomerative, multilevel: features to unit length, so that clusters go by direction,
     as cosine similarity does. The other methods compare by cosine in any case."""
@@ -69,16 +78,27 @@ class Segmenter(_Section):
     """kmeans, agglomerative: weight of the cells' positions beside their features."""
     connected: bool = True
     """Agglomerative only: merge neighbouring cells only, so that every segment is one piece."""
+    center: bool = False
+    """spectral, ncut, kway, communities: subtract the image's mean feature before comparing, for
+    features that have a large part in common."""
+    variant: Literal["bipartition", "maskcut", "recursive"] = "maskcut"
+    """ncut: TokenCut's one mask, MaskCut's rounds or DiffCut's recursion."""
+    tau: Annotated[float, Field(ge=-1, le=2)] | None = None
+    """ncut: least cosine that links cells, or for "recursive" the cost from which parts aren't cut;
+    None: the source's."""
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.4
+    """prima: share of a round's greatest cosine from which cells belong to its mask."""
+    resolution: Annotated[float, Field(gt=0)] = 1.0
+    """communities: above 1 for more of them, below 1 for fewer."""
+    model: str | None = None
+    """fitted: the folder that `zeroguide fit` wrote."""
 
     def parameters(self) -> dict[str, Any]:
-        """What the method's function takes as keyword arguments."""
-        shaped = {"pca", "normalize", "spatial_weight"}
-        own = {
-            "kmeans": shaped,
-            "agglomerative": shaped | {"connected"},
-            "multilevel": {"normalize"},
-        }
-        return self.model_dump(include={"n_segments"} | own.get(self.method, set()))
+        """What `zeroguide.segmenters.segment` takes as keyword arguments for the method."""
+        from zeroguide.segmenters import parameters
+
+        own = {"method", "n_segments", "min_share", *parameters(self.method)}
+        return self.model_dump(include=own)
 
 
 class Refine(_Section):
@@ -197,6 +217,11 @@ class Recipe(_Section):
                     "the decoder {method} needs models.{key}: a folder or a hub id",
                     {"method": self.decoder.method, "key": key},
                 )
+        if self.segmenter.method == "fitted" and self.segmenter.model is None:
+            raise PydanticCustomError(
+                "needs_model",
+                "the segmenter fitted needs segmenter.model: a folder that `zeroguide fit` wrote",
+            )
         return self
 
     def checkpoints(self, *, labels: bool = True) -> dict[str, str]:
@@ -317,7 +342,7 @@ def _unknown(key: str) -> str:
 
 def _explain(error: ValidationError) -> str:
     """The first of pydantic's complaints as one sentence."""
-    first = error.errors()[0]
+    first, *others = error.errors()
     where = [part for part in first["loc"] if isinstance(part, str)]
     key = next((".".join(where[:n]) for n in (2, 1) if ".".join(where[:n]) in _fields()), "")
     if first["type"] == "extra_forbidden":
@@ -332,4 +357,7 @@ def _explain(error: ValidationError) -> str:
     reason = first["msg"].removeprefix("Input should be ")
     if first["type"] == "too_short":
         reason = "a list with at least one number"
+    for other in others:  # a key that takes values of several kinds complains for each
+        if other["loc"][: len(where) - 1] == first["loc"][: len(where) - 1] and key:
+            reason += " or " + other["msg"].removeprefix("Input should be ")
     return f"{key or '.'.join(where)}={first['input']!r} is wrong: it must be {reason}"

@@ -17,7 +17,7 @@ from typing import Annotated, cast
 import typer
 
 from zeroguide import __version__
-from zeroguide.cli import label, models
+from zeroguide.cli import label, models, segment
 from zeroguide.console import Console
 from zeroguide.errors import ZeroguideError
 
@@ -32,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(label.label)
-app.command()(label.segment)
+app.command()(segment.segment)
 app.add_typer(models.app, name="models")
 
 

@@ -24,7 +24,9 @@ class Legend(StrEnum):
     never = "never"
 
 
-Images = Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")]
+Images = Annotated[
+    list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of images.")
+]
 Preset = Annotated[
     str, typer.Option(metavar="NAME|FILE.toml", help="Recipe; see `zeroguide models list`.")
 ]

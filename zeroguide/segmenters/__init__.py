@@ -6,12 +6,17 @@ import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from zeroguide.errors import UsageError
 from zeroguide.segmenters.common import SegmenterResult
 
-__all__ = ["SEGMENTERS", "SegmenterResult", "segment"]
+if TYPE_CHECKING:
+    from zeroguide.segmenters.automatic import Criterion
+
+__all__ = ["SEGMENTERS", "SegmenterResult", "parameters", "segment"]
 
 # Name -> what it does. Method NAME is the function NAME of module zeroguide.segmenters.NAME; it is
 # imported when used, so that listing the methods costs nothing.
@@ -28,20 +33,51 @@ SEGMENTERS = {
 }
 
 
-def segment(features: Any, *, method: str, seed: int = 0, **params: Any) -> SegmenterResult:
+def segment(
+    features: Any,
+    *,
+    method: str,
+    n_segments: int | str = "auto",
+    min_share: float = 0.0,
+    attention: np.ndarray | None = None,
+    seed: int = 0,
+    **params: Any,
+) -> SegmenterResult:
     """Over-segments one image's features (h, w, d) with the method of that name.
 
-    `params` are the method's own keyword arguments; the same seed gives the same result. Raises
-    UsageError for an unknown method or argument.
+    n_segments: how many there may be at most, or by which criterion the number is chosen from the
+    image ("auto", "eigengap", "silhouette": see zeroguide.segmenters.automatic). min_share: smaller
+    regions go to a neighbour (see zeroguide.segmenters.regions). attention: (h, w), the class
+    token's, for methods that use it. params: the method's other keyword arguments; the same seed
+    gives the same result. Raises UsageError for an unknown method or argument and for values out of
+    range.
     """
-    function = _function(method)
-    known = [name for name in inspect.signature(function).parameters if name != "features"]
+    known = parameters(method)
     for name in params:
         if name not in known:
             raise UsageError(
                 f"segmenter {method!r} has no parameter {name!r}: it takes {', '.join(known)}"
             )
-    return function(features, seed=seed, **params)
+    if "attention" in known:
+        params["attention"] = attention
+    number: int | str | None = n_segments
+    if number == "auto" and method == "agglomerative":
+        number = None  # its own tree says
+    elif isinstance(number, str):
+        from zeroguide.segmenters.automatic import choose_n_segments
+
+        number = choose_n_segments(features, cast("Criterion", number), seed=seed)
+    result = _function(method)(features, n_segments=number, seed=seed, **params)
+    if min_share == 0:
+        return result
+    from zeroguide.segmenters.regions import remove_small
+
+    return remove_small(result, min_share)
+
+
+def parameters(method: str) -> list[str]:
+    """Names of the method's keyword arguments. UsageError: no such method."""
+    return [name for name in inspect.signature(_function(method)).parameters if name != "features"]
 
 
 def _function(method: str) -> Callable[..., SegmenterResult]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from zeroguide.errors import UsageError
+from zeroguide.segmenters.choose import merge_cost
 from zeroguide.segmenters.common import SegmenterResult, check_n_segments, contiguous, prepare
 
 # All pairs hold n * (n - 1) / 2 distances of 8 bytes: 1.6 GB here.
@@ -24,8 +25,9 @@ MAX_CELLS_ALL_PAIRS = 20_000
 def agglomerative(
     features: Any,
     *,
-    n_segments: int,
+    n_segments: int | None,
     pca: int | float | None = None,
+    umap: int | None = None,
     normalize: bool = False,
     spatial_weight: float = 0.0,
     connected: bool = True,
@@ -33,16 +35,27 @@ def agglomerative(
 ) -> SegmenterResult:
     """Clusters features (h, w, d) into at most `n_segments` segments, and gives their merge tree.
 
+    None as `n_segments`: as many as zeroguide.segmenters.choose.merge_cost finds in the tree.
     There are fewer segments where cells are equal: equal cells that Ward may merge always end in
-    the same segment. `pca`, `normalize` and `spatial_weight` are explained at
-    zeroguide.segmenters.common.prepare. Nothing here is random, `seed` has no effect. Raises
+    the same segment. `pca`, `umap`, `normalize` and `spatial_weight` are explained at
+    zeroguide.segmenters.common.prepare. Only UMAP is random. Raises
     UsageError for values out of range and for too many cells without `connected`.
     """
-    check_n_segments(n_segments)
-    rows = prepare(features, pca=pca, normalize=normalize, spatial_weight=spatial_weight)
+    if n_segments is not None:
+        check_n_segments(n_segments)
+    rows = prepare(
+        features,
+        pca=pca,
+        umap=umap,
+        normalize=normalize,
+        spatial_weight=spatial_weight,
+        seed=seed,
+    )
     h, w = features.shape[:2]
     merges, heights = _ward(rows, h, w, connected)
     n_cells = h * w
+    if n_segments is None:
+        n_segments = merge_cost(heights)
     # Merges without any height join equal cells: doing all of them is what keeps a constant image
     # one segment, instead of pieces that depend on the order in which ties were broken.
     scale = float(np.sqrt(np.square(rows, dtype=np.float64).sum()))

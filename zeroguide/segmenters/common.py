@@ -9,6 +9,8 @@ import numpy as np
 
 from zeroguide.errors import UsageError, ZeroguideError
 
+N_NEIGHBOURS = 15  # UMAP's default
+
 
 @dataclass(frozen=True, eq=False)
 class SegmenterResult:
@@ -18,20 +20,31 @@ class SegmenterResult:
     tree: (n-1, 2) int64 or None. Row i merges two nodes into node n + i; nodes 0..n-1 are the
         segments, every later node is merged once, the last one is the whole image. Rows come in
         the order of the merges, so the first rows join what is most alike.
+    classes: (n,) int64 or None. What each segment is in a model fitted to a folder: the same number
+        in another image means the same class.
     """
 
     label_map: np.ndarray
     tree: np.ndarray | None = None
+    classes: np.ndarray | None = None
 
 
 def prepare(
-    features: Any, *, pca: int | float | None, normalize: bool, spatial_weight: float
+    features: Any,
+    *,
+    pca: int | float | None = None,
+    umap: int | None = None,
+    normalize: bool = False,
+    spatial_weight: float = 0.0,
+    seed: int = 0,
 ) -> np.ndarray:
     """Features (h, w, d), tensor or array, as the centred rows to cluster: (h * w, d') float32.
 
     normalize: every cell's feature scaled to length 1 first. pca: keep that many principal
     components, or, below 1, as many as hold that share of the variance; None keeps everything (and
-    distances). spatial_weight: two columns, the cell's y and x, are appended, scaled so that at 1
+    distances). umap: UMAP then reduces to that many dimensions, which follows curved structure
+    that PCA can't, but distorts distances between far clusters (needs zeroguide[umap]; `seed` is
+    for it alone). spatial_weight: two columns, the cell's y and x, are appended, scaled so that at 1
     they vary as much as the features do together; 0 appends none.
     """
     if not isinstance(features, np.ndarray):
@@ -52,6 +65,8 @@ def prepare(
         rows = np.zeros_like(rows)
     if pca is not None:
         rows = _principal_components(rows, pca)
+    if umap is not None:
+        rows = _umap(rows, umap, seed)
     if spatial_weight < 0:
         raise UsageError(f"segmenter.spatial_weight={spatial_weight} is negative: choose 0 or more")
     if spatial_weight > 0 and h * w > 1:
@@ -69,6 +84,24 @@ def contiguous(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     after = np.empty(len(before), dtype=np.int32)
     after[order] = np.arange(len(before), dtype=np.int32)
     return after[inverse].reshape(labels.shape), before[order]
+
+
+def pruned(tree: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The merge tree of those segments that are left.
+
+    tree: (n-1, 2) as in SegmenterResult. kept: (m,) different segments below n; kept[i] is now i.
+    Returns (m-1, 2): the merges in their order, without those that no longer join two segments.
+    """
+    n = len(tree) + 1
+    node = {int(old): new for new, old in enumerate(kept)}
+    merges: list[tuple[int, int]] = []
+    for i, (a, b) in enumerate(tree.tolist()):
+        if a in node and b in node:
+            merges.append((node[a], node[b]))
+            node[n + i] = len(kept) + len(merges) - 1
+        elif a in node or b in node:
+            node[n + i] = node[a] if a in node else node[b]
+    return np.array(merges, dtype=np.int64).reshape(-1, 2)
 
 
 def check_n_segments(n_segments: int) -> None:
@@ -93,3 +126,24 @@ def _principal_components(rows: np.ndarray, pca: int | float) -> np.ndarray:
     else:
         k = int(pca)
     return rows @ axes[:, :k].astype(np.float32)
+
+
+def _umap(rows: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """McInnes, Healy and Melville, "UMAP: Uniform Manifold Approximation and Projection", 2018.
+
+    rows (cells, d) -> (cells, n). Fewer cells than UMAP's neighbourhoods are left as they are, and
+    so are cells that are all equal.
+    """
+    try:
+        from umap import UMAP
+    except ImportError as e:
+        raise UsageError(
+            "segmenter.umap needs the package umap-learn: install zeroguide[umap]"
+        ) from e
+    if n < 1:
+        raise UsageError(f"segmenter.umap={n} is too small: choose 1 or more")
+    if len(rows) <= max(N_NEIGHBOURS, n + 1) or (rows == rows[0]).all():
+        return rows
+    # One job is what makes a seed hold.
+    reducer = UMAP(n_components=n, n_neighbors=N_NEIGHBOURS, random_state=seed, n_jobs=1)
+    return np.asarray(reducer.fit_transform(rows))

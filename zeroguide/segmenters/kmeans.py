@@ -21,21 +21,29 @@ def kmeans(
     *,
     n_segments: int,
     pca: int | float | None = None,
+    umap: int | None = None,
     normalize: bool = False,
     spatial_weight: float = 0.0,
     seed: int = 0,
 ) -> SegmenterResult:
     """Clusters features (h, w, d) into at most `n_segments` segments; no merge tree.
 
-    There are fewer where the image has fewer different cells. `pca`, `normalize` and
-    `spatial_weight` are explained at zeroguide.segmenters.common.prepare. Raises UsageError for
+    There are fewer where the image has fewer different cells. `pca`, `umap`, `normalize`
+    and `spatial_weight` are explained at zeroguide.segmenters.common.prepare. Raises UsageError for
     values out of range.
     """
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     check_n_segments(n_segments)
-    rows = prepare(features, pca=pca, normalize=normalize, spatial_weight=spatial_weight)
+    rows = prepare(
+        features,
+        pca=pca,
+        umap=umap,
+        normalize=normalize,
+        spatial_weight=spatial_weight,
+        seed=seed,
+    )
     # k-means++ can't place more centres than there are different points.
     n_clusters = min(n_segments, len(np.unique(rows, axis=0)))
     model = KMeans(n_clusters, n_init=N_INIT, random_state=seed)

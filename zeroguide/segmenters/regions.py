@@ -15,7 +15,7 @@ import heapq
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.segmenters.common import contiguous
+from zeroguide.segmenters.common import SegmenterResult, contiguous, pruned
 
 
 def connected_parts(label_map: np.ndarray) -> np.ndarray:
@@ -32,20 +32,27 @@ def connected_parts(label_map: np.ndarray) -> np.ndarray:
     return contiguous(parts.reshape(label_map.shape))[0]
 
 
-def remove_small(label_map: np.ndarray, min_share: float) -> np.ndarray:
-    """Gives every region below `min_share` of the picture (0 to 1) to a neighbour: (h, w) int32.
+def remove_small(result: SegmenterResult, min_share: float) -> SegmenterResult:
+    """Gives every region below `min_share` of the picture (0 to 1) to a neighbour.
 
     The smallest region comes first and takes the label of the neighbour with which it shares the
     longest border (of equal ones the larger, then the first row by row); sizes and borders are
     brought up to date before the next one. In the end no region is smaller, or there is only one.
-    Large regions of one label keep their common label. A label of which only specks exist is gone.
-    Raises UsageError for a share out of range.
+    Large regions of one label keep their common label. A label of which only specks exist is gone,
+    also from the merge tree. Raises UsageError for a share out of range.
     """
     if not 0 <= min_share <= 1:
-        raise UsageError(f"min_share={min_share} is out of range: choose a share from 0 to 1")
-    parts = connected_parts(label_map)
-    merged = _Regions(parts, label_map).merge_below(min_share * parts.size)
-    return contiguous(merged[parts])[0]
+        raise UsageError(
+            f"segmenter.min_share={min_share} is out of range: choose a share from 0 to 1"
+        )
+    parts = connected_parts(result.label_map)
+    merged = _Regions(parts, result.label_map).merge_below(min_share * parts.size)
+    label_map, kept = contiguous(merged[parts])
+    return SegmenterResult(
+        label_map,
+        None if result.tree is None else pruned(result.tree, kept),
+        None if result.classes is None else result.classes[kept],
+    )
 
 
 class _Regions:

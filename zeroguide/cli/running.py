@@ -1,0 +1,46 @@
+"""What `label` and `segment` share: the run over all images, and what is said around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zeroguide.batch import EXIT_FAILED, Job, output_folder, run
+from zeroguide.console import Console
+
+if TYPE_CHECKING:
+    from zeroguide.image import Image
+    from zeroguide.recipe import Recipe
+
+
+def run_jobs(
+    recipe: Recipe,
+    jobs: Sequence[Job],
+    start: Callable[[], Callable[[Job, Image], None]],
+    output: Path,
+    console: Console,
+) -> int:
+    """Do every job with what `start` returns (see `zeroguide.batch.run`); the exit code."""
+
+    def start_telling() -> Callable[[Job, Image], None]:
+        console.note(f"preset {recipe.name}: {recipe.knows}")
+        return start()
+
+    with output_folder(output), console.progress():
+        code = run(jobs, start_telling, output=output, console=console)
+    if code != EXIT_FAILED:
+        written = " and ".join(map(str, jobs[0].outputs.values())) if len(jobs) == 1 else output
+        console.note(f"results are in {written}")
+    return code
+
+
+def note_device(console: Console, asked: str, device: object) -> None:
+    """Say what "auto" has chosen."""
+    if asked == "auto":
+        console.note(f"device {device}, chosen by auto")
+
+
+def table_name(job: Job, jobs: Sequence[Job]) -> str | None:
+    """Tables name their image if there are several."""
+    return str(job.source) if len(jobs) > 1 else None

@@ -1,0 +1,121 @@
+"""`zeroguide segment`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zeroguide.batch import Job, plan, saving, write_png
+from zeroguide.cli.options import (
+    Device,
+    Images,
+    Offline,
+    Output,
+    Overwrite,
+    Preset,
+    Quiet,
+    Seed,
+    Set,
+    Verbose,
+    read_recipe,
+)
+from zeroguide.cli.running import note_device, run_jobs, table_name
+from zeroguide.console import Console
+from zeroguide.models import prepare
+from zeroguide.sources import find_images
+
+if TYPE_CHECKING:
+    from zeroguide.image import Image
+
+SUFFIXES = (".png", ".mask.png", ".map.png", ".json")
+
+
+def _list_methods(method: str | None) -> str | None:
+    if method == "list":
+        from zeroguide.segmenters import SEGMENTERS
+
+        Console().table(["method", "what it does"], list(SEGMENTERS.items()))
+        raise typer.Exit
+    return method
+
+
+def segment(
+    images: Images,
+    output: Output = Path("segments"),
+    preset: Preset = "fast",
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|list",
+            callback=_list_methods,
+            is_eager=True,
+            help="Segmenter; default: the recipe's. `list` shows them all.",
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Segment by a model that `zeroguide fit` wrote."),
+    ] = None,
+    set_: Set = None,
+    device: Device = "auto",
+    seed: Seed = None,
+    offline: Offline = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Segment images without naming anything: no CLIP, no language model.
+
+    Writes FOLDER/photo.jpg.png (the picture beside its segments), FOLDER/photo.jpg.mask.png (one
+    colour a segment), FOLDER/photo.jpg.map.png (16-bit, the segment's id at every pixel) and
+    FOLDER/photo.jpg.json; prints id and share of the image.
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+    overrides = list(set_ or [])
+    if model is not None:
+        method = "fitted"
+        overrides.append(f"segmenter.model={str(model)!r}")
+    if method is not None:
+        overrides.append(f"segmenter.method={method}")
+    recipe = read_recipe(preset, overrides, seed, device)
+    jobs = plan(find_images(images), output, SUFFIXES, overwrite=overwrite)
+
+    def start() -> Callable[[Job, Image], None]:
+        prepare(recipe.checkpoints(labels=False), offline=offline)
+        from zeroguide.labeler import Segmenter, provenance  # imports torch
+        from zeroguide.labeling import Label, Labeling
+        from zeroguide.overlay import colour_mask, draw, side_by_side
+
+        segmenter = Segmenter(recipe, device=device, offline=offline)
+        note_device(console, device, segmenter.device)
+
+        def work(job: Job, image: Image) -> None:
+            over = segmenter.segment(image)
+            names = [""] * (int(over.label_map.max()) + 1)
+            if over.classes is not None:
+                names = [f"class {number}" for number in over.classes.tolist()]
+            labels = [Label(name, 0.0, 0.0, (), ()) for name in names]
+            labeling = Labeling.build(image, over.label_map, labels, provenance(recipe))
+            picture = side_by_side(image.pixels, draw(labeling, image.pixels, legend="never"))
+            with saving(job):
+                write_png(picture, job.outputs[".png"])
+                write_png(colour_mask(labeling), job.outputs[".mask.png"])
+                write_png(labeling.label_map.astype("uint16"), job.outputs[".map.png"])
+                labeling.save(job.outputs[".json"])
+            rows = [
+                (
+                    str(s.id),
+                    *([s.label] if s.label else []),
+                    f"{s.area / image.pixels[..., 0].size:.4f}",
+                )
+                for s in labeling.segments
+            ]
+            columns = ["id", "share"] if over.classes is None else ["id", "class", "share"]
+            console.table(columns, rows, table_name(job, jobs))
+
+        return work
+
+    return run_jobs(recipe, jobs, start, output, console)

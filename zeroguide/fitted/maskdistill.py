@@ -1,0 +1,184 @@
+"""MaskDistill: salient objects of all images clustered, then a classifier trained on their masks.
+
+Van Gansbeke, Vandenhende and Van Gool, "Discovering Object Masks with Transformers for Unsupervised
+Semantic Segmentation", 2022. Each image gives at most one object, the cells that the class token's
+attention leads to by diffusion (`zeroguide.segmenters.saliency`); the objects are clustered into
+classes; masks and classes together are pseudo-labels, and what is trained on them finds several
+objects in an image, since errors of single masks don't repeat.
+
+Differences: the source embeds an object by the class token of its crop, here it is the mean of its
+cells' features; and it trains a whole segmentation network (Mask R-CNN, then DeepLab), here it is a
+linear classifier of frozen tokens (logistic regression), which takes seconds.
+
+It fails where images show no salient thing (aerial pictures, textures), and where one background
+comes with one object only: the classifier then can't tell them apart. Everything that isn't a thing
+is class 0, the background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.fitted.model import Backbone, FittedModel, checked_tensors
+from zeroguide.fitted.sphere import fit_projection, spherical_kmeans, unit
+from zeroguide.fitted.store import FeatureStore
+
+MAX_TOKENS = 20_000  # to train the classifier on, drawn from all images
+N_COMPONENTS = 64
+
+
+def fit(
+    store: FeatureStore,
+    n_classes: int,
+    seed: int,
+    progress: Callable[[str], None],
+    masks: Path | None = None,
+) -> Model:
+    """Fits object classes and the background, class 0; see `zeroguide.fitted.fit`.
+
+    masks: a folder for the pseudo-labels, one 16-bit PNG of the picture's size per image, named
+    000001.png and so on in the store's order, with `masks.tsv` saying which is whose. Raises
+    UsageError for fewer than two classes, ZeroguideError if no image has a salient object or the
+    masks can't be written.
+    """
+    if n_classes < 2:
+        raise UsageError("maskdistill needs two classes or more: the first is the background")
+    objects, means = [], []
+    for i in range(len(store)):
+        progress(f"object of image {i + 1} of {len(store)}")
+        features = store.features(i)
+        mask = salient_object(features, store.attention(i))
+        objects.append(mask)
+        if mask.any():
+            means.append(unit(features[mask]).mean(axis=0))
+    if not means:
+        raise ZeroguideError(
+            "no image has a salient object, so maskdistill has nothing to learn from: use the "
+            "method prototypes"
+        )
+    progress(f"clustering {len(means)} objects")
+    points = np.stack(means)
+    # Fewer components than objects are enough to tell these apart.
+    projection = fit_projection(points, min(N_COMPONENTS, points.shape[1]))
+    if len(points) == 1:
+        classes = np.zeros(1, dtype=np.int64)
+    else:
+        classes = spherical_kmeans(projection(points), n_classes - 1, seed)[1]
+
+    own = iter(classes)
+    class_of = [1 + int(next(own)) if mask.any() else 0 for mask in objects]
+    if masks is not None:
+        _write_masks(masks, store, objects, class_of)
+    progress("training the classifier of tokens")
+    numbers = store.sample(MAX_TOKENS, seed)
+    targets = np.zeros(len(numbers), dtype=np.int64)
+    for i, part, cells in store.by_image(numbers):
+        targets[part] = objects[i].flat[cells] * class_of[i]
+    return _train(store, numbers, targets, 1 + max(class_of))
+
+
+def salient_object(features: np.ndarray, attention: np.ndarray | None) -> np.ndarray:
+    """The most salient object of features (h, w, d): (h, w) bool; all False if nothing stands out.
+
+    It is the object of `zeroguide.segmenters.saliency`: the part that holds the most attended cell
+    or, without attention (h, w), the cell least like the others.
+    """
+    from zeroguide.segmenters.saliency import saliency
+
+    label_map = saliency(features, n_segments=2, attention=attention).label_map
+    if label_map.max() == 0:
+        return np.zeros(label_map.shape, dtype=bool)
+    salience = attention
+    if salience is None:
+        rows = features - features.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+        salience = np.square(rows).sum(axis=2)
+    return label_map == label_map.flat[int(salience.argmax())]
+
+
+class Model(FittedModel):
+    """A linear classifier: the largest of weight (n_classes, d) @ feature + bias (n_classes,).
+
+    Features are unit, less the mean (d,), and scaled to a variance of 1 per value on average.
+    """
+
+    method = "maskdistill"
+
+    def __init__(
+        self, backbone: Backbone, mean: np.ndarray, weight: np.ndarray, bias: np.ndarray
+    ) -> None:
+        super().__init__(len(weight), backbone)
+        self.mean, self.weight, self.bias = mean, weight, bias
+
+    @classmethod
+    def from_parts(
+        cls,
+        folder: Path,
+        n_classes: int,
+        backbone: Backbone,
+        tensors: dict[str, np.ndarray],
+        settings: dict[str, Any],
+    ) -> Self:
+        d = backbone.width
+        shapes = {"mean": (d,), "weight": (n_classes, d), "bias": (n_classes,)}
+        t = checked_tensors(folder, tensors, shapes)
+        return cls(backbone, t["mean"], t["weight"], t["bias"])
+
+    def _classify(
+        self, rows: np.ndarray, h: int, w: int, attention: np.ndarray | None, seed: int
+    ) -> np.ndarray:
+        return ((unit(rows) - self.mean) @ self.weight.T + self.bias).argmax(axis=1)
+
+    def _tensors(self) -> dict[str, np.ndarray]:
+        return {"mean": self.mean, "weight": self.weight, "bias": self.bias}
+
+
+def _train(store: FeatureStore, numbers: np.ndarray, targets: np.ndarray, n_classes: int) -> Model:
+    """Logistic regression of the tokens' classes; one that no token shows can't be chosen."""
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    rows = unit(store.tokens(numbers))
+    mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    scale = float(1 / max(np.sqrt((rows - mean).var(axis=0).mean()), 1e-6))
+    weight = np.zeros((n_classes, rows.shape[1]), dtype=np.float32)
+    bias = np.full(n_classes, -1e9, dtype=np.float32)
+    shown = np.unique(targets)
+    if len(shown) == 1:
+        bias[shown] = 0
+        return Model(store.backbone, mean, weight, bias)
+    with threadpool_limits(1):  # sums taken in another order end in other weights
+        found = LogisticRegression(max_iter=300).fit((rows - mean) * scale, targets)
+    if len(shown) == 2:  # scikit-learn gives one row for both
+        weight[shown[1]], bias[shown] = found.coef_[0] * scale, [0, found.intercept_[0]]
+    else:
+        weight[shown], bias[shown] = found.coef_ * scale, found.intercept_
+    return Model(store.backbone, mean, weight, bias)
+
+
+def _write_masks(
+    folder: Path, store: FeatureStore, objects: list[np.ndarray], class_of: list[int]
+) -> None:
+    from PIL import Image
+
+    from zeroguide.batch import write_png
+    from zeroguide.formats import write_atomically
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise ZeroguideError(
+            f"{folder}: can't be made a folder ({e.strerror}); name another"
+        ) from e
+    lines = []
+    for i, (entry, mask) in enumerate(zip(store.entries, objects, strict=True)):
+        height, width = entry.size
+        resized = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
+        pixels = np.asarray(resized).astype(np.uint16) * class_of[i]
+        write_png(pixels.astype(np.uint16), folder / f"{i + 1:06}.png")
+        lines.append(f"{i + 1:06}.png\t{entry.name}\n")
+    write_atomically(folder / "masks.tsv", "".join(lines).encode("utf-8", "surrogateescape"))
