@@ -12,7 +12,7 @@ from PIL import Image
 from zeroguide.decoders import UNNAMED
 from zeroguide.errors import UsageError
 from zeroguide.image import from_array, open_image
-from zeroguide.labeler import Labeler, Segmenter, _Segment
+from zeroguide.labeler import Labeler, Segmenter, NamedSegment
 from zeroguide.recipe import load_recipe
 from zeroguide.region import Picture, Region
 
@@ -101,7 +101,7 @@ def test_segments_that_do_not_touch_stay_apart_unless_all_may_merge(recipe_file,
     for edges, expected in (("adjacent", 3), ("all", 2)):
         ours = labeler(recipe_file, "merge.threshold=0.99", f"merge.edges={edges}")
         segments = [
-            _Segment(Region(picture, (i,)), *known) for i, known in enumerate((twin, other, twin))
+            NamedSegment(Region(picture, (i,)), *known) for i, known in enumerate((twin, other, twin))
         ]
         (merged,) = ours._merge(ours.embedder.prepare([picture]), [segments])
         assert len(merged) == expected, edges
@@ -114,7 +114,7 @@ def test_segments_without_a_name_have_nothing_in_common(recipe_file, image):
     alike = torch.ones(2, 32) + 0.5 * torch.eye(2, 32)
     ours = labeler(recipe_file, "merge.threshold=0.8")
     for label, expected in ((UNNAMED, 2), ("dog", 1)):
-        segments = [_Segment(Region(picture, (i,)), alike[i], [(label, 0.0)]) for i in range(2)]
+        segments = [NamedSegment(Region(picture, (i,)), alike[i], [(label, 0.0)]) for i in range(2)]
         (merged,) = ours._merge(ours.embedder.prepare([picture]), [segments])
         assert len(merged) == expected
 

@@ -63,7 +63,7 @@ class Segmenter:
         settings = self.recipe.features.model_dump()
         attention = None
         with autocast(self.device, self.recipe.precision):
-            if self.recipe.segmenter.method in ("saliency", "fitted"):
+            if self.recipe.segmenter.method == "saliency":
                 features, weights = extract_features_and_attention(
                     self.dino, image.pixels, **settings
                 )
@@ -74,7 +74,7 @@ class Segmenter:
             parameters = self.recipe.segmenter.parameters()
             over = segment(features, attention=attention, seed=self.recipe.seed, **parameters)
         else:
-            over = self.fitted.segment(features, attention=attention, seed=self.recipe.seed)
+            over = self.fitted.segment(features, seed=self.recipe.seed)
             over = remove_small(over, self.recipe.segmenter.min_share)
         refined = refine(
             over.label_map, image.pixels, device=self.device, **self.recipe.refine.model_dump()
@@ -83,11 +83,14 @@ class Segmenter:
 
 
 @dataclass(frozen=True)
-class _Segment:
-    """A segment on its way: what it is made of, what CLIP sees in it, what it may be called."""
+class NamedSegment:
+    """What a segment is made of, what CLIP sees in it, and what it may be called, best first.
+
+    embedding: (e,) float32, not normalised.
+    """
 
     region: Region
-    embedding: torch.Tensor  # (e,)
+    embedding: torch.Tensor
     labels: Ranked
 
 
@@ -125,6 +128,10 @@ class Labeler:
 
     def label_batch(self, images: Sequence[Image]) -> list[Labeling]:
         """The same for several pictures at once: their segments share passes and searches."""
+        return [self._finish(*done) for done in zip(images, self.describe(images), strict=True)]
+
+    def describe(self, images: Sequence[Image]) -> list[list[NamedSegment]]:
+        """Every picture's segments, merged, with their embeddings, in the order of their parts."""
         pictures = [
             Picture(image.pixels, self.segmenter.segment(image).label_map) for image in images
         ]
@@ -132,9 +139,9 @@ class Labeler:
             prepared = self.embedder.prepare(pictures)
         segments = self._name(prepared, [_over_segments(picture) for picture in pictures])
         segments = self._merge(prepared, segments)
-        return [self._finish(*done) for done in zip(images, segments, strict=True)]
+        return [sorted(own, key=lambda segment: segment.region.parts) for own in segments]
 
-    def _name(self, prepared: Prepared, regions: list[list[Region]]) -> list[list[_Segment]]:
+    def _name(self, prepared: Prepared, regions: list[list[Region]]) -> list[list[NamedSegment]]:
         """Embed and name every picture's regions, all of them together."""
         together = [region for own in regions for region in own]
         if not together:
@@ -142,10 +149,12 @@ class Labeler:
         with autocast(self.device, self.recipe.precision):
             embeddings = self.embedder.embed(prepared, together)  # (n, e)
         labels = self.decode(embeddings, together)
-        named = map(_Segment, together, embeddings, labels)
+        named = map(NamedSegment, together, embeddings, labels)
         return [[next(named) for _ in own] for own in regions]
 
-    def _merge(self, prepared: Prepared, segments: list[list[_Segment]]) -> list[list[_Segment]]:
+    def _merge(
+        self, prepared: Prepared, segments: list[list[NamedSegment]]
+    ) -> list[list[NamedSegment]]:
         """Join alike segments, embed and name the joined ones again, until none are alike."""
         while True:
             groups = [self._alike(own) for own in segments]
@@ -158,12 +167,12 @@ class Labeler:
                 for own, named in zip(groups, new, strict=True)
             ]
 
-    def _alike(self, segments: list[_Segment]) -> list[list[_Segment]]:
+    def _alike(self, segments: list[NamedSegment]) -> list[list[NamedSegment]]:
         """A picture's segments in groups that are to become one."""
         recipe = self.recipe.merge
         pairs = None
         if recipe.edges == "adjacent":
-            pairs = adjacent_pairs(_segment_map(segments))
+            pairs = adjacent_pairs(segment_map(segments))
         names = [segment.labels[0][0] for segment in segments]
         texts = self.texts.embed(names).clone()
         # Not to have been named is nothing that segments have in common.
@@ -176,9 +185,8 @@ class Labeler:
         )
         return [[segments[i] for i in group] for group in merge_groups(graph, recipe.threshold)]
 
-    def _finish(self, image: Image, segments: list[_Segment]) -> Labeling:
-        """The result; segments count from their first over-segment, over-segments from 1."""
-        segments = sorted(segments, key=lambda segment: segment.region.parts)
+    def _finish(self, image: Image, segments: list[NamedSegment]) -> Labeling:
+        """The result; over-segments count from 1."""
         confidences = self.confidence(
             torch.stack([segment.embedding for segment in segments]),
             [segment.labels[0][0] for segment in segments],
@@ -192,19 +200,19 @@ class Labeler:
             )
             for segment, confidence in zip(segments, confidences, strict=True)
         ]
-        return Labeling.build(image, _segment_map(segments), labels, provenance(self.recipe))
+        return Labeling.build(image, segment_map(segments), labels, provenance(self.recipe))
 
 
 def _over_segments(picture: Picture) -> list[Region]:
     return [Region(picture, (part,)) for part in range(int(picture.label_map.max()) + 1)]
 
 
-def _join(segments: list[_Segment]) -> Region:
+def _join(segments: list[NamedSegment]) -> Region:
     parts = sorted(part for segment in segments for part in segment.region.parts)
     return Region(segments[0].region.picture, tuple(parts))
 
 
-def _segment_map(segments: list[_Segment]) -> np.ndarray:
+def segment_map(segments: list[NamedSegment]) -> np.ndarray:
     """(H, W) int32: at each pixel the index of its segment."""
     label_map = segments[0].region.picture.label_map
     segment_of = np.empty(int(label_map.max()) + 1, np.int32)

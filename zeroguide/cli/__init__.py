@@ -17,7 +17,7 @@ from typing import Annotated, cast
 import typer
 
 from zeroguide import __version__
-from zeroguide.cli import label, models, segment
+from zeroguide.cli import discover, fit, label, models, segment
 from zeroguide.console import Console
 from zeroguide.errors import ZeroguideError
 
@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 app.command()(label.label)
 app.command()(segment.segment)
+app.command()(fit.fit)
+app.command()(discover.discover)
 app.add_typer(models.app, name="models")
 
 

@@ -48,7 +48,7 @@ def fit(
         str | None, typer.Option(metavar="tokens|segments", help="prototypes: what is clustered.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="stego: steps of training; default: 1000.")
+        int | None, typer.Option(min=1, help="stego: steps of training; default: 500.")
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -71,7 +71,7 @@ def fit(
     Writes MODEL/model.safetensors and MODEL/config.json, for `zeroguide segment --method fitted
     --model MODEL`; prints class, share of the tokens and number of images.
     """
-    from zeroguide.fitted import METHODS
+    from zeroguide.fitted import METHODS, check
 
     console = Console(quiet=quiet, verbose=verbose)
     if method == "list":
@@ -85,10 +85,11 @@ def fit(
     if output is None:
         raise UsageError("no place for the model: name its folder with -o MODEL")
     recipe = read_recipe(preset, set_ or [], seed, device)
-    _check_output(output, overwrite)
+    _check_output(output, masks, overwrite)
     from zeroguide.sources import find_images
 
     paths = find_images(folders)[:limit]
+    check(method=method, n_classes=classes, n_images=len(paths), **params)
     console.note(f"preset {recipe.name}: {recipe.knows}")
     prepare(recipe.checkpoints(labels=False), offline=offline)
 
@@ -169,30 +170,37 @@ def _check(method: str, params: dict[str, Any], methods: list[str]) -> None:
                 f"--{name} is for --method {OWN[name]}, not {method}: leave it out or change the "
                 "method"
             )
-    if params.get("over") not in (None, "tokens", "segments"):
-        raise UsageError(f"unknown --over {params['over']!r}: choose tokens or segments")
     if {"steps", "checkpoint"} <= params.keys():
         raise UsageError("--steps has no effect on a --checkpoint: leave one of them out")
 
 
-def _check_output(output: Path, overwrite: bool) -> None:
-    """Refuse a place where something else is."""
-    if output.exists() and not output.is_dir():
-        raise OutputError(f"{output}: is a file; name a folder for the model with -o")
-    existing = [output / name for name in ("model.safetensors", "config.json")]
-    if any(path.exists() for path in existing):
+def _check_output(output: Path, masks: Path | None, overwrite: bool) -> None:
+    """Refuse places where something else is."""
+    for path in (output, masks):
+        if path is not None and path.exists() and not path.is_dir():
+            raise OutputError(f"{path}: is a file; name another folder with -o or --masks")
+    if masks is not None and masks.exists() and any(masks.iterdir()) and not overwrite:
+        raise OutputError(
+            f"{masks}: is not empty; write into it with --overwrite or name another folder with "
+            "--masks"
+        )
+    from zeroguide.fitted.model import CONFIG, SCHEMA, WEIGHTS
+
+    config = output / CONFIG
+    if config.exists():
         import json
 
         try:
-            known = json.loads(existing[1].read_text(encoding="utf-8"))["schema"]
+            schema = json.loads(config.read_text(encoding="utf-8"))["schema"]
         except (OSError, ValueError, KeyError, TypeError):
-            known = None
-        if known != "zeroguide-fitted":  # another model's folder: replacing it would be a loss
+            schema = None
+        if schema != SCHEMA:  # another program's folder: replacing its files would be a loss
             raise OutputError(
                 f"{output}: holds another kind of model; choose another folder with -o"
             )
-        if not overwrite:
-            raise OutputError(
-                f"{output}: already holds a fitted model; replace it with --overwrite or choose "
-                "another folder with -o"
-            )
+    existing = [path for path in (config, output / WEIGHTS) if path.exists()]
+    if existing and not overwrite:
+        raise OutputError(
+            f"{existing[0]}: already exists; replace it with --overwrite or choose another folder "
+            "with -o"
+        )

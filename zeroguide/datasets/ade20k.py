@@ -1,4 +1,4 @@
-"""ADE20K (Zhou et al., CVPR 2017): the scene-parsing benchmark's 150 classes, or 847 of the full set.
+"""ADE20K (Zhou et al., CVPR 2017): scene parsing with 150 classes, or 847 of the full set.
 
 `ade20k-150` reads ``ADEChallengeData2016`` (0 void, 1 to 150). `ade20k-847` are the classes of
 the full set that occur in training and validation (Cheng et al., MaskFormer, NeurIPS 2021), from

@@ -5,7 +5,9 @@ readers promise is here: a fixed order, void as -1, image and truth of one size,
 sentence that name the file and the remedy.
 
 Failure modes: `Dataset.check` finds every missing file, but decodes only `CHECKED` truths, evenly
-spread: a damaged mask between them is reported when its sample is read.
+spread: a damaged mask between them is reported when its sample is read. Images are turned as their
+EXIF data say, masks are not: one that was drawn on the unturned image is refused if it is a quarter
+turn off, and not noticed if it is upside down.
 """
 
 from __future__ import annotations
@@ -122,10 +124,15 @@ class Sample:
         if self.entry.image is not None:
             expected = image_size(self.entry.image)
             if label_map.shape != expected:
+                turned = label_map.shape == expected[::-1]
                 raise ZeroguideError(
                     f"{self.entry.truth}: the truth is {label_map.shape[1]} x {label_map.shape[0]} "
                     f"pixels but its image {self.entry.image} is {expected[1]} x {expected[0]}; "
-                    "use masks made for these very images."
+                    + (
+                        "turn it as the image's EXIF data turn the image."
+                        if turned
+                        else "use masks made for these very images."
+                    )
                 )
         return label_map
 
@@ -235,24 +242,26 @@ class Lookup:
 
 def semantic_regions(semantic: np.ndarray, background: int | None) -> Regions:
     """One region per class that occurs in (H, W) class indices, background and void left out."""
-    present = np.unique(semantic)
-    present = present[(present != VOID) & (present != (VOID if background is None else background))]
-    table = np.full(max(int(semantic.max()), 0) + 2, VOID, dtype=np.int32)  # last: index -1
-    table[present] = np.arange(len(present))
-    return Regions(table[semantic], present.astype(np.int32), np.zeros(len(present), dtype=bool))
+    keys = semantic if background is None else np.where(semantic == background, VOID, semantic)
+    label_map, classes = number_regions(keys, VOID)
+    return Regions(label_map, classes.astype(np.int32), np.zeros(len(classes), dtype=bool))
 
 
 def number_regions(keys: np.ndarray, void: int) -> tuple[np.ndarray, np.ndarray]:
     """Region ids in the order of their keys.
 
     Args:
-        keys: (H, W) integers, equal within a region.
+        keys: (H, W) integers, at least one, equal within a region.
         void: the key of what is no region.
 
     Returns:
         (H, W) int32 ids 0..n-1, -1 void, and the (n,) keys.
     """
-    present, ids = np.unique(keys, return_inverse=True)
+    # Neighbours mostly are of one region: sorting runs instead of pixels is ten times faster.
+    flat = keys.ravel()
+    starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
+    present, ids = np.unique(flat[starts], return_inverse=True)
     numbers = np.cumsum(present != void, dtype=np.int32) - 1
     numbers[present == void] = VOID
-    return numbers[ids].reshape(keys.shape), present[present != void]
+    label_map = np.repeat(numbers[ids], np.diff(starts, append=len(flat)))
+    return label_map.reshape(keys.shape), present[present != void]

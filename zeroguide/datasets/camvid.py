@@ -6,8 +6,8 @@ colours stand for 32 classes). The 32 are grouped into the 11 by ``classes/camvi
 in the usual way (Badrinarayanan et al., SegNet, 2017); its "void" stays void.
 
 Failure modes: the original layout has no splits, so `split` must be "all" there; SegNet's images
-are a subset of it at half size, so numbers of the two layouts don't compare. Published tables with
-"12 classes" score void as one more class; here it never counts.
+are half as large, so numbers of the two layouts don't compare. Published tables with "12 classes"
+score void as one more class; here it never counts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Class lists as data: ``classes/*.tsv``, one class per line in the order of its index.
 
-Columns: id (what the data set's masks hold), name, kind (thing, stuff or -), synonyms (separated
-by ``;``), official (the data set's spelling, blank if it is the name). Lines with ``#`` are notes.
+Columns: id (what the data set's masks hold), name, kind (thing or stuff), synonyms (separated by
+``;``), official (the data set's spelling, if it isn't the name); ``-`` for none. Lines with ``#``
+are notes.
 The names are those of the data sets' published lists, spelled naturally; the synonyms are ours.
 """
 
@@ -33,13 +34,14 @@ def read_classes(name: str) -> ClassList:
     """The class list ``classes/{name}.tsv``; each file is read once."""
     text = (files("zeroguide.datasets") / "classes" / f"{name}.tsv").read_text(encoding="utf-8")
     rows = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
-    kinds: dict[str, Literal["thing", "stuff"] | None] = {
-        "thing": "thing",
-        "stuff": "stuff",
-        "-": None,
-    }
+    kinds: dict[str, Literal["thing", "stuff"]] = {"thing": "thing", "stuff": "stuff"}
     classes = tuple(
-        ClassName(title, tuple(filter(None, synonyms.split(";"))), kinds[kind], official)
+        ClassName(
+            title,
+            () if synonyms == "-" else tuple(synonyms.split(";")),
+            kinds.get(kind),
+            title if official == "-" else official,
+        )
         for _, title, kind, synonyms, official in rows
     )
     return ClassList(classes, tuple(int(row[0]) for row in rows))

@@ -6,8 +6,7 @@ gaps, and 255 where unlabelled.
 `coco-stuff-171` is every image of a split. `coco-stuff-27` is the coarse set of unsupervised
 segmentation (Ji et al., IIC, ICCV 2019; used by PiCIE and STEGO): the super-categories, 12 of
 things and 15 of stuff, on the images of the curated list (val: 2,175), which isn't part of COCO.
-Its `id` column numbers the coarse classes; `coco_stuff.tsv` has no coarse column, the table
-``coco_stuff_coarse.tsv`` maps the ids.
+``classes/coco_stuff_coarse.tsv`` says which ids make up each.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from pathlib import Path
 
 from zeroguide.datasets.base import VOID, Dataset, Entry, Lookup
 from zeroguide.datasets.classes import read_classes
-from zeroguide.datasets.files import files_by_stem, find_root, first_folder, pair, read_lines
-from zeroguide.datasets.masks import MaskDataset
+from zeroguide.datasets.files import find_root, first_folder, read_lines
+from zeroguide.datasets.masks import MaskDataset, paired_entries
 from zeroguide.errors import UsageError
 
 SOURCE = "https://github.com/nightrome/cocostuff (stuffthingmaps_trainval2017.zip, val2017.zip)"
@@ -29,12 +28,7 @@ _CURATED = "Coco164kFull_Stuff_Coarse_7.txt"
 def load_coco_stuff(root: Path, split: str) -> Dataset:
     """All images of a split with the 171 classes; UsageError names what is missing."""
     images, masks = _folders(root, split)
-    truths = files_by_stem(masks, (".png",))
-    # A folder that mmsegmentation has prepared holds a second, renumbered mask of each image.
-    truths = {name: path for name, path in truths.items() if not name.endswith("_labelTrainIds")}
-    pictures = files_by_stem(images)
-    names = pair(pictures, truths, masks)
-    entries = [Entry(name, pictures[name], truths[name]) for name in names]
+    entries = paired_entries(images, masks)
     fine = read_classes("coco_stuff")
     return MaskDataset("coco-stuff-171", fine.classes, entries, SOURCE, lookup=fine.lookup(255))
 

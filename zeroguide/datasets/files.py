@@ -47,8 +47,11 @@ def find_root(root: Path, markers: Sequence[str], source: str) -> Path:
 
 def _folders(folder: Path) -> list[Path]:
     """The folders in a folder; not many, or this isn't the top of a data set."""
-    with os.scandir(folder) as entries:
-        found = sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    except OSError:  # not permitted: then what is looked for is elsewhere, or reported as missing
+        return []
     return found if len(found) <= 30 else []
 
 
@@ -71,8 +74,9 @@ def files_by_stem(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> dict[
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; check the path.")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in endings or path.name.startswith("."):
+    for file_name in sorted(os.listdir(folder)):
+        path = folder / file_name
+        if path.suffix.lower() not in endings or file_name.startswith("."):
             continue
         if path.stem in found:
             raise UsageError(
@@ -80,7 +84,7 @@ def files_by_stem(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> dict[
             )
         found[path.stem] = path
     if not found:
-        raise UsageError(f"{folder}: holds no {' or '.join(endings)} file; check the path.")
+        raise UsageError(f"{folder}: holds no file ending in {', '.join(endings)}; check the path.")
     return found
 
 
@@ -99,20 +103,28 @@ def require_files(paths: Iterable[Path], source: str) -> None:
     listed: dict[Path, frozenset[str]] = {}
     for path in paths:
         if path.parent not in listed:
-            there = os.listdir(path.parent) if path.parent.is_dir() else []
-            listed[path.parent] = frozenset(there)
+            try:
+                listed[path.parent] = frozenset(os.listdir(path.parent))
+            except (FileNotFoundError, NotADirectoryError):
+                listed[path.parent] = frozenset()
+            except OSError as error:
+                raise UsageError(
+                    f"{path.parent}: can't be listed ({error.strerror}); make it readable."
+                ) from error
         if path.name not in listed[path.parent]:
             raise UsageError(f"{path}: is missing; get it from {source}.")
 
 
 def read_lines(path: Path, source: str) -> list[str]:
-    """The lines of a list file that aren't blank, stripped; UsageError if it is missing or empty."""
+    """A list file's lines, stripped, without blank ones; UsageError if it is missing or empty."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise UsageError(f"{path}: is missing; get it from {source}.") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ZeroguideError(f"{path}: can't be read as text; get it again from {source}.") from error
+        raise ZeroguideError(
+            f"{path}: can't be read as text; get it again from {source}."
+        ) from error
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise UsageError(f"{path}: is empty; get it again from {source}.")
@@ -138,7 +150,8 @@ def read_ids(path: Path) -> np.ndarray:
     pixels = _read(path)
     if pixels.ndim != 2:
         raise ZeroguideError(
-            f"{path}: is a colour picture, not a mask of class ids; save ids as grey or palette PNG."
+            f"{path}: is a colour picture, not a mask of class ids; save the ids as a grey or "
+            "palette PNG."
         )
     return pixels.astype(np.int32)
 
@@ -172,7 +185,8 @@ def read_mat(path: Path, variable: str) -> np.ndarray:
     from scipy.io import loadmat
 
     try:
-        content = loadmat(path, variable_names=[variable])
+        with path.open("rb") as handle:
+            content = loadmat(handle, variable_names=[variable])
     except FileNotFoundError as error:
         raise ZeroguideError(f"{path}: is missing; copy it there again.") from error
     except Exception as error:  # scipy's reader lets many kinds escape on damaged files

@@ -3,16 +3,16 @@
 The original annotation is a MATLAB file per image with ids 1 to 459 and 0 for void. The usual
 benchmark keeps the 59 most frequent classes; the rest is void. Layouts, the first that is there:
 
-- ``VOC2010/`` with ``trainval/NAME.mat`` (original; both class lists),
+- ``pascal_ctx_d2/`` with ``images/validation/`` and ``annotations_ctx59/validation/NAME.png`` or
+  ``annotations_ctx459/validation/NAME.tif`` (detectron2-style: from 0; 255 or 65535 void),
 - ``VOC2010/`` with ``SegmentationClassContext/NAME.png`` (mmsegmentation; 59 only: 1 to 59 in the
   order of the original ids, 0 void),
-- ``pascal_ctx_d2/`` with ``images/validation/`` and ``annotations_ctx59/validation/NAME.png`` or
-  ``annotations_ctx459/validation/NAME.tif`` (detectron2-style: from 0; 255 or 65535 void).
+- ``VOC2010/`` with ``trainval/NAME.mat`` (original; both class lists).
 
-Failure modes: mmsegmentation's masks come from a second release (``trainval_merged.json``), which
-folds rare classes into frequent ones; with the original files those pixels are void, so the two
-differ slightly: name the layout beside the numbers. The PNGs of ``59_context_labels.tar.gz`` are
-numbered in another order and aren't read.
+Failure modes: the converted masks of 59 classes come from another release of the annotation
+(``trainval_merged.json``), where a pixel may have one of the 59 that is void in the original files:
+name the layout beside the numbers. The PNGs of ``59_context_labels.tar.gz`` are numbered in
+another order and aren't read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def load_pascal_context(root: Path, split: str, n_classes: int) -> Dataset:
     name = f"context-{n_classes}"
     classes = read_classes(f"pascal_context_{n_classes}")
     converted = f"annotations_ctx{n_classes}"
-    markers = ["trainval", converted] + ([_PNG] if n_classes == 59 else [])
+    markers = [converted, *([_PNG] if n_classes == 59 else []), "trainval"]
     root = find_root(root, markers, SOURCE)
     in_order = {index: index for index in range(n_classes)}
     if (root / converted).is_dir():
@@ -50,7 +50,7 @@ def load_pascal_context(root: Path, split: str, n_classes: int) -> Dataset:
             SOURCE,
             lookup=Lookup(in_order | {void: -1}),
         )
-    original = (root / "trainval").is_dir()
+    original = n_classes == 459 or not (root / _PNG).is_dir()
     masks, ending = (root / "trainval", ".mat") if original else (root / _PNG, ".png")
     folder = next((each for each in _LISTS if (root / each / f"{split}.txt").exists()), _LISTS[0])
     names = read_lines(root / folder / f"{split}.txt", SOURCE)

@@ -107,6 +107,8 @@ def load_dataset(
         raise UsageError(f"unknown data set {name!r}: {nearest(name, tuple(DATASETS))}")
     if limit is not None and limit < 1:
         raise UsageError(f"the limit is {limit}; give at least 1, or none for all samples.")
+    if seed is not None and seed < 0:
+        raise UsageError(f"the seed is {seed}; give 0 or more.")
     if name == "playroom":
         return _playroom(root, split, limit, seed, size)
     if size is not None:

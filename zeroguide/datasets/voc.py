@@ -41,7 +41,7 @@ class Voc(MaskDataset):
         known = (label_map != VOID) & (semantic != VOID)
         counts = np.zeros((len(ids), len(self.classes)), dtype=np.int64)
         np.add.at(counts, (label_map[known], semantic[known]), 1)
-        classes = counts.argmax(axis=1).astype(np.int32)
+        classes = np.where(counts.any(axis=1), counts.argmax(axis=1), VOID).astype(np.int32)
         return (Regions(label_map, classes, np.zeros(len(ids), dtype=bool)),)
 
 
@@ -54,6 +54,4 @@ def load_voc(root: Path, split: str) -> Dataset:
         for name in read_lines(root / list_name, SOURCE)
     ]
     voc = read_classes("voc")
-    return Voc(
-        "voc2012", voc.classes, entries, SOURCE, lookup=voc.lookup(_BORDER), background=0
-    )
+    return Voc("voc2012", voc.classes, entries, SOURCE, lookup=voc.lookup(_BORDER), background=0)

@@ -21,11 +21,13 @@ from zeroguide.fitted.store import FeatureStore
 from zeroguide.recipe import nearest
 
 __all__ = [
-    "METHODS", "Backbone", "FeatureStore", "FittedModel", "count_classes", "fit", "load_fitted",
+    "METHODS", "Backbone", "FeatureStore", "FittedModel", "check", "count_classes", "fit",
+    "load_fitted",
 ]  # fmt: skip
 
-# Name -> what it does. Method NAME is the module zeroguide.fitted.NAME with its function `fit` and
-# its class `Model`; it is imported when used, so that listing the methods costs nothing.
+# Name -> what it does. Method NAME is the module zeroguide.fitted.NAME with its functions `check`
+# and `fit` and its class `Model`; it is imported when used, so that listing the methods costs
+# nothing.
 METHODS = {
     "prototypes": "PCA and spherical k-means over all images' tokens or segments (Deep Spectral)",
     "stego": "head trained by correspondence distillation, then cosine clusters (STEGO)",
@@ -50,18 +52,26 @@ def fit(
     are the method's own keyword arguments. Raises UsageError for an unknown method or argument, for
     values out of range and for an empty store.
     """
-    function = _module(method).fit
-    known = list(inspect.signature(function).parameters)[4:]
+    check(method=method, n_classes=n_classes, n_images=len(store), **params)
+    model: FittedModel = _module(method).fit(
+        store, n_classes, seed, progress or (lambda _: None), **params
+    )
+    return model
+
+
+def check(*, method: str, n_classes: int, n_images: int, **params: Any) -> None:
+    """Raises the UsageError that `fit` would raise for these arguments, before any work."""
+    own = _module(method).check
+    known = list(inspect.signature(own).parameters)[2:]
     for name in params:
         if name not in known:
             takes = f"it takes {', '.join(known)}" if known else "it takes none"
             raise UsageError(f"the fitted method {method!r} has no parameter {name!r}: {takes}")
     if n_classes < 1:
         raise UsageError(f"{n_classes} classes are too few: choose 1 or more")
-    if len(store) == 0:
+    if n_images < 1:
         raise UsageError("there is no image to fit a model to: give at least one")
-    model: FittedModel = function(store, n_classes, seed, progress or (lambda _: None), **params)
-    return model
+    own(n_classes, n_images, **params)
 
 
 def load_fitted(folder: str | Path) -> FittedModel:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -72,9 +72,11 @@ class FittedModel(ABC):
     def segment(
         self, features: Any, *, attention: np.ndarray | None = None, seed: int = 0
     ) -> SegmenterResult:
-        """Like any over-segmenter: ids 0..n-1 by first appearance, no merge tree."""
-        classes = self.classify(features, attention=attention, seed=seed)
-        return SegmenterResult(contiguous(classes)[0])
+        """Like any over-segmenter: ids 0..n-1 by first appearance, their classes, no merge tree."""
+        label_map, classes = contiguous(
+            self.classify(features, attention=attention, seed=seed).astype(np.int64)
+        )
+        return SegmenterResult(label_map, classes=classes)
 
     def check_backbone(self, dino: str, features: dict[str, Any]) -> None:
         """UsageError unless a recipe's checkpoint and features section are the model's own.
@@ -162,16 +164,11 @@ def as_rows(features: Any) -> np.ndarray:
 
 
 def checked_tensors(
-    folder: Path, tensors: dict[str, np.ndarray], shapes: dict[str, tuple[int | None, ...]]
+    folder: Path, tensors: dict[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
-    """The tensors, if they have just these names and shapes (None: any length), else WeightsError.
-
-    A length that is the same in several tensors but not known beforehand is the caller's to check.
-    """
+    """The tensors, if they are finite and have just these names and shapes, else WeightsError."""
     fit = tensors.keys() == shapes.keys() and all(
-        len(shape) == tensors[name].ndim
-        and all(n in (None, m) for n, m in zip(shape, tensors[name].shape, strict=True))
-        and np.isfinite(tensors[name]).all()
+        tensors[name].shape == shape and np.isfinite(tensors[name]).all()
         for name, shape in shapes.items()
     )
     if not fit:

@@ -10,7 +10,7 @@ attended and touches the images' borders less: the larger quotient of its mean a
 share of border cells. Inside one image that is uncertain, so the image's own clusters are matched
 to the category's. A cell is foreground where two of the three levels say so: asking for all three
 loses whatever one level misses. The classes, spherical k-means inside foreground and background,
-share `n_classes` by how much these spread.
+share `n_classes` as they need it.
 
 It fails where things fill the pictures up to their borders, and where a data set's strongest
 contrast isn't that of things and ground (day and night): all levels then agree on the wrong one.
@@ -35,8 +35,16 @@ from zeroguide.fitted.sphere import (
 )
 from zeroguide.fitted.store import FeatureStore
 
-MAX_TOKENS = 50_000  # to cluster, drawn from all images
+MAX_TOKENS = 50_000  # to cluster, drawn from all images; 77 MB at width 384
 N_COMPONENTS = 64
+
+
+def check(n_classes: int, n_images: int, n_categories: int = 8) -> None:
+    """See `zeroguide.fitted.check`."""
+    if n_classes < 2:
+        raise UsageError("multilevel needs two classes or more: background and foreground")
+    if n_categories < 1:
+        raise UsageError(f"n_categories={n_categories} is too small: choose 1 or more")
 
 
 def fit(
@@ -50,12 +58,8 @@ def fit(
 
     n_categories: groups of images, at most; there are no more than a fourth of the images, since a
     group of few is no other level than the image. Background classes come before foreground
-    classes. Raises UsageError for fewer than two classes or one category.
+    classes.
     """
-    if n_classes < 2:
-        raise UsageError("multilevel needs two classes or more: background and foreground")
-    if n_categories < 1:
-        raise UsageError(f"n_categories={n_categories} is too small: choose 1 or more")
     numbers = store.sample(MAX_TOKENS, seed)
     tokens = store.tokens(numbers)
     progress(f"two clusters of {len(tokens)} tokens")
@@ -83,11 +87,8 @@ def fit(
         is_foreground[part] = levels.foreground(rows, h, w, seed)[cells]
     progress("classes inside foreground and background")
     halves = [points[~is_foreground], points[is_foreground]]
-    counts = _share(n_classes, [_spread(half) for half in halves])
-    centres = [
-        spherical_kmeans(half, k, seed)[0] if len(half) else np.zeros((1, points.shape[1]), "f4")
-        for half, k in zip(halves, counts, strict=True)
-    ]
+    counts = _share(halves, n_classes, seed)
+    centres = [spherical_kmeans(half, k, seed)[0] for half, k in zip(halves, counts, strict=True)]
     return Model(store.backbone, levels, centres[0], centres[1])
 
 
@@ -149,7 +150,7 @@ class Model(FittedModel):
         d, k = backbone.width, tensors.get("dataset", np.empty((0, 0))).shape[-1]
         n_background = len(tensors.get("background", ()))
         n_categories = len(tensors.get("categories", ()))
-        shapes: dict[str, tuple[int | None, ...]] = {
+        shapes = {
             "mean": (d,),
             "axes": (d, k),
             "dataset": (2, k),
@@ -234,15 +235,35 @@ def _mean(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return points[mask].mean(axis=0) if mask.any() else points.mean(axis=0)
 
 
+def _share(halves: list[np.ndarray], n: int, seed: int) -> list[int]:
+    """How many of n classes each half (m, k) needs, at least one.
+
+    The cluster that gains most by being divided in two is divided next, in whichever half it lies:
+    size alone would give all classes to a large noisy background.
+    """
+    counts = [1, 1]
+    divisions = [_division(half, seed) for half in halves]
+    owners = [0, 1]
+    while sum(counts) < n:
+        i = int(np.argmax([gain for gain, _ in divisions]))
+        gain, pieces = divisions[i]
+        if gain <= 0:
+            break  # equal points only
+        counts[owners[i]] += 1
+        divisions[i : i + 1] = [_division(piece, seed) for piece in pieces]
+        owners[i : i + 1] = [owners[i]] * 2
+    return counts
+
+
+def _division(points: np.ndarray, seed: int) -> tuple[float, list[np.ndarray]]:
+    """Two clusters of the points (n, k), and by how much less they spread; 0 if all are equal."""
+    labels = spherical_kmeans(points, 2, seed)[1]
+    if len(points) == 0 or labels.max() == 0:
+        return 0.0, [points]
+    pieces = [points[labels == i] for i in (0, 1)]
+    return _spread(points) - sum(map(_spread, pieces)), pieces
+
+
 def _spread(points: np.ndarray) -> float:
     """Sum over the points (n, k) of 1 - cosine to their mean direction."""
-    if len(points) == 0:
-        return 0.0
     return float((1 - points @ unit(points.mean(axis=0)[None])[0]).sum())
-
-
-def _share(n: int, spreads: list[float]) -> tuple[int, int]:
-    """n classes for background and foreground, at least one for each."""
-    first = round(n * spreads[0] / max(sum(spreads), 1e-12))
-    first = min(max(first, 1), n - 1)
-    return first, n - first

@@ -23,6 +23,7 @@ from zeroguide.errors import UsageError
 from zeroguide.fitted.model import Backbone, FittedModel, checked_tensors
 from zeroguide.fitted.sphere import (
     Projection,
+    check_components,
     fit_projection,
     nearest_centres,
     spherical_kmeans,
@@ -30,7 +31,22 @@ from zeroguide.fitted.sphere import (
 )
 from zeroguide.fitted.store import FeatureStore
 
-MAX_TOKENS = 50_000  # to cluster, drawn from all images: more of them move no centre visibly
+MAX_TOKENS = 50_000  # to cluster, drawn from all images; 77 MB at width 384
+
+
+def check(
+    n_classes: int,
+    n_images: int,
+    over: str = "tokens",
+    n_components: int | float = 64,
+    segmenter: dict[str, Any] | None = None,
+) -> None:
+    """See `zeroguide.fitted.check`."""
+    if over not in ("tokens", "segments"):
+        raise UsageError(f"over={over!r} is unknown: choose tokens or segments")
+    if segmenter is not None and over == "tokens":
+        raise UsageError("a segmenter is for prototypes over segments: add over=segments")
+    check_components(n_components)
 
 
 def fit(
@@ -47,12 +63,8 @@ def fit(
     over: what is clustered: single tokens, or the mean features of each image's segments, whose
     cells then get one class together. n_components: principal components kept, below 1 the share of
     the variance. segmenter: method and parameters for `zeroguide.segmenters.segment`; default Ward
-    clustering into 20. Raises UsageError for values out of range.
+    clustering into 20.
     """
-    if over not in ("tokens", "segments"):
-        raise UsageError(f"over={over!r} is unknown: choose tokens or segments")
-    if segmenter is not None and over == "tokens":
-        raise UsageError("a segmenter is for prototypes over segments: add over=segments")
     tokens = store.tokens(store.sample(MAX_TOKENS, seed))
     progress(f"principal components of {len(tokens)} tokens")
     projection = fit_projection(tokens, n_components)

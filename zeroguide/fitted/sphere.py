@@ -2,8 +2,8 @@
 
 Dhillon and Modha, "Concept Decompositions for Large Sparse Text Data Using Clustering", Machine
 Learning 2001: k-means on unit vectors, with the cosine in place of the distance and the mean scaled
-back to length 1. Starts are k-means++ (Arthur and Vassilvitskii, SODA 2007) with 1 - cosine as the
-distance, the best of `N_INIT` by the sum of cosines.
+back to length 1. Starts are greedy k-means++ (Arthur and Vassilvitskii, SODA 2007) with 1 - cosine
+as the distance, the best of `N_INIT` by the sum of cosines.
 
 It favours clusters of similar width: one very common content takes several classes before a rare
 one gets its own.
@@ -53,17 +53,22 @@ class Projection:
         return unit(centred @ self.axes).astype(np.float32)
 
 
+def check_components(n_components: int | float) -> None:
+    """UsageError unless it is a number of components or a share of the variance."""
+    if n_components <= 0 or (n_components > 1 and n_components != int(n_components)):
+        raise UsageError(
+            f"n_components={n_components} is out of range: choose a number of components (1 or "
+            "more) or a share of the variance below 1"
+        )
+
+
 def fit_projection(rows: np.ndarray, n_components: int | float) -> Projection:
     """The projection of rows (n, d) on their principal components.
 
     n_components: how many, at most d; below 1 as many as hold that share of the variance. Raises
     UsageError if out of range.
     """
-    if n_components <= 0 or (n_components > 1 and n_components != int(n_components)):
-        raise UsageError(
-            f"n_components={n_components} is out of range: choose a number of components (1 or "
-            "more) or a share of the variance below 1"
-        )
+    check_components(n_components)
     rows = unit(rows)
     mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred = rows - mean
@@ -110,16 +115,23 @@ def nearest_centres(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _spread_out(points: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """k-means++: at most k of the points, far from each other by chance; fewer if all are met."""
+    """Greedy k-means++: at most k of the points, far from each other; fewer if all are met.
+
+    Each is the best of several drawn by their distance from those before, as in scikit-learn.
+    """
+    n_drawn = 2 + int(np.log(k))
     chosen = [int(rng.integers(len(points)))]
-    distance = 1 - points @ points[chosen[0]]
+    distance = np.maximum(1 - points @ points[chosen[0]], 0)
     while len(chosen) < k:
         weights = np.where(distance > SAME, distance, 0).astype(np.float64)
         total = weights.sum()
         if total == 0:
             break
-        chosen.append(int(rng.choice(len(points), p=weights / total)))
-        distance = np.minimum(distance, 1 - points @ points[chosen[-1]])
+        drawn = rng.choice(len(points), size=n_drawn, p=weights / total)
+        distances = np.minimum(distance, np.maximum(1 - points[drawn] @ points.T, 0))
+        best = int(distances.sum(axis=1, dtype=np.float64).argmin())
+        chosen.append(int(drawn[best]))
+        distance = distances[best]
     return points[chosen]
 
 

@@ -11,9 +11,10 @@ better optimum. It also averages an image with its mirror image and ends with a 
 recipe's refinement does that last step. The source cuts each image into five crops; here an image
 is one, so small things weigh less.
 
-It fails on few images (under some fifty there are no good pairs to learn from), and the shifts of
-the loss, which decide what counts as the same, are the published ones for one DINO: with another
-backbone all codes can end alike or all apart, which the share of each class gives away.
+It fails where features of one class differ from image to image: the codes can only sharpen what the
+features already say. It needs many images, as pairs come from them. The shifts of the loss, which
+decide what counts as the same, are the published ones for one DINO: with another backbone all codes
+can end alike or all apart, which the share of each class gives away.
 """
 
 from __future__ import annotations
@@ -30,10 +31,29 @@ from zeroguide.fitted.sphere import nearest_centres, spherical_kmeans, unit
 from zeroguide.fitted.store import FeatureStore
 
 WIDTH = 70  # of a code
-MAX_TOKENS = 50_000  # to cluster, drawn from all images
+MAX_TOKENS = 50_000  # to cluster, drawn from all images; 77 MB at width 384
 CLUSTERS = "cluster_probe.clusters"
 # The names that the published checkpoints use, so that one reader serves both.
 FIRST, HIDDEN, LAST = "net.cluster1.0", "net.cluster2.0", "net.cluster2.2"
+
+
+def check(
+    n_classes: int,
+    n_images: int,
+    steps: int = 500,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+) -> None:
+    """See `zeroguide.fitted.check`; a checkpoint's content is looked at later."""
+    if checkpoint is not None:
+        from zeroguide.fitted.stego_checkpoint import check_file
+
+        check_file(checkpoint)
+        return
+    if steps < 1:
+        raise UsageError(f"steps={steps} is too small: choose 1 or more")
+    if n_images < 2:
+        raise UsageError("stego learns from pairs of images: give at least two, better hundreds")
 
 
 def fit(
@@ -41,25 +61,21 @@ def fit(
     n_classes: int,
     seed: int,
     progress: Callable[[str], None],
-    steps: int = 1000,
+    steps: int = 500,
     device: str = "cpu",
     checkpoint: Path | None = None,
 ) -> Model:
     """Trains a head and clusters its codes; see `zeroguide.fitted.fit`.
 
-    steps: of training, 32 pairs of images each. device: where to train; only "cpu" gives the same
-    model for the same seed. checkpoint: a safetensors file with a published head; nothing is then
-    trained, and the classes are the file's. Raises UsageError for values out of range, fewer than
-    two images, or a checkpoint that doesn't fit; WeightsError for a damaged one.
+    steps: of training, 32 pairs of images each; the source takes 5,000. device: where to train;
+    only "cpu" gives the same model for the same seed. checkpoint: a safetensors file with a
+    published head; nothing is then trained, and the classes are the file's. Raises UsageError for
+    a checkpoint of other features, WeightsError for a damaged one.
     """
     if checkpoint is not None:
         from zeroguide.fitted.stego_checkpoint import read_checkpoint
 
         return read_checkpoint(checkpoint, store.backbone)
-    if steps < 1:
-        raise UsageError(f"steps={steps} is too small: choose 1 or more")
-    if len(store) < 2:
-        raise UsageError("stego learns from pairs of images: give at least two, better hundreds")
     from zeroguide.fitted.stego_training import train
 
     head = train(store, steps=steps, seed=seed, device=device, progress=progress)

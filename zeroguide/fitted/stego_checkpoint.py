@@ -26,14 +26,8 @@ PICKLES = (".ckpt", ".pth", ".pt", ".bin", ".pkl")
 MAGIC = (b"PK\x03\x04", b"\x80")  # torch's zip of a pickle, and a bare pickle
 
 
-def read_checkpoint(path: Path, backbone: Backbone) -> Model:
-    """The model of a checkpoint, for a backbone's features.
-
-    Raises UsageError if the file isn't there, is a pickle, or belongs to features of another width;
-    WeightsError if it is damaged or holds no STEGO head.
-    """
-    from zeroguide.models.reading import opened
-
+def check_file(path: Path) -> None:
+    """UsageError if the file can't be read or is a pickle."""
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -44,6 +38,17 @@ def read_checkpoint(path: Path, backbone: Backbone) -> Model:
             f"{path} is a pickle, which can run code and is never opened: convert its state_dict "
             "with safetensors.torch.save_file, in an environment where you trust the file"
         )
+
+
+def read_checkpoint(path: Path, backbone: Backbone) -> Model:
+    """The model of a checkpoint, for a backbone's features.
+
+    Raises UsageError if the file isn't there, is a pickle, or belongs to features of another width;
+    WeightsError if it is damaged or holds no STEGO head.
+    """
+    from zeroguide.models.reading import opened
+
+    check_file(path)
     names = [*head_shapes(0, 0), CLUSTERS]
     with opened(path) as tensors:
         held = set(tensors.keys())

@@ -183,7 +183,8 @@ def _places(
     cells, weights = [], []
     for image in images:
         coords = rng.uniform(-1, 1, size=(N_PLACES, 2))
-        index, weight = corners(*store.entries[image].grid, coords)
+        h, w = store.entries[image].grid
+        index, weight = corners(h, w, coords)
         cells.append(store.cells(int(image), index.ravel()).reshape(*index.shape, -1))
         weights.append(weight)
     return Places(

@@ -120,15 +120,17 @@ def _dilated(mask: np.ndarray, radius: float) -> np.ndarray:
     cumulative sums; ten times as fast as a Euclidean distance transform.
     """
     height, width = mask.shape
-    sums = _padded_sums(mask)
+    radius = min(radius, float(height + width))  # more reaches nothing else
+    margin = int(radius)
+    # Sums go on, unchanged, beyond both edges, so that every window is a slice.
+    sums = np.pad(_padded_sums(mask), ((0, 0), (margin, margin)), mode="edge")
     rows: dict[int, np.ndarray] = {}
     result = np.zeros_like(mask)
-    for dy in range(min(int(radius), height - 1) + 1):
+    for dy in range(min(margin, height - 1) + 1):
         reach = int(np.sqrt(radius * radius - dy * dy))
         if reach not in rows:
-            right = np.minimum(np.arange(width) + reach + 1, width)
-            left = np.maximum(np.arange(width) - reach, 0)
-            rows[reach] = sums[:, right] > sums[:, left]
+            right = sums[:, margin + reach + 1 : margin + reach + 1 + width]
+            rows[reach] = right > sums[:, margin - reach : margin - reach + width]
         row = rows[reach]
         result[dy:] |= row[: height - dy]
         result[: height - dy] |= row[dy:]
@@ -161,17 +163,18 @@ def boundary_iou(
         dilation: d as a share of the diagonal, rounded, at least one pixel.
     """
     check_label_map(segments, n_segments, "segments")
+    check_label_map(truth, n_classes, "truth")
+    if segments.shape != truth.shape:
+        raise ValueError(f"segments {segments.shape} and truth {truth.shape} differ in size")
     distance = max(1, round(dilation * float(np.hypot(*segments.shape))))
     known = truth != VOID
     segments = np.where(known, segments, VOID)  # else what is predicted there would move borders
-    inner = inner_border(segments, distance)
-    inner_truth = inner_border(truth, distance)
-    areas = np.bincount(segments[inner & known] + 1, minlength=n_segments + 1)[1:]
-    truth_areas = np.bincount(truth[inner_truth & known], minlength=n_classes)
-    both = intersections(
-        segments, np.where(inner & inner_truth, truth, VOID), n_segments, n_classes
-    ).counts
-    return both / np.maximum(areas[:, None] + truth_areas - both, 1)
+    inner = np.where(inner_border(segments, distance), segments, VOID)
+    inner_truth = np.where(inner_border(truth, distance), truth, VOID)
+    overlap = intersections(inner, inner_truth, n_segments, n_classes)
+    both = overlap.counts
+    union = (overlap.areas + overlap.void)[:, None] + overlap.truth_areas - both
+    return both / np.maximum(union, 1)
 
 
 def inner_border(label_map: np.ndarray, distance: int) -> np.ndarray:

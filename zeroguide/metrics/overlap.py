@@ -43,6 +43,12 @@ class Overlap:
         unions = self.areas[:, None] + self.truth_areas - self.counts
         return self.counts / np.maximum(unions, 1)
 
+    @property
+    def coverage(self) -> float:
+        """Share of the pixels outside the void that are in a segment; NaN without pixels."""
+        total = self.truth_areas.sum()
+        return float(self.counts.sum() / total) if total else float("nan")
+
     def grouped(self, groups: np.ndarray, n_groups: int) -> Overlap:
         """The overlap of unions of segments: segment i becomes part of `groups[i]`.
 
@@ -87,15 +93,14 @@ def intersections(
     check_label_map(truth, n_classes, "truth")
     if segments.shape != truth.shape:
         raise ValueError(f"segments {segments.shape} and truth {truth.shape} differ in size")
-    columns = n_classes + 1  # the last is the void, the last row the pixels of no segment
+    columns = n_classes + 1  # the first is the void, the first row the pixels of no segment
     codes = segments.astype(np.int64)
-    codes[codes < 0] = n_segments
     codes *= columns
     codes += truth
-    codes[truth < 0] += columns
+    codes += columns + 1
     table = np.bincount(codes.ravel(), minlength=(n_segments + 1) * columns)
     table = table.reshape(n_segments + 1, columns)
-    return Overlap(table[:-1, :-1], table[-1, :-1], table[:-1, -1])
+    return Overlap(table[1:, 1:], table[0, 1:], table[1:, 0])
 
 
 def check_label_map(label_map: np.ndarray, n: int, name: str) -> None:

@@ -5,8 +5,9 @@ Segment recall as in zero-guidance segmentation (ICCV 2023):
     R(t) = classes with an assigned segment of IoU >= t / classes,  AR = mean of R(t), t = 0..1
 
 in steps of 0.01. The paper divides by the classes of the truth; the released code also counts the
-classes that were only predicted, which can't be found: its AR is lower. Both are given. A class
-that no segment was assigned to isn't found at t = 0 either. Best overlap needs no names.
+classes that were only predicted, which are found at t = 0 alone: its AR is lower. Both are given.
+As there, a class that no segment was assigned to isn't found at t = 0 either. Best overlap needs no
+names.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeroguide.metrics.overlap import Overlap
+from zeroguide.metrics.semantic import nan_mean
 
 THRESHOLDS = np.arange(101) / 100  # (101,) float64
 
@@ -45,17 +47,18 @@ def segment_recall(
 
     Args:
         overlap: segments x classes.
-        classes: (m,) int, the class each segment was assigned to, -1 for none.
+        classes: (m,) int, the class each segment was assigned to, -1 for none. Segments that lie
+            on void alone are passed over.
         background: a class that is never asked for, though its pixels count in areas.
     """
     classes = np.asarray(classes)
     n_classes = overlap.counts.shape[1]
-    predicted = np.bincount(classes[classes >= 0], minlength=n_classes) > 0
+    rows = np.flatnonzero((classes >= 0) & (overlap.areas > 0))
+    predicted = np.bincount(classes[rows], minlength=n_classes) > 0
     true = overlap.truth_areas > 0
     if background is not None:
         predicted[background] = true[background] = False
     best = np.full(n_classes, -1.0)
-    rows = np.flatnonzero(classes >= 0)
     np.maximum.at(best, classes[rows], overlap.iou[rows, classes[rows]])
     return SegmentRecall(recall_curve(best[true]), recall_curve(best[true | predicted]))
 
@@ -87,6 +90,4 @@ def best_overlap(overlap: Overlap) -> float:
     Known as best overlap or achievable segmentation covering, unweighted; several regions may be
     served by the same segment.
     """
-    best = best_ious(overlap)
-    best = best[~np.isnan(best)]
-    return float(best.mean()) if len(best) else float("nan")
+    return nan_mean(best_ious(overlap))

@@ -1,45 +1,21 @@
-"""Scores of clusters without names: clusters are matched to classes first, then compared.
+"""Matching clusters without names to classes; `semantic.class_counts` then scores the result.
 
 **Dataset level** (STEGO, Hamilton et al., ICLR 2022; Deep Spectral Methods, Melas-Kyriazi et al.,
 CVPR 2022): cluster i means the same in all images. The images' overlaps are summed, clusters are
-matched once on the sum, and the sum is scored:
-
-    accuracy = trace / sum,  IoU_c = TP / (TP + FP + FN),  mIoU = mean over classes that occur
+matched once on the sum, and the sum is scored.
 
 **Image level** (DiffSeg, DiffCut): every image has its own segments and its own matching; the
-matched images are summed afterwards. It is far easier, as nothing has to mean the same in two
-images: never put the two in one table.
+matched images' counts are summed afterwards. It is far easier, as nothing has to mean the same in
+two images: never put the two in one table.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from zeroguide.metrics.overlap import Overlap
-
-
-@dataclass(frozen=True)
-class ClassScores:
-    """Scores of C classes after matching.
-
-    Attributes:
-        accuracy: share of the pixels whose class is right, in [0, 1]; NaN without pixels.
-        iou: (C,) float64 in [0, 1]; NaN for classes neither in the truth nor predicted.
-        class_accuracy: (C,) float64 share of each class's pixels that are right; NaN without any.
-    """
-
-    accuracy: float
-    iou: np.ndarray
-    class_accuracy: np.ndarray
-
-    @property
-    def miou(self) -> float:
-        """Mean of the IoUs that aren't NaN; NaN if all are."""
-        known = self.iou[~np.isnan(self.iou)]
-        return float(known.mean()) if len(known) else float("nan")
 
 
 def hungarian_counts(overlap: Overlap) -> np.ndarray:
@@ -51,79 +27,89 @@ def hungarian_counts(overlap: Overlap) -> np.ndarray:
 
 
 def hungarian_iou(overlap: Overlap) -> np.ndarray:
-    """(m,) class of each cluster so that the IoUs' sum is highest, one cluster per class, else -1.
-
-    The Pascal VOC protocol for as many clusters as classes (Deep Spectral Methods, MaskContrast).
-    """
+    """(m,) class of each cluster so that the sum of IoUs is highest, one per class; else -1."""
     return _hungarian(overlap.iou)
 
 
 def majority_vote(overlap: Overlap) -> np.ndarray:
     """(m,) class most of each cluster's pixels have; several clusters may share one.
 
-    The many-to-one protocol, used for over-clustering: more clusters than classes. It grows with
-    the number of clusters: a cluster per image scores high. -1 for clusters without a pixel.
+    The many-to-one protocol. It grows with the number of clusters: a cluster per image scores high.
+    -1 for clusters without a pixel of any class.
     """
-    best = overlap.counts.argmax(axis=1) if overlap.counts.shape[1] else np.zeros(0, dtype=int)
-    return np.where(overlap.areas > 0, best, -1)
+    return np.where(overlap.areas > 0, _argmax_rows(overlap.counts), -1)
 
 
 def voc_matching(overlap: Overlap) -> np.ndarray:
-    """(m,) class of each cluster: `hungarian_iou`, or `majority_vote` if there are more than C."""
+    """(m,) class of each cluster by the Pascal VOC protocol of Deep Spectral Methods.
+
+    As many clusters as classes: `hungarian_iou`. Otherwise (over-clustering) every cluster takes
+    the class it has the highest IoU with, as in the released code; -1 without a pixel of any class.
+    """
     m, n_classes = overlap.counts.shape
-    return hungarian_iou(overlap) if m <= n_classes else majority_vote(overlap)
+    if m == n_classes:
+        return hungarian_iou(overlap)
+    return np.where(overlap.areas > 0, _argmax_rows(overlap.iou), -1)
 
 
-def image_matching(overlap: Overlap, *, background: int | None = None) -> np.ndarray:
-    """(m,) class of each of one image's segments by Hungarian matching inside that image.
+def image_matching(
+    overlap: Overlap, *, background: int | None = None, published: bool = False
+) -> np.ndarray:
+    """(m,) class of each of one image's segments, by Hungarian matching on pixels inside it.
+
+    With a background class many segments may become it (DiffCut's rule for VOC, Context and
+    COCO-Object): first the other classes are matched; what is left over becomes one segment; then
+    all are matched again.
 
     Args:
         overlap: one image's segments x classes.
-        background: class that all segments left over are given to (DiffCut's rule for VOC and
-            COCO-Object); None: -1.
+        background: that class, or None.
+        published: as DiffSeg's and DiffCut's code: a segment left over is paired with a class
+            that is not in the image and adds to its false positives. With which one depends on
+            the order of classes and segments. Else it is -1: only missed.
     """
-    classes = hungarian_counts(overlap)
-    classes[overlap.counts.max(axis=1, initial=0) == 0] = -1
-    # A segment paired with a class it doesn't touch was paired only to fill the matching.
-    matched = np.flatnonzero(classes >= 0)
-    classes[matched[overlap.counts[matched, classes[matched]] == 0]] = -1
-    if background is not None:
-        classes[classes < 0] = background
+    if background is None:
+        return _match_image(overlap.counts, published)
+    others = overlap.counts.copy()
+    others[:, background] = 0
+    first = _match_image(others, published=False)
+    groups = np.full(len(first), -1)
+    kept = np.flatnonzero(first >= 0)
+    groups[kept] = np.arange(len(kept))
+    groups[first < 0] = len(kept)
+    merged = overlap.grouped(groups, len(kept) + 1)
+    return _match_image(merged.counts, published)[groups]
+
+
+def _match_image(counts: np.ndarray, published: bool) -> np.ndarray:
+    """(m,) class of each segment, -1 for none, from (m, C) pixels of one image."""
+    m, n_classes = counts.shape
+    # Classes are the rows and there are at least as many columns, as in the published code:
+    # the solver breaks ties by their order.
+    table = np.zeros((n_classes, max(m, n_classes)), dtype=np.int64)
+    table[:, :m] = counts.T
+    classes = np.full(table.shape[1], -1)
+    classes[_hungarian(table)] = np.arange(n_classes)
+    classes = classes[:m]
+    if not published:
+        # A segment paired with a class it doesn't touch was paired only to fill the matching.
+        classes[counts[np.arange(m), classes] == 0] = -1
     return classes
 
 
-def class_scores(overlap: Overlap, classes: np.ndarray) -> ClassScores:
-    """Scores clusters that were given classes.
-
-    Args:
-        overlap: clusters x classes, of one image or summed.
-        classes: (m,) int, -1 for none: those pixels, and pixels of no cluster, are only missed.
-    """
-    n_classes = overlap.counts.shape[1]
-    mapped = overlap.grouped(classes, n_classes)
-    right = np.diagonal(mapped.counts).astype(np.float64)
-    true = mapped.truth_areas
-    union = mapped.areas + true - right
-    total = true.sum()
-    return ClassScores(
-        accuracy=float(right.sum() / total) if total else float("nan"),
-        iou=_ratio(right, union),
-        class_accuracy=_ratio(right, true),
-    )
-
-
 def fit_linear_probe(codes: np.ndarray, classes: np.ndarray, *, seed: int = 0) -> Any:
-    """A linear classifier of pixels' codes, the supervised yardstick beside the clusters.
+    """A linear classifier of pixels' codes: the supervised yardstick beside the clusters.
 
     The published probe is a 1x1 convolution trained by gradient descent with cross entropy; this
-    is the same model (multinomial logistic regression) solved to its optimum.
+    is the same model, multinomial logistic regression, solved to its optimum with scikit-learn's
+    weak L2 penalty.
 
     Args:
         codes: (n, d) float features of single pixels or patches of the training images.
-        classes: (n,) int class of each, VOID ones left out of the fit.
+        classes: (n,) int class of each; void ones are left out of the fit.
 
-    Returns scikit-learn's LogisticRegression: `predict((n, d))` gives (n,) classes. Raises
-    ValueError if fewer than two classes are seen.
+    Returns an object whose `predict` takes (n, d) codes and gives (n,) classes. Raises ValueError
+    if fewer than two classes are seen.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -144,6 +130,6 @@ def _hungarian(scores: np.ndarray) -> np.ndarray:
     return result
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Quotients, NaN where the denominator is 0."""
-    return np.where(denominator > 0, numerator / np.maximum(denominator, 1), np.nan)
+def _argmax_rows(table: np.ndarray) -> np.ndarray:
+    """(m,) column of each row's highest value, -1 if there are no columns."""
+    return table.argmax(axis=1) if table.shape[1] else np.full(len(table), -1)

@@ -44,8 +44,8 @@ def prepare(
     components, or, below 1, as many as hold that share of the variance; None keeps everything (and
     distances). umap: UMAP then reduces to that many dimensions, which follows curved structure
     that PCA can't, but distorts distances between far clusters (needs zeroguide[umap]; `seed` is
-    for it alone). spatial_weight: two columns, the cell's y and x, are appended, scaled so that at 1
-    they vary as much as the features do together; 0 appends none.
+    for it alone). spatial_weight: two columns, the cell's y and x, are appended, scaled so that at
+    1 they vary as much as the features do together; 0 appends none.
     """
     if not isinstance(features, np.ndarray):
         features = features.detach().cpu().numpy()  # a tensor, wherever it lives

@@ -76,7 +76,9 @@ def ncut(
         return _recursive(grid, n_segments, tau, seed)
     n_masks = n_segments - 1 if variant == "maskcut" else 1
     labels = np.zeros(n_cells, np.int32)  # 0: in no mask
-    affinity = np.where(cosines(grid.coarse_rows) > tau, np.float32(1), np.float32(WEAK_LINK))
+    affinity = cosines(grid.coarse_rows)
+    np.greater(affinity, tau, out=affinity, casting="unsafe")  # in place: the matrix is large
+    np.maximum(affinity, np.float32(WEAK_LINK), out=affinity)
     left = np.arange(n_cells)
     for i in range(1, n_masks + 1):
         mask = _mask(affinity, left, grid.coarse_shape, variant == "maskcut", seed)

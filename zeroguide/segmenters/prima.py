@@ -19,11 +19,14 @@ from typing import Any
 import numpy as np
 
 from zeroguide.errors import UsageError
+from zeroguide.segmenters.affinity import one_thread
 from zeroguide.segmenters.common import SegmenterResult, check_n_segments, contiguous, prepare
 
 COVERED = 0.95  # the share of cells at which the rounds end
+DENSE = 32  # cells or dimensions up to which the covariance is cheaper
 
 
+@one_thread
 def prima(
     features: Any, *, n_segments: int, threshold: float = 0.4, seed: int = 0
 ) -> SegmenterResult:
@@ -65,12 +68,31 @@ def _anchor(rows: np.ndarray, unit: np.ndarray) -> int:
     A component has no sign, so the nearest to either end: where the sign is left to the solver, as
     in the source, so is the result. (Taking the purer end also covers Playroom scenes better.)
     """
-    from scipy.linalg import eigh
-
     centred = rows - rows.mean(axis=0)
     if np.abs(centred).max() <= 1e-6 * np.abs(rows).max():
         return 0  # the same feature everywhere
-    last = rows.shape[1] - 1
+    return int(np.abs(unit @ _first_component(centred)).argmax())
+
+
+def _first_component(centred: np.ndarray) -> np.ndarray:
+    """(d,) float32 unit direction in which rows (m, d) vary most.
+
+    Lanczos needs some tens of products with the rows, where their covariance alone would cost d:
+    0.1 s a picture instead of 1 s. Small problems, and those on which it stalls, are solved whole.
+    """
+    from scipy.linalg import eigh
+    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+
+    d = centred.shape[1]
+    if min(centred.shape) > DENSE:
+        operator = LinearOperator(
+            (d, d), matvec=lambda x: centred.T @ (centred @ x.ravel()), dtype=np.float32
+        )
+        # The longest row is no direction across which nothing varies.
+        start = centred[np.square(centred).sum(axis=1).argmax()]
+        try:
+            return eigsh(operator, 1, which="LA", v0=start, tol=1e-5)[1][:, 0]
+        except ArpackError:
+            pass
     covariance = (centred.T @ centred).astype(np.float64)
-    axis = eigh(covariance, subset_by_index=[last, last])[1][:, 0]
-    return int(np.abs(unit @ axis.astype(np.float32)).argmax())
+    return eigh(covariance, subset_by_index=[d - 1, d - 1])[1][:, 0].astype(np.float32)

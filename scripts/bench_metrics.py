@@ -1,0 +1,169 @@
+"""Time the metrics on one core: 640 x 480 pixels, 20 segments, 150 classes.
+
+    OMP_NUM_THREADS=1 python scripts/bench_metrics.py
+
+Prints milliseconds of CPU time per image for every family, and images per second for all together.
+The label maps are Voronoi cells with about as many border pixels as COCO's panoptic truth. What
+is done once per dataset (COCO's AP, the linear probe, the bootstrap) is printed below the line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from zeroguide.metrics import bootstrap
+from zeroguide.metrics.assignment import ST_THRESHOLD, TT_THRESHOLD, assign, keep_best
+from zeroguide.metrics.boundary import boundary_counts, boundary_iou
+from zeroguide.metrics.class_agnostic import ClassAgnostic, encode
+from zeroguide.metrics.open_vocabulary import class_ious, misnamed, soft_ious
+from zeroguide.metrics.overlap import intersections
+from zeroguide.metrics.panoptic import panoptic_counts
+from zeroguide.metrics.recall import best_overlap, segment_recall
+from zeroguide.metrics.saliency import f_curve, foreground_iou
+from zeroguide.metrics.semantic import class_counts
+from zeroguide.metrics.unsupervised import image_matching, majority_vote
+
+HEIGHT, WIDTH, SEGMENTS, CLASSES = 480, 640, 20, 150
+
+
+def cells(rng: np.random.Generator, n: int) -> np.ndarray:
+    """(H, W) int32 Voronoi cells of n random points, with ragged borders."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH] + rng.normal(0, 0.7, (2, HEIGHT, WIDTH))
+    points = rng.random((n, 2)) * (HEIGHT, WIDTH)
+    distances = [(rows - y) ** 2 + (columns - x) ** 2 for y, x in points]
+    return np.argmin(distances, axis=0).astype(np.int32)
+
+
+class Scene:
+    """One image's prediction and truth, and what the metrics share."""
+
+    def __init__(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.segments = cells(rng, SEGMENTS)
+        self.regions = cells(rng, 12)
+        self.region_classes = rng.permutation(CLASSES)[:12]
+        self.truth = self.region_classes[self.regions].astype(np.int32)
+        self.truth[:20] = self.regions[:20] = -1
+        self.similarity = rng.uniform(-0.2, 0.9, (SEGMENTS, CLASSES))
+        self.overlap = intersections(self.segments, self.truth, SEGMENTS, CLASSES)
+        self.classes = assign(self.similarity, threshold=TT_THRESHOLD)
+
+
+def table(scene: Scene) -> None:
+    """The table of intersections, with classes and with regions."""
+    intersections(scene.segments, scene.truth, SEGMENTS, CLASSES)
+    intersections(scene.segments, scene.regions, SEGMENTS, 12)
+
+
+def named(scene: Scene) -> None:
+    """TT and ST with both class lists, union and argmax; soft IoU; mIoU; MCMR; segment recall."""
+    own = np.flatnonzero(scene.overlap.truth_areas)
+    for threshold in (TT_THRESHOLD, ST_THRESHOLD):
+        for allowed in (None, own):
+            classes = assign(scene.similarity, threshold=threshold, allowed=allowed)
+            best = keep_best(classes, scene.similarity, scene.overlap.areas)
+            for chosen in (classes, best):
+                class_ious(scene.overlap, chosen, background=0)
+            segment_recall(scene.overlap, classes)
+    soft_ious(scene.overlap, scene.classes, scene.similarity)
+    class_counts(scene.overlap, scene.classes)
+    misnamed(scene.overlap, scene.classes, np.arange(CLASSES))
+
+
+def nameless(scene: Scene) -> None:
+    """Best overlap, Hungarian in the image, majority vote."""
+    best_overlap(scene.overlap)
+    for match in (image_matching, majority_vote):
+        class_counts(scene.overlap, match(scene.overlap))
+
+
+def panoptic(scene: Scene) -> None:
+    """Panoptic quality, its table included."""
+    overlap = intersections(scene.segments, scene.regions, SEGMENTS, 12)
+    panoptic_counts(overlap, scene.classes, scene.region_classes, CLASSES)
+
+
+def borders(scene: Scene) -> None:
+    """Boundary F and Boundary IoU."""
+    boundary_counts(scene.segments, [scene.truth])
+    boundary_iou(scene.segments, scene.truth, SEGMENTS, CLASSES)
+
+
+def foreground(scene: Scene) -> None:
+    """Foreground IoU and the curve of maxF."""
+    mask, truth = scene.segments < 7, scene.regions < 5
+    foreground_iou(mask, truth)
+    f_curve(mask, truth)
+
+
+def codes(scene: Scene) -> None:
+    """Run-length codes for COCO's AR and AP."""
+    void = scene.truth < 0
+    encode(scene.segments, SEGMENTS, void=void)
+    encode(scene.regions, 12, void=void)
+
+
+FAMILIES: dict[str, Callable[[Scene], None]] = {
+    "intersections": table,
+    "names": named,
+    "no names": nameless,
+    "panoptic": panoptic,
+    "borders": borders,
+    "foreground": foreground,
+    "run lengths": codes,
+}
+
+
+def class_agnostic(scenes: list[Scene]) -> None:
+    """COCO's AP and AR of the scenes."""
+    scorer = ClassAgnostic()
+    for scene in scenes:
+        masks = encode(scene.segments, SEGMENTS)
+        scorer.add(masks, [1.0] * len(masks), encode(scene.regions, 12))
+    scorer.scores()
+
+
+def interval(n: int) -> None:
+    """The interval of a dataset's mIoU."""
+    rng = np.random.default_rng(0)
+    union = rng.random((n, CLASSES)) * (rng.random((n, CLASSES)) < 0.05)
+    bootstrap.of_ratio(union * rng.random((n, CLASSES)), union)
+
+
+def cpu_seconds(function: Callable[[], object]) -> float:
+    """CPU time of one call."""
+    started = time.process_time()
+    function()
+    return time.process_time() - started
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=int, default=10)
+    parser.add_argument("--runs", type=int, default=5)
+    args = parser.parse_args()
+    scenes = [Scene(seed) for seed in range(args.images)]
+    total = 0.0
+    for name, family in FAMILIES.items():
+        family(scenes[0])  # imports scipy and pycocotools
+        runs = [
+            cpu_seconds(lambda family=family: [family(scene) for scene in scenes])  # type: ignore[misc]
+            for _ in range(args.runs)
+        ]
+        each = float(np.median(runs)) / len(scenes)
+        total += each
+        print(f"{name:14} {1000 * each:7.2f} ms an image")
+    print(f"{'all':14} {1000 * total:7.2f} ms an image: {1 / total:.0f} images/s on one core")
+    print("once per dataset")
+    each = cpu_seconds(lambda: class_agnostic(scenes)) / len(scenes)
+    print(f"{'COCO AP, AR':14} {1000 * each:7.2f} ms an image")
+    print(f"{'mIoU interval':14} {cpu_seconds(lambda: interval(5000)):7.2f} s for 5,000 images")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""The classes that `discover` and `fit` find in a folder, against the true ones.
+
+    python scripts/evaluate_discover.py --page docs/results.md
+
+200 rendered Playroom scenes with 104 true classes, found by the shipped models without knowing any
+of them. Clusters are matched one to one to the true classes on all pixels (Hungarian, on counts);
+accuracy is the share of all pixels that are then right, mIoU the mean over the true classes. A name
+is right if it is exactly that of the class its cluster was matched to. `prototypes` is plain
+spherical k-means on tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from pages import replace_block, table
+from PIL import Image
+from training import TEST_SEED
+
+from zeroguide.fitted import METHODS, FeatureStore, fit
+from zeroguide.fitted.store import add_images
+from zeroguide.image import open_image
+from zeroguide.labeler import Labeler
+from zeroguide.metrics.overlap import Overlap, intersections
+from zeroguide.metrics.semantic import class_counts
+from zeroguide.metrics.unsupervised import hungarian_counts
+from zeroguide.playroom import NAMES, Scene, render
+from zeroguide.recipe import Recipe, load_recipe
+from zeroguide.refine import refine
+from zeroguide.taxonomy import Survey
+
+Row = dict[str, str | float]
+
+
+def true_classes(scene: Scene) -> np.ndarray:
+    """(H, W) indices into NAMES."""
+    return np.array([NAMES.index(name) for name in scene.names])[scene.label_map]
+
+
+def scored(
+    tag: str,
+    scenes: Sequence[Scene],
+    class_map: Callable[[int], np.ndarray],
+    n_found: int,
+    names: Sequence[str] | None,
+    seconds: float,
+) -> Row:
+    """A row of the table; `class_map` gives a scene's classes (H, W), from 0."""
+    total: Overlap | None = None
+    for i, scene in enumerate(scenes):
+        own = intersections(class_map(i).astype(np.int32), true_classes(scene), n_found, len(NAMES))
+        total = own if total is None else total + own
+    assert total is not None
+    matched = hungarian_counts(total)
+    untouched = total.counts[np.arange(n_found), np.maximum(matched, 0)] == 0
+    matched[untouched] = -1  # paired only to fill the matching
+    counts = class_counts(total, matched)
+    row: Row = {
+        "how": tag,
+        "classes": str(n_found),
+        "matched": str(int((matched >= 0).sum())),
+        "accuracy, %": f"{100 * counts.accuracy:.1f}",
+        "mIoU, %": f"{100 * counts.miou:.1f}",
+        "names right, %": "",
+        "s a picture": f"{seconds / len(scenes):.2f}",
+    }
+    if names is not None:
+        right = [names[i] == NAMES[c] for i, c in enumerate(matched) if c >= 0]
+        row["names right, %"] = f"{100 * np.mean(right):.1f}"
+    print(" | ".join(map(str, row.values())), flush=True)
+    return row
+
+
+def discovered(scenes: Sequence[Scene], paths: Sequence[Path], recipe: Recipe) -> list[Row]:
+    """Rows of `discover`, with the true number of classes and with its own."""
+    started = time.perf_counter()
+    rows = []
+    with Survey(Labeler(recipe, device="cpu", offline=True)) as survey:
+        for path in paths:
+            survey.add(path, open_image(path))
+        looked = time.perf_counter() - started
+        for tag, n in (("discover, auto", None), (f"discover, {len(NAMES)}", len(NAMES))):
+            started = time.perf_counter()
+            taxonomy, found = survey.find_classes(n)
+            seconds = looked + time.perf_counter() - started
+            names = [c.label for c in taxonomy.classes]
+
+            def class_map(i: int) -> np.ndarray:
+                return survey.class_map(i, found) - 1  # noqa: B023
+
+            rows.append(scored(tag, scenes, class_map, len(names), names, seconds))
+    return rows
+
+
+def fitted(scenes: Sequence[Scene], paths: Sequence[Path], recipe: Recipe) -> list[Row]:
+    """Rows of `fit`, with the true number of classes."""
+    rows = []
+    features = recipe.features.model_dump()
+    refining = recipe.refine.model_dump()
+    with FeatureStore(recipe.models.dino, features) as store:
+        started = time.perf_counter()
+        add_images(
+            store,
+            list(paths),
+            recipe,
+            device="cpu",
+            offline=True,
+            on_image=lambda path, image: None,
+            on_failure=lambda path, error: None,
+        )
+        looked = time.perf_counter() - started
+        for method in METHODS:
+            started = time.perf_counter()
+            model = fit(store, method=method, n_classes=len(NAMES), seed=recipe.seed)
+            seconds = looked + time.perf_counter() - started
+
+            def class_map(i: int) -> np.ndarray:
+                cells = model.classify(store.features(i), attention=store.attention(i))  # noqa: B023
+                present, own = np.unique(cells, return_inverse=True)
+                fine = refine(own.reshape(cells.shape), scenes[i].pixels, **refining)
+                return present[fine]
+
+            tag = f"fit, {method}"
+            rows.append(scored(tag, scenes, class_map, model.n_classes, None, seconds))
+    return rows
+
+
+def main() -> None:
+    """Print the table, and with --page put it into the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--scenes", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=TEST_SEED, help="the world of the scenes")
+    parser.add_argument("--size", type=int, default=224, help="pixels of a scene's side")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--part", choices=("discover", "fit", "both"), default="both")
+    parser.add_argument("--page", type=Path)
+    args = parser.parse_args()
+
+    recipe = load_recipe("tiny", args.set)
+    scenes = [render(args.seed, i, size=args.size) for i in range(args.scenes)]
+    with tempfile.TemporaryDirectory(prefix="zeroguide-") as folder:
+        paths = [Path(folder, f"{i}.png") for i in range(len(scenes))]
+        for path, scene in zip(paths, scenes, strict=True):
+            Image.fromarray(scene.pixels).save(path)
+        rows = discovered(scenes, paths, recipe) if args.part != "fit" else []
+        rows += fitted(scenes, paths, recipe) if args.part != "discover" else []
+    if args.page:
+        replace_block(args.page, "evaluate_discover", table(rows))
+
+
+if __name__ == "__main__":
+    main()

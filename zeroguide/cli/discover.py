@@ -1,0 +1,155 @@
+"""`zeroguide discover`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zeroguide.batch import (
+    EXIT_FAILED,
+    EXIT_SOME_FAILED,
+    Job,
+    OutputError,
+    output_folder,
+    plan,
+    run,
+    saving,
+    write_png,
+)
+from zeroguide.cli.options import (
+    Device,
+    Images,
+    Offline,
+    Output,
+    Overwrite,
+    Preset,
+    Quiet,
+    Seed,
+    Set,
+    Verbose,
+    read_recipe,
+)
+from zeroguide.cli.running import note_device
+from zeroguide.console import Console
+from zeroguide.errors import UsageError
+from zeroguide.formats import write_atomically
+from zeroguide.models import prepare
+from zeroguide.sources import find_images
+
+if TYPE_CHECKING:
+    from zeroguide.image import Image
+    from zeroguide.taxonomy import Survey
+
+TAXONOMY, SHEET = "taxonomy.json", "classes.png"
+MOST_CLASSES = 65_535  # that a 16-bit map can hold
+
+
+def discover(
+    images: Images,
+    output: Output = Path("classes"),
+    classes: Annotated[
+        str, typer.Option(metavar="auto|N", help="How many; auto: as the images suggest.")
+    ] = "auto",
+    preset: Preset = "fast",
+    set_: Set = None,
+    device: Device = "auto",
+    seed: Seed = None,
+    offline: Offline = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Find and name the classes that a folder of images has.
+
+    Writes FOLDER/taxonomy.json (each class with name, alternatives, counts and examples),
+    FOLDER/classes.png (all of them on one sheet), and for every image photo.jpg.map.png (16-bit,
+    the class's id at every pixel) and photo.jpg.png (the overlay); prints id, name, number of
+    segments and images, and share of all pixels.
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+    n_classes = _number(classes)
+    recipe = read_recipe(preset, set_ or [], seed, device)
+    jobs = plan(find_images(images), output, [".png", ".map.png"], overwrite=overwrite)
+    for path in (output / TAXONOMY, output / SHEET):
+        if path.exists() and not overwrite:
+            raise OutputError(
+                f"{path}: already exists; replace it with --overwrite or choose another folder "
+                "with -o"
+            )
+    surveys: list[Survey] = []
+
+    def start() -> Callable[[Job, Image], None]:
+        console.note(f"preset {recipe.name}: {recipe.knows}")
+        prepare(recipe.checkpoints(), offline=offline)
+        from zeroguide.labeler import Labeler  # imports torch
+        from zeroguide.taxonomy import Survey
+
+        labeler = Labeler(recipe, device=device, offline=offline)
+        note_device(console, device, labeler.device)
+        survey = Survey(labeler)
+        surveys.append(survey)
+        return lambda job, image: survey.add(job.source, image)
+
+    try:
+        with output_folder(output), console.progress():
+            code = run(jobs, start, output=output, console=console)
+            if code == EXIT_FAILED:
+                return code
+            failed = _write(surveys[0], n_classes, jobs, output, console)
+    finally:
+        for survey in surveys:
+            survey.__exit__()
+    console.note(f"the classes are in {output / TAXONOMY} and {output / SHEET}")
+    return EXIT_SOME_FAILED if failed else code
+
+
+def _number(classes: str) -> int | None:
+    if classes == "auto":
+        return None
+    if not classes.isdecimal() or not 1 <= int(classes) <= MOST_CLASSES:
+        raise UsageError(f"--classes={classes} must be auto or a number from 1 to {MOST_CLASSES}")
+    return int(classes)
+
+
+def _write(
+    survey: Survey, n_classes: int | None, jobs: list[Job], output: Path, console: Console
+) -> bool:
+    """Find the classes and write everything; whether an image failed on the way."""
+    from zeroguide.image import open_image
+    from zeroguide.overlay import draw
+    from zeroguide.overlay.contact_sheet import contact_sheet
+    from zeroguide.taxonomy import labeling_of
+
+    console.step("finding classes")
+    taxonomy, found = survey.find_classes(n_classes)
+    text = json.dumps(taxonomy.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
+    write_atomically(output / TAXONOMY, (text + "\n").encode())
+    title = f"{len(taxonomy.classes)} classes in {taxonomy.n_images} images"
+    write_png(contact_sheet(survey.cards(taxonomy, found), title), output / SHEET)
+    by_source = {job.source: job for job in jobs}
+    failed = False
+    for number, path in enumerate(survey.paths):
+        console.step(f"writing {number + 1} of {len(survey.paths)}: {path}")
+        class_map = survey.class_map(number, found)
+        try:
+            image = open_image(path)
+            labeling = labeling_of(image, class_map, taxonomy.classes, taxonomy.recipe)
+            picture = draw(labeling, image.pixels)
+        except Exception as error:  # the file has changed since: the others must not suffer
+            console.failure(error, about=path)
+            failed = True
+            continue
+        job = by_source[path]
+        with saving(job):
+            write_png(picture, job.outputs[".png"])
+            write_png(class_map.astype("uint16"), job.outputs[".map.png"])
+    rows = [
+        (str(c.id), c.label, str(c.n_segments), str(c.n_images), f"{c.share:.4f}")
+        for c in taxonomy.classes
+    ]
+    console.table(["id", "label", "segments", "images", "share"], rows)
+    return failed

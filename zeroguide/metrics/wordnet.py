@@ -1,0 +1,156 @@
+"""Relations between nouns, read from WordNet's own files (Fellbaum, 1998): index.noun, data.noun.
+
+Any sense of a word counts, as a label has no context: "dog" is also a frankfurter. Plurals are
+brought to their base form by WordNet's list of exceptions and its rules. A label that WordNet
+doesn't have is looked up without its first words ("wet road": "road"), and is then at best a
+hyponym: the words left out made it narrower. Parts are inherited: a dog has what an animal has.
+The format is described in wndb(5WN).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from zeroguide.errors import ZeroguideError
+from zeroguide.metrics.lac import Level, plain
+
+FILES = ("index.noun", "data.noun", "noun.exc")
+KIND_OF = ("@", "@i")  # pointers to hypernyms
+HAS = ("%p", "%m", "%s")  # pointers to parts, members and substances
+ENDINGS = (
+    ("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"), ("men", "man"),
+    ("ies", "y"), ("s", ""),
+)  # fmt: skip
+
+
+def wordnet_folders() -> list[Path]:
+    """Where WordNet is looked for: WNSEARCHDIR, Debian's folder, NLTK's."""
+    folders = [Path("/usr/share/wordnet"), Path.home() / "nltk_data" / "corpora" / "wordnet"]
+    if "NLTK_DATA" in os.environ:
+        folders[:0] = [
+            Path(folder) / "corpora" / "wordnet"
+            for folder in os.environ["NLTK_DATA"].split(os.pathsep)
+        ]
+    if "WNSEARCHDIR" in os.environ:
+        folders.insert(0, Path(os.environ["WNSEARCHDIR"]))
+    return folders
+
+
+class WordNet:
+    """The nouns of one WordNet; `relation` answers for two texts.
+
+    Args:
+        folder: holds index.noun, data.noun and noun.exc; None: the first of `wordnet_folders`
+            that does.
+
+    Raises ZeroguideError if there is none.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        folders = [folder] if folder is not None else wordnet_folders()
+        found = [f for f in folders if all((f / name).is_file() for name in FILES)]
+        if not found:
+            raise ZeroguideError(
+                f"no WordNet (index.noun, data.noun, noun.exc) in {', '.join(map(str, folders))}: "
+                "install it with `apt-get install wordnet-base` or "
+                "`python -m nltk.downloader wordnet` (and unzip it), or name its folder"
+            )
+        self._index, self._data = ((found[0] / name).read_bytes() for name in FILES[:2])
+        exceptions = (found[0] / FILES[2]).read_text(encoding="utf-8").splitlines()
+        self._bases = {line.split()[0]: line.split()[1:] for line in exceptions if line.strip()}
+        # Labels and names come again and again: once per segment, class and image.
+        self.relation = lru_cache(maxsize=1 << 20)(self._relation)
+        self._senses = lru_cache(maxsize=1 << 16)(self._find_senses)
+        self._pointers = lru_cache(maxsize=1 << 17)(self._read_pointers)
+        self._above = lru_cache(maxsize=1 << 16)(self._find_above)
+        self._parts = lru_cache(maxsize=1 << 12)(self._find_parts)
+
+    def _relation(self, label: str, name: str) -> Level:
+        """How the label is related to the class name: the closest Level that holds."""
+        label, name = plain(label), plain(name)
+        if label == name:
+            return Level.EXACT
+        senses, whole = self._head_senses(label)
+        targets = self._senses(name)
+        # The name itself may be what is left of the label, known to WordNet or not.
+        if label.endswith(" " + name):
+            return Level.SYNONYM if whole and senses & targets else Level.HYPONYM
+        if not senses or not targets:
+            return Level.NONE
+        if whole and senses & targets:
+            return Level.SYNONYM
+        if any(sense in targets or self._above(sense) & targets for sense in senses):
+            return Level.HYPONYM
+        if any(senses & self._parts(target) for target in targets):
+            return Level.MERONYM
+        return Level.NONE
+
+    def _head_senses(self, label: str) -> tuple[frozenset[str], bool]:
+        """Senses of the longest end of the label that WordNet has, and whether it is all of it."""
+        words = label.split()
+        for start in range(len(words)):
+            senses = self._senses(" ".join(words[start:]))
+            if senses:
+                return senses, start == 0
+        return frozenset(), False
+
+    def _find_senses(self, phrase: str) -> frozenset[str]:
+        """Offsets in data.noun of the phrase's senses, or of its base forms'."""
+        found: set[str] = set()
+        for base in self._base_forms(phrase):
+            for separator in ("_", "-", ""):  # polo_shirt, T-shirt, sweatshirt
+                found.update(self._lookup(base.replace(" ", separator)))
+        return frozenset(found)
+
+    def _base_forms(self, phrase: str) -> Iterator[str]:
+        """The phrase, and it with its last word in the singular."""
+        yield phrase
+        yield from (
+            base.replace("_", " ") for base in self._bases.get(phrase.replace(" ", "_"), ())
+        )
+        start, _, last = phrase.rpartition(" ")
+        for base in self._bases.get(last, ()):
+            yield f"{start} {base}".strip()
+        for ending, instead in ENDINGS:
+            if phrase.endswith(ending) and len(last) > len(ending) + 1 and last[-2:] != "ss":
+                yield phrase.removesuffix(ending) + instead
+
+    def _lookup(self, lemma: str) -> list[str]:
+        """Offsets in data.noun of a lemma's senses; none if it isn't in the index."""
+        start = self._index.find(b"\n" + lemma.encode() + b" n ")
+        if start < 0:
+            return []
+        fields = self._index[start + 1 : self._index.index(b"\n", start + 1)].decode().split()
+        return fields[-int(fields[2]) :]
+
+    def _read_pointers(self, offset: str) -> list[tuple[str, str]]:
+        """(symbol, offset) of what the sense at `offset` points to: nouns, for KIND_OF and HAS."""
+        start = int(offset)
+        line = self._data[start : self._data.index(b"\n", start)].decode()
+        fields = line.partition(" | ")[0].split()
+        first = 4 + 2 * int(fields[3], 16)  # after the words, each with its number
+        pointers = fields[first + 1 : first + 1 + 4 * int(fields[first])]
+        return list(zip(pointers[::4], pointers[1::4], strict=True))
+
+    def _find_above(self, offset: str) -> frozenset[str]:
+        """All hypernyms of a sense, up to the root, and the sense itself."""
+        seen = {offset}
+        todo = [offset]
+        while todo:
+            above = {o for symbol, o in self._pointers(todo.pop()) if symbol in KIND_OF} - seen
+            seen |= above
+            todo += above
+        return frozenset(seen)
+
+    def _find_parts(self, offset: str) -> frozenset[str]:
+        """All parts of a sense: its own, its hypernyms', and parts of parts."""
+        parts: set[str] = set()
+        todo = list(self._above(offset))
+        while todo:
+            has = {o for symbol, o in self._pointers(todo.pop()) if symbol in HAS} - parts
+            parts |= has
+            todo += has
+        return frozenset(parts)

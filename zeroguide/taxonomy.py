@@ -1,0 +1,214 @@
+"""A survey of a folder: the segments of all its images, their classes, and what to say of each.
+
+Memory holds an embedding a segment; the segments' maps lie in a temporary folder as PNG.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import PIL.Image
+import torch
+
+from zeroguide.decoders import UNNAMED
+from zeroguide.discovery import Classes, discover_classes
+from zeroguide.image import Image, open_image
+from zeroguide.labeler import Labeler, provenance, segment_map
+from zeroguide.labeling import Label, Labeling
+from zeroguide.overlay.contact_sheet import Card, cut_out
+from zeroguide.region import Picture, Region
+
+SCHEMA = "zeroguide-taxonomy/1"
+N_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Example:
+    """A segment that is typical of its class: the image's file, and (x, y, width, height) in it."""
+
+    path: Path
+    bbox: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class DiscoveredClass:
+    """One class of a folder.
+
+    id: from 1, the largest class first; the value in the maps. label, score, confidence,
+    alternatives: as in `zeroguide.labeling.Segment`, for the mean of the class's embeddings.
+    n_segments, n_images: how many belong to it. share: of all pixels of the folder, 0 to 1.
+    """
+
+    id: int
+    label: str
+    score: float
+    confidence: float
+    alternatives: tuple[tuple[str, float], ...]
+    n_segments: int
+    n_images: int
+    share: float
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Taxonomy:
+    """A folder's classes, the largest first, and how they were made."""
+
+    classes: tuple[DiscoveredClass, ...]
+    n_images: int
+    recipe: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The schema zeroguide-taxonomy/1, ready for JSON; files as they were named."""
+        classes = [
+            {
+                "id": c.id,
+                "label": c.label,
+                "score": c.score,
+                "confidence": c.confidence,
+                "alternatives": [list(pair) for pair in c.alternatives],
+                "segments": c.n_segments,
+                "images": c.n_images,
+                "share": c.share,
+                "examples": [{"file": str(e.path), "bbox": list(e.bbox)} for e in c.examples],
+            }
+            for c in self.classes
+        ]
+        return {
+            "schema": SCHEMA,
+            "recipe": self.recipe,
+            "images": self.n_images,
+            "classes": classes,
+        }
+
+
+class Survey:
+    """Collects the segments of images one by one, then finds their classes; a context manager.
+
+    Args:
+        labeler: segments and names every image first; its recipe's merge section weighs embeddings
+            and texts between images too.
+    """
+
+    def __init__(self, labeler: Labeler) -> None:
+        self.labeler = labeler
+        self._maps = tempfile.TemporaryDirectory(prefix="zeroguide-")
+        self.paths: list[Path] = []
+        self._embeddings: list[np.ndarray] = []
+        self._labels: list[str] = []
+        self._areas: list[int] = []
+        self._image_of: list[int] = []  # of each segment
+        self._first: list[int] = []  # segment of each image
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._maps.cleanup()
+
+    def add(self, path: Path, image: Image) -> None:
+        """Segment and name one image, and keep what its segments are like."""
+        segments = self.labeler.describe([image])[0]
+        label_map = segment_map(segments)
+        PIL.Image.fromarray(label_map.astype(np.uint16)).save(self._map_path(len(self.paths)))
+        self._first.append(len(self._labels))
+        self._image_of += [len(self.paths)] * len(segments)
+        self._areas += np.bincount(label_map.ravel(), minlength=len(segments)).tolist()
+        self._embeddings += [segment.embedding.float().cpu().numpy() for segment in segments]
+        self._labels += [segment.labels[0][0] for segment in segments]
+        self.paths.append(path)
+
+    def find_classes(self, n_classes: int | None) -> tuple[Taxonomy, Classes]:
+        """The folder's classes, named, and which of them each segment is of; of >= 1 image.
+
+        n_classes: at most so many; None: as many as the silhouette says.
+        """
+        recipe = self.labeler.recipe
+        texts = self.labeler.texts.embed(self._labels).float().cpu().numpy().copy()
+        texts[[label == UNNAMED for label in self._labels]] = 0
+        found = discover_classes(
+            np.stack(self._embeddings),
+            texts,
+            n_classes=n_classes,
+            embedding_weight=recipe.merge.embedding_weight,
+            seed=recipe.seed,
+        )
+        images = np.array(self._image_of)
+        areas = np.array(self._areas)
+        typical = [found.examples(i, images, N_EXAMPLES) for i in range(len(found.centres))]
+        centres = torch.from_numpy(found.centres).to(self.labeler.device)
+        named = self.labeler.decode(centres, [self._region(own[0]) for own in typical])
+        confidences = self.labeler.confidence(centres, [labels[0][0] for labels in named])
+        classes = []
+        for i, (labels, confidence) in enumerate(zip(named, confidences, strict=True)):
+            members = np.flatnonzero(found.labels == i)
+            classes.append(
+                DiscoveredClass(
+                    id=i + 1,
+                    label=labels[0][0],
+                    score=labels[0][1],
+                    confidence=confidence,
+                    alternatives=tuple(labels[1:]),
+                    n_segments=len(members),
+                    n_images=len(np.unique(images[members])),
+                    share=float(areas[members].sum() / areas.sum()),
+                    examples=tuple(self._example(j) for j in typical[i]),
+                )
+            )
+        return Taxonomy(tuple(classes), len(self.paths), provenance(recipe)), found
+
+    def class_map(self, number: int, found: Classes) -> np.ndarray:
+        """(H, W) int32 of the image added as that number, from 0: each pixel's class, from 1."""
+        first = self._first[number]
+        own = self._segments(number)
+        classes: np.ndarray = found.labels[first : first + int(own.max()) + 1][own] + 1
+        return classes.astype(np.int32)
+
+    def _segments(self, number: int) -> np.ndarray:
+        """(H, W) int32 segments of an image, from 0."""
+        with PIL.Image.open(self._map_path(number)) as picture:
+            return np.asarray(picture).astype(np.int32)
+
+    def _map_path(self, number: int) -> Path:
+        return Path(self._maps.name, f"{number}.png")
+
+    def _region(self, segment: int) -> Region:
+        """A segment with its picture, for decoders that look at it."""
+        number = self._image_of[segment]
+        picture = Picture(open_image(self.paths[number]).pixels, self._segments(number))
+        return Region(picture, (segment - self._first[number],))
+
+    def _example(self, segment: int) -> Example:
+        number = self._image_of[segment]
+        y, x = np.nonzero(self._segments(number) == segment - self._first[number])
+        box = (int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1)
+        return Example(self.paths[number], box)
+
+    def cards(self, taxonomy: Taxonomy, found: Classes) -> list[Card]:
+        """What the contact sheet shows of each class."""
+        images = np.array(self._image_of)
+        cards = []
+        for own in taxonomy.classes:
+            regions = map(self._region, found.examples(own.id - 1, images, N_EXAMPLES))
+            about = (
+                f"{own.n_segments} segments in {own.n_images} images, "
+                f"{100 * own.share:.1f} % of all pixels"
+            )
+            tiles = [cut_out(region.picture.pixels, region.mask) for region in regions]
+            cards.append(Card(own.label or f"class {own.id}", about, tiles))
+        return cards
+
+
+def labeling_of(
+    image: Image, class_map: np.ndarray, classes: Sequence[DiscoveredClass], recipe: dict[str, Any]
+) -> Labeling:
+    """An image's classes, (H, W) from 1, as its labels: one segment a class."""
+    present, label_map = np.unique(class_map, return_inverse=True)
+    own = [classes[number - 1] for number in present]
+    labels = [Label(c.label, c.score, c.confidence, c.alternatives, ()) for c in own]
+    return Labeling.build(image, label_map.reshape(class_map.shape), labels, recipe)
