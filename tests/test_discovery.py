@@ -1,4 +1,4 @@
-"""Classes of a folder: planted clusters are found, typical segments come first, names are shared."""
+"""Classes of a folder: planted clusters are found, typical segments come first."""
 
 import json
 
@@ -77,7 +77,7 @@ def test_equal_segments_are_one_class():
 
 
 def test_examples_are_typical_and_from_different_images():
-    embeddings, texts, truth = planted([30, 30], noise=0.2)
+    embeddings, texts, _ = planted([30, 30], noise=0.2)
     found = discover_classes(embeddings, texts, n_classes=2)
     images = np.arange(60) // 3
     for number in range(2):
@@ -151,7 +151,7 @@ def test_command(folder, tmp_path, capsys):
     for i in range(6):
         with PIL.Image.open(output / f"{i}.png.map.png") as picture:
             assert picture.mode == "I;16" and picture.size == (112, 112)
-            assert 1 <= np.asarray(picture).min() and np.asarray(picture).max() <= len(rows)
+            assert np.isin(np.asarray(picture), range(1, len(rows) + 1)).all()
         assert (output / f"{i}.png.png").stat().st_size > 1000
     with PIL.Image.open(output / "classes.png") as sheet:
         assert sheet.width > 5 * TILE

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups
+from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups, sibling_pairs
 
 # Three directions: 0 and 1 look alike, 2 does not; the texts of 1 and 2 are equal.
 VISUAL = torch.tensor([[2.0, 0.0], [0.96, 0.28], [0.0, 1.0]])
@@ -40,3 +40,14 @@ def test_adjacent_pairs_share_a_side_not_a_corner():
     assert adjacent_pairs(label_map) == {(0, 1), (0, 2), (1, 2), (2, 3)}
     assert adjacent_pairs(np.array([[0, 1], [2, 0]])) == {(0, 1), (0, 2)}
     assert adjacent_pairs(np.zeros((3, 3), int)) == set()
+
+
+def test_siblings_are_children_of_one_node():
+    tree = np.array([[0, 2], [1, 3], [4, 5]])
+    assert sibling_pairs([(0,), (1,), (2,), (3,)], tree) == {(0, 2), (1, 3)}
+    assert sibling_pairs([(0, 2), (3,), (1,)], tree) == {(1, 2)}
+    assert sibling_pairs([(1, 3), (0, 2)], tree) == {(0, 1)}
+    assert sibling_pairs([(1, 3), (0,), (2,)], tree) == {(1, 2)}
+    assert sibling_pairs([(0,)], np.empty((0, 2), int)) == set()
+    # joined across the tree, a segment has no sibling any more
+    assert sibling_pairs([(0, 1), (2,), (3,)], tree) == set()

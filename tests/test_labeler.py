@@ -12,7 +12,7 @@ from PIL import Image
 from zeroguide.decoders import UNNAMED
 from zeroguide.errors import UsageError
 from zeroguide.image import from_array, open_image
-from zeroguide.labeler import Labeler, Segmenter, NamedSegment
+from zeroguide.labeler import Labeler, NamedSegment, Segmenter
 from zeroguide.recipe import load_recipe
 from zeroguide.region import Picture, Region
 
@@ -101,10 +101,44 @@ def test_segments_that_do_not_touch_stay_apart_unless_all_may_merge(recipe_file,
     for edges, expected in (("adjacent", 3), ("all", 2)):
         ours = labeler(recipe_file, "merge.threshold=0.99", f"merge.edges={edges}")
         segments = [
-            NamedSegment(Region(picture, (i,)), *known) for i, known in enumerate((twin, other, twin))
+            NamedSegment(Region(picture, (i,)), *known)
+            for i, known in enumerate((twin, other, twin))
         ]
         (merged,) = ours._merge(ours.embedder.prepare([picture]), [segments])
         assert len(merged) == expected, edges
+
+
+def test_only_siblings_merge(recipe_file, image):
+    stripes = np.zeros((90, 120), np.int32)
+    stripes[:, 40:80] = 1
+    stripes[:, 80:] = 2
+    twin = (torch.eye(32)[0], [("dog", 0.5)])
+    other = (torch.eye(32)[1], [("cat", 0.4)])
+    ours = labeler(recipe_file, "merge.threshold=0.99", "merge.edges=siblings")
+    for tree, expected in (([[0, 2], [1, 3]], 2), ([[0, 1], [2, 3]], 3)):
+        picture = Picture(image.pixels, stripes, np.array(tree))
+        segments = [
+            NamedSegment(Region(picture, (i,)), *known)
+            for i, known in enumerate((twin, other, twin))
+        ]
+        (merged,) = ours._merge(ours.embedder.prepare([picture]), [segments])
+        assert len(merged) == expected, tree
+
+
+def test_siblings_merge_upwards(recipe_file, image):
+    ours = labeler(recipe_file, "merge.threshold=0", "merge.edges=siblings")
+    over = ours.segmenter.segment(image)
+    nodes = [{i + 1} for i in range(len(over.tree) + 1)]
+    for a, b in over.tree:
+        nodes.append(nodes[a] | nodes[b])
+    result = ours.label(image)
+    assert len(result.segments) < over.label_map.max() + 1
+    assert all(set(segment.merged_from) in nodes for segment in result.segments)
+
+
+def test_siblings_need_a_tree(recipe_file):
+    with pytest.raises(UsageError, match="needs a segmenter that keeps its merge tree"):
+        load_recipe(recipe_file, ["merge.edges=siblings", "segmenter.method=kmeans"])
 
 
 def test_segments_without_a_name_have_nothing_in_common(recipe_file, image):

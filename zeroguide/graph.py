@@ -1,13 +1,13 @@
 """The merge graph: segments are nodes, edges join the pairs that may become one.
 
 An edge weighs ``w * cos(embeddings) + (1 - w) * cos(label embeddings)``, as in zero-guidance
-segmentation (ICCV 2023), which merges at 0.8 and above. That work merges siblings of a clustering
-tree upwards; here any pair that touches, or any pair at all, may merge.
+segmentation (ICCV 2023), which merges at 0.8 and above. That work lets only siblings of the
+clustering tree merge, upwards; here pairs that touch, or any pairs at all, may merge too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import networkx as nx
 import numpy as np
@@ -60,4 +60,21 @@ def adjacent_pairs(label_map: np.ndarray) -> set[tuple[int, int]]:
         low, high = np.minimum(a, b).astype(np.int64), np.maximum(a, b).astype(np.int64)
         codes = np.unique(low << 32 | high)
         pairs.update((int(code >> 32), int(code & 0xFFFFFFFF)) for code in codes)
+    return pairs
+
+
+def sibling_pairs(parts: Sequence[tuple[int, ...]], tree: np.ndarray) -> set[tuple[int, int]]:
+    """Pairs (i, j), i < j, of segments that are the two children of a node of the merge tree.
+
+    parts: for each segment the over-segments it is made of, ascending. tree: (n-1, 2), see
+    zeroguide.segmenters.SegmenterResult.
+    """
+    segment = {own: i for i, own in enumerate(parts)}
+    nodes = [(part,) for part in range(len(tree) + 1)]
+    pairs: set[tuple[int, int]] = set()
+    for a, b in tree.tolist():
+        nodes.append(tuple(sorted(nodes[a] + nodes[b])))
+        if nodes[a] in segment and nodes[b] in segment:
+            i, j = sorted((segment[nodes[a]], segment[nodes[b]]))
+            pairs.add((i, j))
     return pairs

@@ -16,7 +16,7 @@ from zeroguide.decoders import UNNAMED, Ranked, make_decoder
 from zeroguide.embeddings import Prepared, SegmentEmbedder
 from zeroguide.features import extract_features, extract_features_and_attention
 from zeroguide.fitted import load_fitted
-from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups
+from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups, sibling_pairs
 from zeroguide.image import Image
 from zeroguide.labeling import Label, Labeling
 from zeroguide.models import Dino, choose_device, load_all, load_dino
@@ -132,9 +132,10 @@ class Labeler:
 
     def describe(self, images: Sequence[Image]) -> list[list[NamedSegment]]:
         """Every picture's segments, merged, with their embeddings, in the order of their parts."""
-        pictures = [
-            Picture(image.pixels, self.segmenter.segment(image).label_map) for image in images
-        ]
+        pictures = []
+        for image in images:
+            over = self.segmenter.segment(image)
+            pictures.append(Picture(image.pixels, over.label_map, over.tree))
         with autocast(self.device, self.recipe.precision):
             prepared = self.embedder.prepare(pictures)
         segments = self._name(prepared, [_over_segments(picture) for picture in pictures])
@@ -173,6 +174,10 @@ class Labeler:
         pairs = None
         if recipe.edges == "adjacent":
             pairs = adjacent_pairs(segment_map(segments))
+        elif recipe.edges == "siblings":
+            tree = segments[0].region.picture.tree
+            assert tree is not None  # the recipe has been checked
+            pairs = sibling_pairs([segment.region.parts for segment in segments], tree)
         names = [segment.labels[0][0] for segment in segments]
         texts = self.texts.embed(names).clone()
         # Not to have been named is nothing that segments have in common.

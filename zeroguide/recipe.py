@@ -93,6 +93,11 @@ class Segmenter(_Section):
     model: str | None = None
     """fitted: the folder that `zeroguide fit` wrote."""
 
+    def keeps_tree(self) -> bool:
+        """Whether the method gives a merge tree."""
+        recursive = self.method == "ncut" and self.variant == "recursive"
+        return recursive or self.method in ("agglomerative", "communities")
+
     def parameters(self) -> dict[str, Any]:
         """What `zeroguide.segmenters.segment` takes as keyword arguments for the method."""
         from zeroguide.segmenters import parameters
@@ -185,7 +190,8 @@ class Merge(_Section):
     """Least similarity that merges; above 1: never."""
     embedding_weight: Share = 0.5
     """Weight of the segments' embeddings; the rest weighs their labels' embeddings."""
-    edges: Literal["adjacent", "all"] = "adjacent"
+    edges: Literal["adjacent", "all", "siblings"] = "adjacent"
+    """Which pairs may merge: those that touch, all, or the siblings of the segmenter's tree."""
 
 
 class Recipe(_Section):
@@ -209,17 +215,24 @@ class Recipe(_Section):
     confidence: Confidence = Confidence()
 
     @model_validator(mode="after")
-    def _has_models(self) -> Recipe:
+    def _fits_together(self) -> Recipe:
         for key in self.decoder.required_models():
             if getattr(self.models, key) is None:
                 raise PydanticCustomError(
-                    "needs_model",
+                    "contradiction",
                     "the decoder {method} needs models.{key}: a folder or a hub id",
                     {"method": self.decoder.method, "key": key},
                 )
+        if self.merge.edges == "siblings" and not self.segmenter.keeps_tree():
+            raise PydanticCustomError(
+                "contradiction",
+                "merge.edges=siblings needs a segmenter that keeps its merge tree: set "
+                "segmenter.method to agglomerative or communities, or to ncut with "
+                "segmenter.variant=recursive",
+            )
         if self.segmenter.method == "fitted" and self.segmenter.model is None:
             raise PydanticCustomError(
-                "needs_model",
+                "contradiction",
                 "the segmenter fitted needs segmenter.model: a folder that `zeroguide fit` wrote",
             )
         return self
@@ -347,7 +360,7 @@ def _explain(error: ValidationError) -> str:
     key = next((".".join(where[:n]) for n in (2, 1) if ".".join(where[:n]) in _fields()), "")
     if first["type"] == "extra_forbidden":
         return _unknown(".".join(where))
-    if first["type"] == "needs_model":
+    if first["type"] == "contradiction":
         return str(first["msg"])
     if first["type"] == "missing":
         return f"the recipe has no {'.'.join(where)}"

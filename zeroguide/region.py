@@ -11,11 +11,13 @@ import numpy as np
 class Picture:
     """A picture and its over-segments.
 
-    pixels: (H, W, 3) uint8 RGB. label_map: (H, W) integers 0..n-1, every value present.
+    pixels: (H, W, 3) uint8 RGB. label_map: (H, W) integers 0..n-1, every value present. tree:
+    (n-1, 2) the segmenter's merge tree, where it has one.
     """
 
     pixels: np.ndarray
     label_map: np.ndarray
+    tree: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
