@@ -228,3 +228,28 @@ def test_attention_goes_to_the_methods_that_use_it():
     result = segment(blobs(), method="saliency", n_segments=2, attention=attention)
     assert result.label_map[7, 10] != result.label_map[0, 0]
     segment(blobs(), method="kmeans", n_segments=2, attention=attention)  # and to no others
+
+
+@pytest.mark.parametrize("method", EVERY)
+@pytest.mark.parametrize("criterion", ["auto", "eigengap", "silhouette"])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 2), (1, 50), (50, 1), (7, 5)], ids=lambda s: "x".join(map(str, s))
+)
+def test_flat_pictures_of_any_shape(method, criterion, shape):
+    for colours in (1, 2):
+        halves = np.arange(shape[0] * shape[1]).reshape(shape) * colours // (shape[0] * shape[1])
+        features = np.eye(6, dtype=np.float32)[halves] + 1
+        result = segment(features, method=method, n_segments=criterion)
+        n = result.label_map.max() + 1
+        assert result.label_map.shape == shape and n <= colours
+        # no segment has cells of both colours unless there is only one
+        assert n == 1 or np.array_equal(result.label_map, contiguous(halves)[0])
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_a_huge_panorama(method):
+    truth = np.arange(4000)[None].repeat(3, axis=0) // 1000
+    rng = np.random.default_rng(0)
+    features = np.eye(8, dtype=np.float32)[truth] + 0.05 * rng.normal(size=(3, 4000, 8))
+    result = segment(features.astype(np.float32), method=method, n_segments=4)
+    assert result.label_map.shape == (3, 4000) and 1 < result.label_map.max() + 1 <= 4

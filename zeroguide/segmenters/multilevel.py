@@ -4,7 +4,7 @@ Cheung, Chen, Yang and Zhao, "A Lightweight Clustering Framework for Unsupervise
 Segmentation", 2023: a vision transformer's attention features separate foreground from background,
 so a clustering of one image's patches into two gives its foreground; the source then keeps what
 clusterings of the whole data set and of the image's category say too. Those two levels need a
-folder of images and are not here. What is more than in the source: each half is divided further,
+folder of images: they are in zeroguide.fitted.multilevel. What is more than in the source: each half is divided further,
 where it is least alike, so that no segment lies on both sides.
 
 It fails where the first cut is wrong, since nothing later joins what it separated: an image whose

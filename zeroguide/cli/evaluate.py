@@ -1,0 +1,211 @@
+"""`zeroguide eval`: scores against ground truth, comparisons of two runs, and suites of runs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from zeroguide.batch import EXIT_FAILED, EXIT_SOME_FAILED, output_folder
+from zeroguide.cli.options import (
+    Device,
+    Offline,
+    Overwrite,
+    Preset,
+    Quiet,
+    Seed,
+    Set,
+    Verbose,
+    read_recipe,
+)
+from zeroguide.console import Console
+from zeroguide.errors import UsageError
+
+if TYPE_CHECKING:
+    from zeroguide.evaluation.command import Options
+    from zeroguide.evaluation.results import Results, Stage
+    from zeroguide.evaluation.suite import Part
+
+STAGES = ("full", "true-masks", "true-names")
+SUITES = ("paper",)
+
+app = typer.Typer(
+    help="Score segments and their names against ground truth.",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def evaluate(
+    context: typer.Context,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME|list", help="Data set; `list` says what there is.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where it was unpacked; --suite: one folder for each."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Its part; default: the usual one.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Score the first N images only.")] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Score these: our JSON, COCO's, or label maps."),
+    ] = None,
+    stage: Annotated[
+        str, typer.Option(metavar="|".join(STAGES), help="What is ours; the rest is the truth's.")
+    ] = "full",
+    protocol: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...|list", help="Families of metrics; default: all possible."),
+    ] = None,
+    sentence_encoder: Annotated[
+        str | None, typer.Option(metavar="ID|FOLDER", help="For TT; default: the paper's.")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option(metavar="|".join(SUITES), help="All that a paper reports.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Results folder.")
+    ] = Path("evaluation"),
+    preset: Preset = "fast",
+    set_: Set = None,
+    device: Device = "auto",
+    seed: Seed = None,
+    offline: Offline = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Score a recipe, or a folder of predictions, on a data set.
+
+    Writes FOLDER/results.json, tables (CSV, Markdown) and report.html, and prints the tables. A run
+    that was stopped goes on where it was when started again; --overwrite begins anew.
+    """
+    if context.invoked_subcommand is not None:
+        return 0
+    console = Console(quiet=quiet, verbose=verbose)
+    if dataset == "list" or protocol == "list":
+        return _list(console, dataset == "list")
+    if stage not in STAGES:
+        from zeroguide.recipe import nearest
+
+        raise UsageError(f"unknown --stage {stage!r}: {nearest(stage, STAGES)}")
+    if predictions is not None and stage != "full":
+        raise UsageError("--stage is for our own pipeline: leave it or --predictions out")
+    recipe = read_recipe(preset, set_ or [], seed, device)
+    from zeroguide.evaluation.command import Options, run
+
+    options = Options(
+        data, split, limit, predictions, sentence_encoder, recipe, device, offline, overwrite
+    )
+    if suite is not None:
+        if suite not in SUITES:
+            raise UsageError(f"unknown --suite {suite!r}: Choices: {', '.join(SUITES)}")
+        if dataset is not None or predictions is not None or protocol is not None or split:
+            raise UsageError(
+                "--suite chooses data sets, splits and protocols itself: leave --dataset, --split, "
+                "--protocol and --predictions out"
+            )
+        if data is None:
+            raise UsageError("--suite reads several data sets: name their folder with --data")
+        return _run_suite(options, output, console)
+    if dataset is None:
+        raise UsageError("no data set to score on: name one with --dataset, or --dataset list")
+    names = None if protocol is None else [name.strip() for name in protocol.split(",")]
+    with output_folder(output), console.progress():
+        results = run(
+            dataset, cast("Stage", stage), names, options, output, console, _command_line()
+        )
+    _print(results, console)
+    console.note(f"results are in {output}")
+    failed = len(results.images) - len(results.scored)
+    if failed:
+        console.note(f"{failed} of {len(results.images)} images failed")
+    return 0 if not failed else EXIT_SOME_FAILED if results.scored else EXIT_FAILED
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A.json", help="results.json of a run.")],
+    b: Annotated[Path, typer.Argument(metavar="B.json", help="Of another on the same images.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE.json", help="Write it, too.")
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Compare two runs: differences b - a with 95 % intervals, images drawn in pairs."""
+    from zeroguide.evaluation.compare import compare as compare_results
+    from zeroguide.evaluation.results import Results
+    from zeroguide.formats import write_atomically
+
+    console = Console(quiet=quiet, verbose=verbose)
+    comparison = compare_results(Results.load(a), Results.load(b))
+    for table in comparison.tables():
+        console.table(table.columns, table.rows, table.title)
+    for note in comparison.notes:
+        console.note(note)
+    if output is not None:
+        write_atomically(output, (comparison.to_json() + "\n").encode())
+    return 0
+
+
+def _list(console: Console, datasets: bool) -> int:
+    """Print the names of data sets, or of protocols."""
+    if datasets:
+        from zeroguide.datasets import DATASETS
+
+        console.table(["data set", "what it is"], list(DATASETS.items()))
+    else:
+        from zeroguide.evaluation.metrics_table import PROTOCOLS
+
+        rows = [(each.name, each.title, each.description) for each in PROTOCOLS.values()]
+        console.table(["protocol", "title", "what it asks"], rows)
+    return 0
+
+
+def _command_line() -> str:
+    return shlex.join(["zeroguide", *sys.argv[1:]])
+
+
+def _print(results: Results, console: Console) -> None:
+    from zeroguide.evaluation.report import table_rows
+
+    for table in table_rows(results):
+        console.table(table.columns, table.rows, table.title)
+
+
+def _run_suite(options: Options, output: Path, console: Console) -> int:
+    """Every part of a suite in a folder of its own; published beside measured."""
+    from zeroguide.evaluation import suite
+    from zeroguide.evaluation.command import run
+
+    def run_part(part: Part) -> Results:
+        assert options.data is not None
+        own = options.data / part.dataset
+        here = replace(options, data=own if own.is_dir() else options.data)
+        folder = output / f"{part.dataset}-{part.stage}"
+        with output_folder(folder):
+            return run(
+                part.dataset, part.stage, part.protocols, here, folder, console, _command_line()
+            )
+
+    with output_folder(output), console.progress():
+        found = suite.paper(run_part)
+        if found.results:
+            found.write(output)
+    for table in found.tables():
+        console.table(table.columns, table.rows, table.title)
+    for note in found.notes:
+        console.note(note)
+    if not found.results:
+        console.error("no part of the suite could be run")
+        return EXIT_FAILED
+    console.note(f"results are in {output}")
+    return EXIT_SOME_FAILED if found.missing else 0
