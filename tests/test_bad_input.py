@@ -246,7 +246,6 @@ def test_tiny_says_what_it_knows(capsys: pytest.CaptureFixture) -> None:
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        ((1, 1), "a picture of 1 x 1 px can't hold 4 segments"),
         ((20000, 8), "a picture of 20000 x 8 px makes 90000 feature cells, more than the 50000"),
     ],
 )

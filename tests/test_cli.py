@@ -315,7 +315,7 @@ def test_segment_has_no_legend_flag(capsys: pytest.CaptureFixture) -> None:
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["label"], "Missing argument 'IMAGE...' (see zeroguide label --help)."),
+        (["label"], "Missing argument 'IMAGE' (see zeroguide label --help)."),
         (["lable"], "No such command 'lable'"),
         (["label", "x", "--overwite"], "No such option: --overwite"),
         (["label", "x", "--legend", "maybe"], "Invalid value for '--legend'"),

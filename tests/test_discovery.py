@@ -1,6 +1,7 @@
 """Classes of a folder: planted clusters are found, typical segments come first."""
 
 import json
+import os
 
 import numpy as np
 import PIL.Image
@@ -110,7 +111,8 @@ def test_a_survey_agrees_with_the_labeler(folder):
             images.append(from_array(np.asarray(PIL.Image.open(path)), path.name))
             survey.add(path, images[-1])
         taxonomy, found = survey.find_classes(7)
-        cards = survey.cards(taxonomy, found)
+        cards = survey.cards(taxonomy, found, 100)
+        assert len(survey.cards(taxonomy, found, 2)) == 2
         maps = [survey.class_map(i, found) for i in range(len(images))]
     assert taxonomy.n_images == 6 and len(taxonomy.classes) == len(cards) <= 7
     assert sum(c.share for c in taxonomy.classes) == pytest.approx(1)
@@ -179,9 +181,41 @@ def test_a_cut_out_shows_the_segment(shape):
     assert (tile[..., 0] - tile[..., 1]).max() > 60  # the red pixel is there
 
 
-def test_a_sheet_of_many_classes_says_so():
+def test_a_sheet_has_room_for_its_title_and_cards():
     tile = PIL.Image.new("RGB", (TILE, TILE), "red")
-    few = contact_sheet([Card("dog", "2 segments", [tile, tile])], "1 class")
-    assert few.size[0] >= 2 * TILE + 2 * MARGIN
-    many = contact_sheet([Card(f"class {i}", "", [tile]) for i in range(500)], "500 classes")
-    assert np.asarray(many).shape[0] < 20_000
+    one = contact_sheet([Card("dog", "2 segments", [tile])], "1 class", n_more=1234)
+    assert one.width > TILE + 2 * MARGIN  # the title is wider than the card
+    cards = [Card(f"class {i}", "", [tile]) for i in range(30)]
+    many = np.asarray(contact_sheet(cards, "30 classes"))
+    red = (many == (255, 0, 0)).all(axis=-1)
+    assert red.sum() == 30 * TILE * TILE
+    longer = np.asarray(contact_sheet(cards, "30 classes", n_more=5))
+    assert longer.shape == many.shape and (longer != many).any()  # the heading counts the others
+    assert contact_sheet([], "0 classes").width > 1
+
+
+def test_own_pictures_are_never_replaced(folder, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    photo = (folder / "0.png").read_bytes()
+    (photos / "classes.png").write_bytes(photo)
+    (photos / "b.png").write_bytes(photo)
+    for flags in ([], ["--overwrite"]):
+        arguments = ["discover", str(photos), "-o", str(photos), "--preset", "tiny", *flags]
+        assert main(arguments) == 2
+        assert "would replace a file of this run" in capsys.readouterr().err
+    assert (photos / "classes.png").read_bytes() == photo
+
+
+def test_any_file_name_can_be_told(folder, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    name = os.fsdecode(b"x\xff.png")
+    try:
+        (photos / name).write_bytes((folder / "0.png").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    output = tmp_path / "classes"
+    assert main(["discover", str(photos), "-o", str(output), "--preset", "tiny"]) == 0
+    examples = json.loads((output / "taxonomy.json").read_text())["classes"][0]["examples"]
+    assert examples[0]["file"].endswith("x\\xff.png")

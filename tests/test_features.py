@@ -17,7 +17,7 @@ from transformers import (
     ViTModel,
 )
 
-from zeroguide.errors import UsageError
+from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.features import extract_features, extract_features_and_attention, grid_shape
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "patch_size": 8}
@@ -189,13 +189,22 @@ def test_tiny_and_thin_pictures(size):
         ({"layer": 3}, "the model has 3 layers, choose -3..2"),
         ({"layer": -4}, "features.layer=-4 is out of range"),
         ({"shorter_side": 7}, "choose at least 8"),
-        ({"shorter_side": 1000, "stride": 1}, "lower features.shorter_side"),
+        ({"median_blur": 33}, "must be an odd number from 1 to 31"),
     ],
 )
 def test_wrong_options(options, message):
     with pytest.raises(UsageError, match="features") as error:
         extract_features(tiny("dino"), picture(48, 48), **{"shorter_side": 48, **options})
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("size", [(48, 48), (1, 500), (500, 3)])
+def test_too_many_cells_say_what_fits(size):
+    with pytest.raises(ZeroguideError, match=r"set features\.shorter_side to \d+ ") as error:
+        grid_shape(*size, 5000, 4)
+    fitting = int(str(error.value).split("shorter_side to ")[1].split()[0])
+    rows, columns = grid_shape(*size, fitting, 4)
+    assert 0.8 * 50_000 < rows * columns <= 50_000 or fitting < 50
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -226,5 +235,5 @@ def test_median_blur_removes_specks():
     expected = extract_features(dino, clean, shorter_side=48)
     blurred = extract_features(dino, speckled, shorter_side=48, median_blur=3)
     torch.testing.assert_close(blurred, expected)
-    with pytest.raises(UsageError, match="even"):
+    with pytest.raises(UsageError, match="must be an odd number from 1 to 31"):
         extract_features(dino, clean, shorter_side=48, median_blur=4)

@@ -176,8 +176,14 @@ def test_wrong_options(options, message):
 
 
 def test_all_pairs_of_too_many_cells():
-    with pytest.raises(UsageError, match=r"set segmenter\.connected=true"):
+    with pytest.raises(ZeroguideError, match=r"set segmenter\.connected=true"):
         segment(np.zeros((200, 101, 1)), method="agglomerative", n_segments=2, connected=False)
+
+
+def test_a_share_of_one_is_all_of_the_variance():
+    rows = np.random.default_rng(0).normal(size=(10, 10, 6))
+    assert prepare(rows, pca=1.0).shape == (100, 6)
+    assert prepare(rows, pca=1).shape == (100, 1)
 
 
 def test_features_that_are_not_finite():
@@ -244,6 +250,22 @@ def test_flat_pictures_of_any_shape(method, criterion, shape):
         assert result.label_map.shape == shape and n <= colours
         # no segment has cells of both colours unless there is only one
         assert n == 1 or np.array_equal(result.label_map, contiguous(halves)[0])
+        if criterion == "auto" and colours == 2 and halves.size > 2 and method != "ncut":
+            assert n == 2
+        tree_methods = ("agglomerative", "communities")
+        assert (result.tree is not None) == (method in tree_methods)
+
+
+@pytest.mark.parametrize("n_segments", [1, "auto", 5])
+def test_methods_with_a_tree_always_give_it(n_segments):
+    for features in (np.ones((5, 6, 3), np.float32), blobs()):
+        for method, params in (
+            ("agglomerative", {}),
+            ("communities", {}),
+            ("ncut", {"variant": "recursive"}),
+        ):
+            result = segment(features, method=method, n_segments=n_segments, **params)
+            assert result.tree.shape == (result.label_map.max(), 2)
 
 
 @pytest.mark.parametrize("method", EVERY)

@@ -40,12 +40,18 @@ class Job:
 
 
 def plan(
-    sources: Sequence[Path], output: Path, suffixes: Sequence[str], *, overwrite: bool
+    sources: Sequence[Path],
+    output: Path,
+    suffixes: Sequence[str],
+    *,
+    overwrite: bool,
+    shared: Sequence[str] = (),
 ) -> list[Job]:
     """Decide every result's path before any work: OUTPUT/<source's place>/<full file name><suffix>.
 
     Places are relative to the sources' common parent, so files of one name from two folders stay
     apart; the full name is kept, so `x.jpg` and `x.png` do too. A source named twice is done once.
+    shared: names of files in OUTPUT that the run writes beside those of single images.
 
     Raises UsageError for a result that would replace a source or another result, OutputError for
     results that already exist.
@@ -62,15 +68,16 @@ def plan(
         base = output / os.path.relpath(place, common)
         jobs.append(Job(source, {s: base.with_name(base.name + s) for s in suffixes}))
 
-    planned = Counter(os.path.abspath(path) for job in jobs for path in job.outputs.values())
-    for job in jobs:
-        for path in job.outputs.values():
-            if os.path.abspath(path) in by_place or planned[os.path.abspath(path)] > 1:
-                raise UsageError(
-                    f"{path}: the result of {job.source} would replace a file of this run; "
-                    "choose another folder with -o"
-                )
-    existing = [path for job in jobs for path in job.outputs.values() if os.path.lexists(path)]
+    results = [(job.source, path) for job in jobs for path in job.outputs.values()]
+    results += [(output, output / name) for name in shared]
+    planned = Counter(os.path.abspath(path) for _, path in results)
+    for source, path in results:
+        if os.path.abspath(path) in by_place or planned[os.path.abspath(path)] > 1:
+            raise UsageError(
+                f"{path}: the result of {source} would replace a file of this run; "
+                "choose another folder with -o"
+            )
+    existing = [path for _, path in results if os.path.lexists(path)]
     if existing and not overwrite:
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise OutputError(
@@ -145,7 +152,8 @@ def run(
     """Do every job; returns the exit code: 0, 1 if all images failed, 3 if some did.
 
     `start` loads what is needed and returns the function that does one job. It is called when a
-    first image has been read, so that mistakes are answered before anything heavy is imported.
+    first image has been read, so that mistakes are answered before anything heavy is imported. A
+    UsageError, which is about settings, ends the run; every other failure is one image's.
     Failures are reported one sentence each; with several jobs OUTPUT/failures.jsonl lists those of
     this run, one {"file", "error"} a line, and is removed when there are none.
     """
@@ -179,8 +187,8 @@ def run(
             console.step(f"{number} of {len(readable)}: {job.source}")
             try:
                 work(job, image)
-            except (OutputError, BrokenPipeError):
-                raise
+            except (OutputError, UsageError, BrokenPipeError):
+                raise  # no other image would fare better
             except Exception as error:  # whatever one image does must not cost the others
                 failed(job, error)
     finally:

@@ -15,15 +15,18 @@ class of what it is taken for. Rare content has no class of its own.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from zeroguide.fitted.sphere import spherical_kmeans, unit
+from zeroguide.fitted.sphere import nearest_centres, spherical_kmeans, unit
 from zeroguide.segmenters.choose import mean_silhouette
 
 SEGMENTS_PER_CLUSTER = 4  # of the small clusters, on average
 MOST_CLUSTERS = 1000  # linkage compares all pairs of them
+MOST_CLUSTERED = 20_000  # segments that the small clusters are found on; the others join them
+BLOCK = 20_000  # segments compared with all clusters at once
 MOST_MEASURED = 5000  # segments that the silhouette is taken over
 N_TRIED = 40  # numbers of classes
 
@@ -70,12 +73,19 @@ def discover_classes(
         embedding_weight: share of the embeddings beside the texts, 0 to 1.
     """
     seen = unit(np.asarray(embeddings, np.float32))
+    texts = unit(np.asarray(texts, np.float32))
     together = np.concatenate(
-        [np.sqrt(embedding_weight) * seen, np.sqrt(1 - embedding_weight) * unit(texts)], axis=1
-    ).astype(np.float32)
+        [math.sqrt(embedding_weight) * seen, math.sqrt(1 - embedding_weight) * texts], axis=1
+    )
+    together = unit(together)
     n_clusters = max(n_classes or 0, len(seen) // SEGMENTS_PER_CLUSTER, 2)
     n_clusters = min(n_clusters, max(MOST_CLUSTERS, n_classes or 0), len(seen))
-    centres, labels = spherical_kmeans(unit(together), n_clusters, seed)
+    fitted_on = _sample(len(seen), MOST_CLUSTERED, seed)
+    centres, _ = spherical_kmeans(together[fitted_on], n_clusters, seed)
+    labels = np.concatenate(
+        [nearest_centres(together[i : i + BLOCK], centres) for i in range(0, len(seen), BLOCK)]
+    )
+    centres, labels = centres[np.unique(labels)], np.unique(labels, return_inverse=True)[1]
     if len(centres) > 1:
         tree = _average_linkage(unit(centres))
         if n_classes is None:
@@ -86,7 +96,7 @@ def discover_classes(
     members = [labels == i for i in range(len(order))]
     middles = unit(np.stack([together[own].mean(axis=0) for own in members]))
     means = unit(np.stack([seen[own].mean(axis=0) for own in members]))
-    nearness = (unit(together) * middles[labels]).sum(axis=1)
+    nearness = (together * middles[labels]).sum(axis=1)
     return Classes(labels, means.astype(np.float32), nearness)
 
 
@@ -107,12 +117,16 @@ def _cut(tree: np.ndarray, n: int) -> np.ndarray:
     return np.unique(fcluster(tree, n, "maxclust"), return_inverse=True)[1]
 
 
+def _sample(n: int, most: int, seed: int) -> np.ndarray:
+    """Indices of all n, or of `most` of them at random, ascending."""
+    if n <= most:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
+
+
 def _best_number(together: np.ndarray, labels: np.ndarray, tree: np.ndarray, seed: int) -> int:
     """The number of classes with the best silhouette, of about N_TRIED from 2 on."""
-    measured = np.arange(len(labels))
-    if len(labels) > MOST_MEASURED:
-        rng = np.random.default_rng(seed)
-        measured = np.sort(rng.choice(len(labels), MOST_MEASURED, replace=False))
+    measured = _sample(len(labels), MOST_MEASURED, seed)
     rows, clusters = together[measured], labels[measured]
     numbers = np.unique(np.geomspace(2, len(tree) + 1, N_TRIED).round().astype(int))
 

@@ -22,7 +22,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch.nn import functional as F
 
-from zeroguide.errors import UsageError
+from zeroguide.errors import UsageError, ZeroguideError
 
 if TYPE_CHECKING:
     from zeroguide.models import Dino
@@ -36,6 +36,7 @@ FACETS = {
 }
 # Attention is quadratic in the cells; a 3:1 panorama at shorter side 512 and stride 4 still fits.
 MAX_CELLS = 50_000
+MAX_BLUR = 31  # pixels: more leaves no picture, and takes minutes
 
 
 def extract_features(
@@ -66,8 +67,8 @@ def extract_features(
     CLS and register tokens are dropped.
 
     Raises UsageError for an unknown facet, a layer the model doesn't have, a stride outside
-    1..patch size, a shorter side below the patch size, an even `median_blur`, or a grid of more
-    than MAX_CELLS cells.
+    1..patch size, a shorter side below the patch size or a `median_blur` that isn't odd or above
+    MAX_BLUR; ZeroguideError for a picture that makes more than MAX_CELLS cells.
     """
     return _forward(
         dino,
@@ -117,8 +118,10 @@ def _forward(
     n_layers = network.config.num_hidden_layers
     _check(patch, n_layers, shorter_side, stride, layer, facet)
     rows, columns = grid_shape(pixels.shape[0], pixels.shape[1], shorter_side, stride)
-    if median_blur % 2 == 0:
-        raise UsageError(f"features.median_blur={median_blur} is even: choose an odd number")
+    if median_blur % 2 == 0 or not 1 <= median_blur <= MAX_BLUR:
+        raise UsageError(
+            f"features.median_blur={median_blur} must be an odd number from 1 to {MAX_BLUR}"
+        )
     canvas = _canvas(dino, pixels, rows, columns, stride, median_blur)
     facets = {facet, "query", "key"} if attention else {facet}
     with torch.no_grad(), _capture(network, layer % n_layers, facets) as captured:
@@ -137,15 +140,16 @@ def _forward(
 
 
 def grid_shape(height: int, width: int, shorter_side: int, stride: int) -> tuple[int, int]:
-    """Rows and columns of the feature grid of an image; UsageError above MAX_CELLS."""
+    """Rows and columns of the feature grid of an image; ZeroguideError above MAX_CELLS."""
     scale = shorter_side / min(height, width)
     rows = max(1, round(height * scale / stride))
     columns = max(1, round(width * scale / stride))
     if rows * columns > MAX_CELLS:
-        raise UsageError(
+        fitting = int(stride * (MAX_CELLS * min(height, width) / max(height, width)) ** 0.5)
+        raise ZeroguideError(
             f"a picture of {width} x {height} px makes {rows * columns} feature cells, more than "
-            f"the {MAX_CELLS} supported: lower features.shorter_side (now {shorter_side}), "
-            f"raise features.stride (now {stride}) or crop the picture"
+            f"the {MAX_CELLS} supported: set features.shorter_side to {max(1, fitting - 1)} "
+            f"(now {shorter_side}) or crop the picture"
         )
     return rows, columns
 

@@ -73,6 +73,10 @@ class Segmenter:
         if self.fitted is None:
             parameters = self.recipe.segmenter.parameters()
             over = segment(features, attention=attention, seed=self.recipe.seed, **parameters)
+            n_pixels = image.pixels[..., 0].size
+            if over.label_map.max() >= n_pixels:  # a picture of a few pixels can't hold them
+                parameters["n_segments"] = n_pixels
+                over = segment(features, attention=attention, seed=self.recipe.seed, **parameters)
         else:
             over = self.fitted.segment(features, seed=self.recipe.seed)
             over = remove_small(over, self.recipe.segmenter.min_share)
@@ -227,7 +231,10 @@ def segment_map(segments: list[NamedSegment]) -> np.ndarray:
 
 
 def provenance(recipe: Recipe) -> dict[str, Any]:
-    """What a result records of its making: the recipe's name and seed, and library versions."""
+    """What a result records of its making: the recipe, all that isn't a default, and versions."""
     libraries = ("torch", "open_clip_torch", "transformers")
     versions = {"zeroguide": __version__, **{name: version(name) for name in libraries}}
-    return {"name": recipe.name, "seed": recipe.seed, "versions": versions}
+    knobs = recipe.model_dump(
+        mode="json", exclude={"name", "description", "knows", "seed"}, exclude_defaults=True
+    )
+    return {"name": recipe.name, "seed": recipe.seed, "versions": versions, "settings": knobs}

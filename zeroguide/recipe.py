@@ -73,11 +73,18 @@ class Segmenter(_Section):
     UMAP. Needs zeroguide[umap]."""
     normalize: bool = True
     """kmeans, agglomerative, multilevel: features to unit length, so that clusters go by direction,
-    as cosine similarity does. The other methods compare by cosine in any case."""
+    as cosine similarity does. prima and saliency take them as they are; the others compare by
+    cosine in any case."""
     spatial_weight: Annotated[float, Field(ge=0)] = 0.0
     """kmeans, agglomerative: weight of the cells' positions beside their features."""
     connected: bool = True
     """Agglomerative only: merge neighbouring cells only, so that every segment is one piece."""
+    n_vectors: Count = 5
+    """spectral: eigenvectors that are clustered."""
+    power: Count = 10
+    """kway: of the affinities; the higher, the less count cells that are only somewhat alike."""
+    n_neighbours: Count = 10
+    """communities: others that each cell is linked to."""
     center: bool = False
     """spectral, ncut, kway, communities: subtract the image's mean feature before comparing, for
     features that have a large part in common."""
@@ -229,6 +236,12 @@ class Recipe(_Section):
                 "merge.edges=siblings needs a segmenter that keeps its merge tree: set "
                 "segmenter.method to agglomerative or communities, or to ncut with "
                 "segmenter.variant=recursive",
+            )
+        if self.segmenter.method != "fitted" and self.segmenter.model is not None:
+            raise PydanticCustomError(
+                "contradiction",
+                "segmenter.model is for the method fitted: set segmenter.method=fitted, or leave "
+                "the model out",
             )
         if self.segmenter.method == "fitted" and self.segmenter.model is None:
             raise PydanticCustomError(

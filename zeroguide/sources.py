@@ -3,45 +3,63 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zeroguide.errors import UsageError
 
-SUFFIXES = {
-    ".avif", ".bmp", ".dib", ".gif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
-    ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif", ".tiff",
-    ".webp",
-}  # fmt: skip
+_SUFFIX = (
+    r"\.(avif|bmp|dib|gif|ico|j2k|jfif|jp2|jpe|jpeg|jpg|mpo|pbm|pcx|pgm|png|pnm|ppm|qoi|tga|tif|tiff"
+    r"|webp)"
+)
+_IMAGE = re.compile(f".+{_SUFFIX}", re.IGNORECASE)
+# What this program writes beside photo.jpg: photo.jpg.png, photo.jpg.map.png, photo.jpg.mask.png.
+_RESULT = re.compile(rf".+{_SUFFIX}(\.map|\.mask)?\.png", re.IGNORECASE)
 
 
-def find_images(paths: Sequence[Path]) -> list[Path]:
+def find_images(paths: Sequence[Path], output: Path, note: Callable[[str], None]) -> list[Path]:
     """Files as they are given, and for each folder all image files in it, sorted, at any depth.
 
     An image file in a folder is one whose name ends like one; what begins with a dot is left out,
-    and links to folders are not followed, so that loops can't be. Raises UsageError for a folder
-    without any image and for one that can't be read.
+    and links to folders are not followed, so that loops can't be. Results of earlier runs, which
+    lie in `output` or are named like photo.jpg.png, are left out with a note. A file that is found
+    twice is there once. Raises UsageError for a folder without any image and for one that can't be
+    read.
     """
     found: list[Path] = []
     for path in paths:
-        found += _images_in(path) if path.is_dir() else [path]
-    return found
+        found += _images_in(path, output, note) if path.is_dir() else [path]
+    by_place: dict[str, Path] = {}
+    for path in found:
+        by_place.setdefault(os.path.abspath(path), path)
+    return list(by_place.values())
 
 
-def _images_in(folder: Path) -> list[Path]:
+def _images_in(folder: Path, output: Path, note: Callable[[str], None]) -> list[Path]:
     def unreadable(error: OSError) -> None:
         raise UsageError(
             f"{error.filename}: can't be read ({error.strerror}); make the folder readable"
         ) from error
 
-    images = []
+    images: list[Path] = []
+    n_results = 0
     for place, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        images += [
-            Path(place, name)
-            for name in files
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".")
+            and os.path.abspath(os.path.join(place, name)) != os.path.abspath(output)
         ]
+        for name in files:
+            if name.startswith(".") or not _IMAGE.fullmatch(name):
+                continue
+            if _RESULT.fullmatch(name):
+                n_results += 1
+            else:
+                images.append(Path(place, name))
+    if n_results:
+        note(f"{folder}: {n_results} files named like results (photo.jpg.png) are left out")
     if not images:
         raise UsageError(f"{folder}: has no image in it; name a folder with images or image files")
     return sorted(images)

@@ -5,6 +5,8 @@ Memory holds an embedding a segment; the segments' maps lie in a temporary folde
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ import numpy as np
 import PIL.Image
 import torch
 
-from zeroguide.decoders import UNNAMED
+from zeroguide.decoders import UNNAMED, Ranked
 from zeroguide.discovery import Classes, discover_classes
+from zeroguide.errors import ImageError
 from zeroguide.image import Image, open_image
 from zeroguide.labeler import Labeler, provenance, segment_map
 from zeroguide.labeling import Label, Labeling
@@ -25,6 +28,7 @@ from zeroguide.region import Picture, Region
 
 SCHEMA = "zeroguide-taxonomy/1"
 N_EXAMPLES = 5
+TOGETHER = 8  # classes that are named at once: the picture of an example of each is held
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Taxonomy:
                 "segments": c.n_segments,
                 "images": c.n_images,
                 "share": c.share,
-                "examples": [{"file": str(e.path), "bbox": list(e.bbox)} for e in c.examples],
+                "examples": [{"file": _text(e.path), "bbox": list(e.bbox)} for e in c.examples],
             }
             for c in self.classes
         ]
@@ -142,7 +146,12 @@ class Survey:
         areas = np.array(self._areas)
         typical = [found.examples(i, images, N_EXAMPLES) for i in range(len(found.centres))]
         centres = torch.from_numpy(found.centres).to(self.labeler.device)
-        named = self.labeler.decode(centres, [self._region(own[0]) for own in typical])
+        named: list[Ranked] = []
+        for start in range(0, len(centres), TOGETHER):
+            some = slice(start, start + TOGETHER)
+            named += self.labeler.decode(
+                centres[some], [self._readable(own) for own in typical[some]]
+            )
         confidences = self.labeler.confidence(centres, [labels[0][0] for labels in named])
         classes = []
         for i, (labels, confidence) in enumerate(zip(named, confidences, strict=True)):
@@ -183,25 +192,45 @@ class Survey:
         picture = Picture(open_image(self.paths[number]).pixels, self._segments(number))
         return Region(picture, (segment - self._first[number],))
 
+    def _readable(self, segments: Sequence[int]) -> Region:
+        """The first of these segments whose picture can still be read, else the error."""
+        for segment in segments[:-1]:
+            with contextlib.suppress(ImageError):
+                return self._region(segment)
+        return self._region(segments[-1])
+
     def _example(self, segment: int) -> Example:
         number = self._image_of[segment]
         y, x = np.nonzero(self._segments(number) == segment - self._first[number])
         box = (int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1)
         return Example(self.paths[number], box)
 
-    def cards(self, taxonomy: Taxonomy, found: Classes) -> list[Card]:
-        """What the contact sheet shows of each class."""
+    def cards(self, taxonomy: Taxonomy, found: Classes, n: int) -> list[Card]:
+        """What the contact sheet shows of the first n classes; pictures gone since are left out."""
         images = np.array(self._image_of)
         cards = []
-        for own in taxonomy.classes:
-            regions = map(self._region, found.examples(own.id - 1, images, N_EXAMPLES))
+        for own in taxonomy.classes[:n]:
             about = (
-                f"{own.n_segments} segments in {own.n_images} images, "
-                f"{100 * own.share:.1f} % of all pixels"
+                f"{counted(own.n_segments, 'segment', 'segments')} in "
+                f"{counted(own.n_images, 'image', 'images')}, {100 * own.share:.1f} % of all pixels"
             )
-            tiles = [cut_out(region.picture.pixels, region.mask) for region in regions]
+            tiles = []
+            for segment in found.examples(own.id - 1, images, N_EXAMPLES):
+                with contextlib.suppress(ImageError):
+                    region = self._region(segment)
+                    tiles.append(cut_out(region.picture.pixels, region.mask))
             cards.append(Card(own.label or f"class {own.id}", about, tiles))
         return cards
+
+
+def counted(n: int, one: str, many: str) -> str:
+    """ "1 image", "2 images"."""
+    return f"{n} {one if n == 1 else many}"
+
+
+def _text(path: Path) -> str:
+    """A file's name as text that JSON can hold, whatever bytes it has."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def labeling_of(

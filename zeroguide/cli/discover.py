@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,6 @@ from zeroguide.batch import (
     EXIT_FAILED,
     EXIT_SOME_FAILED,
     Job,
-    OutputError,
     output_folder,
     plan,
     run,
@@ -52,7 +52,8 @@ def discover(
     images: Images,
     output: Output = Path("classes"),
     classes: Annotated[
-        str, typer.Option(metavar="auto|N", help="How many; auto: as the images suggest.")
+        str,
+        typer.Option(metavar="auto|N", help="How many; auto: as the images suggest, at least 2."),
     ] = "auto",
     preset: Preset = "fast",
     set_: Set = None,
@@ -73,16 +74,17 @@ def discover(
     console = Console(quiet=quiet, verbose=verbose)
     n_classes = _number(classes)
     recipe = read_recipe(preset, set_ or [], seed, device)
-    jobs = plan(find_images(images), output, [".png", ".map.png"], overwrite=overwrite)
-    for path in (output / TAXONOMY, output / SHEET):
-        if path.exists() and not overwrite:
-            raise OutputError(
-                f"{path}: already exists; replace it with --overwrite or choose another folder "
-                "with -o"
-            )
-    surveys: list[Survey] = []
+    jobs = plan(
+        find_images(images, output, console.note),
+        output,
+        [".png", ".map.png"],
+        overwrite=overwrite,
+        shared=[TAXONOMY, SHEET],
+    )
+    survey: Survey | None = None
 
     def start() -> Callable[[Job, Image], None]:
+        nonlocal survey
         console.note(f"preset {recipe.name}: {recipe.knows}")
         prepare(recipe.checkpoints(), offline=offline)
         from zeroguide.labeler import Labeler  # imports torch
@@ -90,19 +92,14 @@ def discover(
 
         labeler = Labeler(recipe, device=device, offline=offline)
         note_device(console, device, labeler.device)
-        survey = Survey(labeler)
-        surveys.append(survey)
-        return lambda job, image: survey.add(job.source, image)
+        survey = opened = stack.enter_context(Survey(labeler))
+        return lambda job, image: opened.add(job.source, image)
 
-    try:
-        with output_folder(output), console.progress():
-            code = run(jobs, start, output=output, console=console)
-            if code == EXIT_FAILED:
-                return code
-            failed = _write(surveys[0], n_classes, jobs, output, console)
-    finally:
-        for survey in surveys:
-            survey.__exit__()
+    with ExitStack() as stack, output_folder(output), console.progress():
+        code = run(jobs, start, output=output, console=console)
+        if survey is None or code == EXIT_FAILED:
+            return code
+        failed = _write(survey, n_classes, jobs, output, console)
     console.note(f"the classes are in {output / TAXONOMY} and {output / SHEET}")
     return EXIT_SOME_FAILED if failed else code
 
@@ -121,15 +118,17 @@ def _write(
     """Find the classes and write everything; whether an image failed on the way."""
     from zeroguide.image import open_image
     from zeroguide.overlay import draw
-    from zeroguide.overlay.contact_sheet import contact_sheet
-    from zeroguide.taxonomy import labeling_of
+    from zeroguide.overlay.contact_sheet import MOST_CARDS, contact_sheet
+    from zeroguide.taxonomy import counted, labeling_of
 
     console.step("finding classes")
     taxonomy, found = survey.find_classes(n_classes)
     text = json.dumps(taxonomy.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
     write_atomically(output / TAXONOMY, (text + "\n").encode())
-    title = f"{len(taxonomy.classes)} classes in {taxonomy.n_images} images"
-    write_png(contact_sheet(survey.cards(taxonomy, found), title), output / SHEET)
+    n = len(taxonomy.classes)
+    title = f"{counted(n, 'class', 'classes')} in {counted(taxonomy.n_images, 'image', 'images')}"
+    cards = survey.cards(taxonomy, found, MOST_CARDS)
+    write_png(contact_sheet(cards, title, n_more=n - len(cards)), output / SHEET)
     by_source = {job.source: job for job in jobs}
     failed = False
     for number, path in enumerate(survey.paths):

@@ -60,7 +60,7 @@ def label(
     console = Console(quiet=quiet, verbose=verbose)
     suffixes = [".png", *_suffixes(format_)]
     recipe = read_recipe(preset, set_ or [], seed, device)
-    jobs = plan(find_images(images), output, suffixes, overwrite=overwrite)
+    jobs = plan(find_images(images, output, console.note), output, suffixes, overwrite=overwrite)
 
     def start() -> Callable[[Job, Image], None]:
         prepare(recipe.checkpoints(), offline=offline)

@@ -25,7 +25,7 @@ class Legend(StrEnum):
 
 
 Images = Annotated[
-    list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of images.")
+    list[Path], typer.Argument(metavar="IMAGE", help="Images, or folders of images.")
 ]
 Preset = Annotated[
     str, typer.Option(metavar="NAME|FILE.toml", help="Recipe; see `zeroguide models list`.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +25,7 @@ from zeroguide.cli.options import (
 )
 from zeroguide.cli.running import note_device, run_jobs, table_name
 from zeroguide.console import Console
+from zeroguide.errors import UsageError
 from zeroguide.models import prepare
 from zeroguide.sources import find_images
 
@@ -70,18 +72,20 @@ def segment(
     """Segment images without naming anything: no CLIP, no language model.
 
     Writes FOLDER/photo.jpg.png (the picture beside its segments), FOLDER/photo.jpg.mask.png (one
-    colour a segment), FOLDER/photo.jpg.map.png (16-bit, the segment's id at every pixel) and
+    colour per segment), FOLDER/photo.jpg.map.png (16-bit, the segment's id at every pixel) and
     FOLDER/photo.jpg.json; prints id and share of the image.
     """
     console = Console(quiet=quiet, verbose=verbose)
     overrides = list(set_ or [])
     if model is not None:
+        if method is not None or any(key.startswith("segmenter.method=") for key in overrides):
+            raise UsageError("--model and a method exclude each other: leave one of them out")
         method = "fitted"
-        overrides.append(f"segmenter.model={str(model)!r}")
+        overrides.append(f"segmenter.model={json.dumps(str(model), ensure_ascii=False)}")
     if method is not None:
         overrides.append(f"segmenter.method={method}")
     recipe = read_recipe(preset, overrides, seed, device)
-    jobs = plan(find_images(images), output, SUFFIXES, overwrite=overwrite)
+    jobs = plan(find_images(images, output, console.note), output, SUFFIXES, overwrite=overwrite)
 
     def start() -> Callable[[Job, Image], None]:
         prepare(recipe.checkpoints(labels=False), offline=offline)

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.fitted.model import Backbone, FittedModel, read_folder
+from zeroguide.fitted.config import Backbone, read_config
+from zeroguide.fitted.model import FittedModel, read_tensors
 from zeroguide.fitted.store import FeatureStore
-from zeroguide.recipe import nearest
+from zeroguide.recipe import Recipe, nearest
 
 __all__ = [
-    "METHODS", "Backbone", "FeatureStore", "FittedModel", "check", "count_classes", "fit",
-    "load_fitted",
+    "METHODS", "Backbone", "FeatureStore", "FittedModel", "check", "check_model", "count_classes",
+    "fit", "load_fitted",
 ]  # fmt: skip
 
 # Name -> what it does. Method NAME is the module zeroguide.fitted.NAME with its functions `check`
@@ -74,15 +75,27 @@ def check(*, method: str, n_classes: int, n_images: int, **params: Any) -> None:
     own(n_classes, n_images, **params)
 
 
+def check_model(folder: str | Path, recipe: Recipe) -> None:
+    """Raises what `load_fitted` and `check_backbone` say of a model's `config.json`.
+
+    Nothing but this file is read, and torch isn't imported.
+    """
+    backbone = read_config(Path(folder), list(METHODS)).backbone
+    backbone.check(recipe.models.dino, recipe.features.model_dump())
+
+
 def load_fitted(folder: str | Path) -> FittedModel:
     """A model that `save` wrote.
 
     Raises UsageError if there is none, WeightsError if it is damaged or of another version.
     """
-    method, n_classes, backbone, tensors, settings = read_folder(Path(folder), list(METHODS))
-    model: FittedModel = _module(method).Model.from_parts(
-        Path(folder), n_classes, backbone, tensors, settings
+    folder = Path(folder)
+    config = read_config(folder, list(METHODS))
+    tensors = read_tensors(folder, config.digest)
+    model: FittedModel = _module(config.method).Model.from_parts(
+        folder, config.n_classes, config.backbone, tensors, config.settings
     )
+    model.digest = config.digest
     return model
 
 
@@ -93,7 +106,7 @@ def count_classes(
     tokens = np.zeros(model.n_classes, dtype=np.int64)
     images = np.zeros(model.n_classes, dtype=np.int64)
     for i in range(len(store)):
-        classes = model.classify(store.features(i), attention=store.attention(i), seed=seed)
+        classes = model.classify(store.features(i), seed=seed)
         found = np.bincount(classes.ravel(), minlength=model.n_classes)
         tokens += found
         images += found > 0

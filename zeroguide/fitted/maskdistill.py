@@ -25,9 +25,12 @@ from typing import Any, Self
 import numpy as np
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.fitted.model import Backbone, FittedModel, checked_tensors
+from zeroguide.fitted.config import Backbone
+from zeroguide.fitted.model import FittedModel, checked_tensors
 from zeroguide.fitted.sphere import fit_projection, spherical_kmeans, unit
 from zeroguide.fitted.store import FeatureStore
+from zeroguide.segmenters.affinity import one_thread
+from zeroguide.segmenters.saliency import salient_object
 
 MAX_TOKENS = 20_000  # to train the classifier on, drawn from all images
 N_COMPONENTS = 64
@@ -56,7 +59,7 @@ def fit(
     for i in range(len(store)):
         progress(f"object of image {i + 1} of {len(store)}")
         features = store.features(i)
-        mask = salient_object(features, store.attention(i))
+        mask = salient_object(features, store.attention(i))  # without attention: by the features
         objects.append(mask)
         if mask.any():
             means.append(unit(features[mask]).mean(axis=0))
@@ -84,24 +87,6 @@ def fit(
     for i, part, cells in store.by_image(numbers):
         targets[part] = objects[i].flat[cells] * class_of[i]
     return _train(store, numbers, targets, 1 + max(class_of))
-
-
-def salient_object(features: np.ndarray, attention: np.ndarray | None) -> np.ndarray:
-    """The most salient object of features (h, w, d): (h, w) bool; all False if nothing stands out.
-
-    It is the object of `zeroguide.segmenters.saliency`: the part that holds the most attended cell
-    or, without attention (h, w), the cell least like the others.
-    """
-    from zeroguide.segmenters.saliency import saliency
-
-    label_map = saliency(features, n_segments=2, attention=attention).label_map
-    if label_map.max() == 0:
-        return np.zeros(label_map.shape, dtype=bool)
-    salience = attention
-    if salience is None:
-        rows = features - features.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
-        salience = np.square(rows).sum(axis=2)
-    return label_map == label_map.flat[int(salience.argmax())]
 
 
 class Model(FittedModel):
@@ -132,20 +117,18 @@ class Model(FittedModel):
         t = checked_tensors(folder, tensors, shapes)
         return cls(backbone, t["mean"], t["weight"], t["bias"])
 
-    def _classify(
-        self, rows: np.ndarray, h: int, w: int, attention: np.ndarray | None, seed: int
-    ) -> np.ndarray:
+    def _classify(self, rows: np.ndarray, h: int, w: int, seed: int) -> np.ndarray:
         return ((unit(rows) - self.mean) @ self.weight.T + self.bias).argmax(axis=1)
 
     def _tensors(self) -> dict[str, np.ndarray]:
         return {"mean": self.mean, "weight": self.weight, "bias": self.bias}
 
 
+@one_thread  # other order of sums, other weights
 def _train(store: FeatureStore, numbers: np.ndarray, targets: np.ndarray, n_classes: int) -> Model:
     """Logistic regression of the tokens' classes; one that no token shows can't be chosen."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     rows = unit(store.tokens(numbers))
     mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -159,7 +142,7 @@ def _train(store: FeatureStore, numbers: np.ndarray, targets: np.ndarray, n_clas
     # The labels are rough, so fitting them to the last digit is wasted: stopped at 1e-2 it takes a
     # fifth of the time and scores the same. Not having got there at the end doesn't matter either.
     regression = LogisticRegression(C=0.1, tol=1e-2, max_iter=300)
-    with threadpool_limits(1), warnings.catch_warnings():  # other order of sums, other weights
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = regression.fit((rows - mean) * scale, targets)
     if len(shown) == 2:  # scikit-learn gives one row for both
@@ -177,12 +160,7 @@ def _write_masks(
     from zeroguide.batch import write_png
     from zeroguide.formats import write_atomically
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise ZeroguideError(
-            f"{folder}: can't be made a folder ({e.strerror}); name another"
-        ) from e
+    folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for i, (entry, mask) in enumerate(zip(store.entries, objects, strict=True)):
         height, width = entry.size

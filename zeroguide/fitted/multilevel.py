@@ -25,7 +25,8 @@ from typing import Any, Self
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.fitted.model import Backbone, FittedModel, checked_tensors
+from zeroguide.fitted.config import Backbone
+from zeroguide.fitted.model import FittedModel, checked_tensors
 from zeroguide.fitted.sphere import (
     Projection,
     fit_projection,
@@ -164,9 +165,7 @@ class Model(FittedModel):
         levels = Levels(projection, t["dataset"], t["categories"], t["pairs"])
         return cls(backbone, levels, t["background"], t["foreground"])
 
-    def _classify(
-        self, rows: np.ndarray, h: int, w: int, attention: np.ndarray | None, seed: int
-    ) -> np.ndarray:
+    def _classify(self, rows: np.ndarray, h: int, w: int, seed: int) -> np.ndarray:
         points = self.levels.projection(rows)
         ground = nearest_centres(points, self.background)
         things = nearest_centres(points, self.foreground) + len(self.background)

@@ -20,7 +20,8 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.fitted.model import Backbone, FittedModel, checked_tensors
+from zeroguide.fitted.config import Backbone
+from zeroguide.fitted.model import FittedModel, checked_tensors
 from zeroguide.fitted.sphere import (
     Projection,
     check_components,
@@ -114,9 +115,7 @@ class Model(FittedModel):
         projection = Projection(t["mean"], t["axes"])
         return cls(backbone, projection, t["centres"], settings.get("segmenter"))
 
-    def _classify(
-        self, rows: np.ndarray, h: int, w: int, attention: np.ndarray | None, seed: int
-    ) -> np.ndarray:
+    def _classify(self, rows: np.ndarray, h: int, w: int, seed: int) -> np.ndarray:
         if self.segmenter is None:
             return nearest_centres(self.projection(rows), self.centres)
         segments = _segments(rows.reshape(h, w, -1), self.segmenter, seed)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeroguide.errors import UsageError
+from zeroguide.segmenters.affinity import one_thread
 
 N_INIT = 3
 MAX_ITERATIONS = 100
@@ -46,6 +47,7 @@ class Projection:
         """Rows (n, d) -> unit rows (n, k) float32; a feature at the mean becomes zeros."""
         return self.project_unit(unit(rows))
 
+    @one_thread
     def project_unit(self, rows: np.ndarray) -> np.ndarray:
         """The same for rows that are unit features or means of some."""
         centred = rows - self.mean
@@ -62,6 +64,7 @@ def check_components(n_components: int | float) -> None:
         )
 
 
+@one_thread
 def fit_projection(rows: np.ndarray, n_components: int | float) -> Projection:
     """The projection of rows (n, d) on their principal components.
 
@@ -82,6 +85,7 @@ def fit_projection(rows: np.ndarray, n_components: int | float) -> Projection:
     return Projection(mean, np.ascontiguousarray(axes[:, :k], dtype=np.float32))
 
 
+@one_thread
 def spherical_kmeans(rows: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Clusters unit rows (n, d): centres (m, d) float32, unit, and labels (n,) int64.
 
@@ -89,8 +93,6 @@ def spherical_kmeans(rows: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, n
     of their size, the largest first. Rows of zeros have no direction: they move no centre and get
     label 0. Without any other row there is one centre of zeros.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
     directed = rows.any(axis=1)
     points = np.ascontiguousarray(rows[directed], dtype=np.float32)
     labels = np.zeros(len(rows), dtype=np.int64)
@@ -98,12 +100,11 @@ def spherical_kmeans(rows: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, n
         return np.zeros((1, rows.shape[1]), dtype=np.float32), labels
     rng = np.random.default_rng(seed)
     best = -np.inf
-    with threadpool_limits(1):  # sums taken in another order can end in other clusters
-        for _ in range(N_INIT):
-            found, score = _lloyd(points, _spread_out(points, k, rng))
-            if score > best:
-                centres, best = found, score
-        assigned = nearest_centres(points, centres)
+    for _ in range(N_INIT):
+        found, score = _lloyd(points, _spread_out(points, k, rng))
+        if score > best:
+            centres, best = found, score
+    assigned = nearest_centres(points, centres)
     order = np.argsort(-np.bincount(assigned, minlength=len(centres)), kind="stable")
     labels[directed] = np.argsort(order)[assigned]
     return centres[order], labels

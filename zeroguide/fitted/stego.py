@@ -26,7 +26,8 @@ from typing import Any, Self
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.fitted.model import Backbone, FittedModel, checked_tensors
+from zeroguide.fitted.config import Backbone
+from zeroguide.fitted.model import FittedModel, checked_tensors
 from zeroguide.fitted.sphere import nearest_centres, spherical_kmeans, unit
 from zeroguide.fitted.store import FeatureStore
 
@@ -115,9 +116,7 @@ class Model(FittedModel):
         centres = head.pop(CLUSTERS)
         return cls(backbone, head, centres)
 
-    def _classify(
-        self, rows: np.ndarray, h: int, w: int, attention: np.ndarray | None, seed: int
-    ) -> np.ndarray:
+    def _classify(self, rows: np.ndarray, h: int, w: int, seed: int) -> np.ndarray:
         return nearest_centres(codes(rows, self.head), unit(self.centres))
 
     def _tensors(self) -> dict[str, np.ndarray]:

@@ -59,22 +59,22 @@ def cut_out(pixels: np.ndarray, mask: np.ndarray) -> Image.Image:
     return tile
 
 
-def contact_sheet(cards: Sequence[Card], title: str) -> Image.Image:
-    """All cards in columns under a title; from MOST_CARDS on the rest is only counted."""
-    shown = cards[:MOST_CARDS]
-    n_tiles = max((len(card.tiles) for card in shown), default=1)
-    width = n_tiles * (TILE + GAP) - GAP
+def contact_sheet(cards: Sequence[Card], title: str, *, n_more: int = 0) -> Image.Image:
+    """The cards in columns under a title, which also says how many more classes there are."""
+    n_tiles = max((len(card.tiles) for card in cards), default=1)
+    width = max(1, n_tiles) * (TILE + GAP) - GAP
     height = TITLE + SMALL + 3 * GAP + TILE
     step = (width + MARGIN, height + MARGIN)
-    columns = max(1, min(len(shown), round(math.sqrt(SHAPE * len(shown) * step[1] / step[0]))))
-    n_rows = -(-len(shown) // columns)
+    columns = max(1, min(len(cards), round(math.sqrt(SHAPE * len(cards) * step[1] / step[0]))))
+    n_rows = -(-len(cards) // columns)
     head = 2 * MARGIN + 2 * TITLE
-    canvas = Image.new("RGB", (columns * step[0] + MARGIN, head + n_rows * step[1]), PAPER)
+    heading = f"{title} ({n_more} smaller classes are not shown)" if n_more else title
+    font = load_font(round(1.3 * TITLE))
+    wide = max(columns * step[0] + MARGIN, math.ceil(font.getlength(heading)) + 2 * MARGIN)
+    canvas = Image.new("RGB", (wide, head + n_rows * step[1]), PAPER)
     pen = ImageDraw.Draw(canvas)
-    more = len(cards) - len(shown)
-    heading = title + (f" (the {len(shown)} largest are shown)" if more > 0 else "")
-    pen.text((MARGIN, MARGIN), heading, INK, load_font(round(1.3 * TITLE)))
-    for i, card in enumerate(shown):
+    pen.text((MARGIN, MARGIN), heading, INK, font)
+    for i, card in enumerate(cards):
         column, row = divmod(i, n_rows)  # down the columns: the largest classes come first
         left, top = MARGIN + column * step[0], head + row * step[1]
         text, name = legible(card.title)

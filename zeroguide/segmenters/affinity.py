@@ -2,9 +2,9 @@
 
 Only the direction of a feature counts, as in Deep Spectral, TokenCut, MaskCut and DiffCut. A full
 matrix of affinities takes 4 bytes a pair: 52 MB at 3,600 cells, 400 MB at MAX_DENSE_CELLS, where
-the methods peak below 600 MB. Larger pictures are cut on a coarser grid (`Grid`), whose result the
-cells take over from the coarse cells around them. `neighbour_graph` is the sparse alternative: each
-cell's most alike others only.
+the methods peak at 700 MB (and a graph on which Lanczos stalls needs several times as much). Larger
+pictures are cut on a coarser grid (`Grid`), whose result the cells take over from the coarse cells
+around them. `neighbour_graph` is the sparse alternative: each cell's most alike others only.
 """
 
 from __future__ import annotations

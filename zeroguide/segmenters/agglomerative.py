@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from zeroguide.errors import UsageError
+from zeroguide.errors import ZeroguideError
 from zeroguide.segmenters.choose import merge_cost
 from zeroguide.segmenters.common import SegmenterResult, check_n_segments, contiguous, prepare
 
@@ -39,7 +39,7 @@ def agglomerative(
     There are fewer segments where cells are equal: equal cells that Ward may merge always end in
     the same segment. `pca`, `umap`, `normalize` and `spatial_weight` are explained at
     zeroguide.segmenters.common.prepare. Only UMAP is random. Raises
-    UsageError for values out of range and for too many cells without `connected`.
+    UsageError for values out of range, ZeroguideError for too many cells without `connected`.
     """
     if n_segments is not None:
         check_n_segments(n_segments)
@@ -81,7 +81,7 @@ def _ward(rows: np.ndarray, h: int, w: int, connected: bool) -> tuple[np.ndarray
     if len(rows) == 1:
         return np.empty((0, 2), np.int64), np.empty(0)
     if not connected and len(rows) > MAX_CELLS_ALL_PAIRS:
-        raise UsageError(
+        raise ZeroguideError(
             f"{len(rows)} feature cells are too many to compare all pairs (at most "
             f"{MAX_CELLS_ALL_PAIRS}): set segmenter.connected=true, lower features.shorter_side "
             "or raise features.stride"

@@ -85,11 +85,13 @@ def merge_cost(heights: np.ndarray, share: float = MERGE_SHARE) -> int:
 
     Ward, "Hierarchical Grouping to Optimize an Objective Function", 1963: a merge costs what it
     adds to the variance within the segments, half the square of its height; all merges together
-    cost the whole variance. So a merge is refused that adds more than this share of it. heights:
-    (n - 1,) of Ward's tree, in any order. The better known rule of Mojena (1977), heights far above
-    their mean, depends on the number of leaves: twice as fine a grid gives twice as many segments.
-    Fails where one contrast takes most of the variance (parts that differ less then cost too little
-    to be kept) and for images of fewer than some hundred cells, where every cell is a large share.
+    cost the whole variance. (On a grid a later merge may cost less than an earlier one: what the
+    tree undoes are the last ones, as many as are refused.) So a merge is refused that adds more
+    than this share of it. heights: (n - 1,) of Ward's tree, in any order. The better known rule of
+    Mojena (1977), heights far above their mean, depends on the number of leaves: twice as fine a
+    grid gives twice as many segments. Fails where one contrast takes most of the variance (parts
+    that differ less then cost too little to be kept) and for images of fewer than some hundred
+    cells, where every cell is a large share.
     """
     costs = np.square(np.asarray(heights, dtype=np.float64))
     return 1 + int((costs > share * costs.sum()).sum())

@@ -41,11 +41,11 @@ def prepare(
     """Features (h, w, d), tensor or array, as the centred rows to cluster: (h * w, d') float32.
 
     normalize: every cell's feature scaled to length 1 first. pca: keep that many principal
-    components, or, below 1, as many as hold that share of the variance; None keeps everything (and
-    distances). umap: UMAP then reduces to that many dimensions, which follows curved structure
-    that PCA can't, but distorts distances between far clusters (needs zeroguide[umap]; `seed` is
-    for it alone). spatial_weight: two columns, the cell's y and x, are appended, scaled so that at
-    1 they vary as much as the features do together; 0 appends none.
+    components, or, of a float up to 1.0, as many as hold that share of the variance; None keeps
+    everything (and distances). umap: UMAP then reduces to that many dimensions, which follows
+    curved structure that PCA can't, but distorts distances between far clusters (needs
+    zeroguide[umap]; `seed` is for it alone). spatial_weight: two columns, the cell's y and x, are
+    appended, scaled so that at 1 they vary as much as the features do together; 0 appends none.
     """
     if not isinstance(features, np.ndarray):
         features = features.detach().cpu().numpy()  # a tensor, wherever it lives
@@ -115,14 +115,14 @@ def _principal_components(rows: np.ndarray, pca: int | float) -> np.ndarray:
     if pca <= 0 or (pca > 1 and pca != int(pca)):
         raise UsageError(
             f"segmenter.pca={pca} is out of range: choose a number of components (1 or more) "
-            "or a share of the variance below 1"
+            "or a share of the variance up to 1.0"
         )
     covariance = rows.T @ rows  # (d, d)
     variances, axes = np.linalg.eigh(covariance.astype(np.float64))  # ascending
     variances, axes = np.maximum(variances[::-1], 0), axes[:, ::-1]
-    if pca < 1:
+    if isinstance(pca, float) and pca <= 1:  # 1.0 is all of the variance, 1 one component
         share = np.cumsum(variances) / max(variances.sum(), 1e-30)
-        k = int(np.searchsorted(share, pca)) + 1
+        k = min(int(np.searchsorted(share, pca)) + 1, len(share))
     else:
         k = int(pca)
     return rows @ axes[:, :k].astype(np.float32)

@@ -1,11 +1,12 @@
 """Foreground and background first, then clusters inside each: the image level of LightCluster.
 
 Cheung, Chen, Yang and Zhao, "A Lightweight Clustering Framework for Unsupervised Semantic
-Segmentation", 2023: a vision transformer's attention features separate foreground from background,
-so a clustering of one image's patches into two gives its foreground; the source then keeps what
+Segmentation", 2023: a vision transformer's attention features (its keys) separate foreground from
+background, so a clustering of one image's patches into two gives both; the source then keeps what
 clusterings of the whole data set and of the image's category say too. Those two levels need a
-folder of images: they are in zeroguide.fitted.multilevel. What is more than in the source: each half is divided further,
-where it is least alike, so that no segment lies on both sides.
+folder of images: they are in zeroguide.fitted.multilevel. What is more than in the source: each
+half is divided further, where it is least alike, so that no segment lies on both sides. Which half
+is the foreground isn't asked.
 
 It fails where the first cut is wrong, since nothing later joins what it separated: an image whose
 strongest contrast is between two backgrounds has its things cut along that.

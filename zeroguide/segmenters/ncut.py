@@ -71,7 +71,8 @@ def ncut(
     grid = Grid.build(features, center=center)
     n_cells = len(grid.coarse_rows)
     if n_segments == 1 or grid.is_constant:
-        return SegmenterResult(grid.spread(np.zeros(n_cells, np.int32)))
+        tree = np.empty((0, 2), np.int64) if variant == "recursive" else None
+        return SegmenterResult(grid.spread(np.zeros(n_cells, np.int32)), tree)
     if variant == "recursive":
         return _recursive(grid, n_segments, tau, seed)
     n_masks = n_segments - 1 if variant == "maskcut" else 1

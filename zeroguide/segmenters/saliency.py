@@ -37,24 +37,41 @@ def saliency(
     number below 1 and for attention that doesn't fit the features.
     """
     check_n_segments(n_segments)
+    rows, salience = _salience(features, attention)
+    labels = np.zeros(salience.shape, dtype=np.int64)  # 0 is the background
+    for i in range(1, n_segments):
+        found = _object(rows, salience, labels == 0)
+        if not found.any():
+            break
+        labels[found] = i
+    return SegmenterResult(contiguous(labels)[0])
+
+
+def salient_object(features: Any, attention: np.ndarray | None = None) -> np.ndarray:
+    """The first of these objects alone: (h, w) bool, all False if nothing stands out."""
+    rows, salience = _salience(features, attention)
+    return _object(rows, salience, np.ones(salience.shape, dtype=bool))
+
+
+def _salience(features: Any, attention: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Centred rows (h * w, d) of features, and how salient each cell is: (h, w)."""
     rows = prepare(features, pca=None, normalize=False, spatial_weight=0)
     h, w = features.shape[:2]
-    labels = np.zeros(h * w, dtype=np.int64)  # 0 is the background
-    left = np.arange(h * w)
-    salience = np.square(rows).sum(axis=1) if attention is None else _checked(attention, h, w)
-    for i in range(1, n_segments):
-        if np.ptp(rows[left], axis=0).max() <= 1e-6 * np.abs(rows).max():
-            break  # equal cells only: nothing stands out
-        salient = salience[left]
-        mask = np.zeros(h * w, dtype=bool)
-        mask[left] = _diffuse(rows[left], salient)
-        parts = connected_parts(mask.reshape(h, w)).ravel()
-        found = parts == parts[left[salient.argmax()]]
-        labels[found] = i
-        left = np.flatnonzero(labels == 0)
-        if len(left) == 0:
-            break
-    return SegmenterResult(contiguous(labels.reshape(h, w))[0])
+    if attention is None:
+        return rows, np.square(rows).sum(axis=1).reshape(h, w)
+    return rows, _checked(attention, h, w)
+
+
+def _object(rows: np.ndarray, salience: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """The most salient object among the free cells (h, w): (h, w) bool, empty if none stands out."""
+    found = np.zeros(free.shape, dtype=bool)
+    left = np.flatnonzero(free)
+    if len(left) == 0 or np.ptp(rows[left], axis=0).max() <= 1e-6 * np.abs(rows).max():
+        return found  # equal cells only
+    salient = salience.flat[left]
+    found.flat[left] = _diffuse(rows[left], salient)
+    parts = connected_parts(found)
+    return parts == parts.flat[left[salient.argmax()]]
 
 
 def _diffuse(rows: np.ndarray, salient: np.ndarray) -> np.ndarray:
@@ -73,7 +90,7 @@ def _diffuse(rows: np.ndarray, salient: np.ndarray) -> np.ndarray:
 
 
 def _checked(attention: np.ndarray, h: int, w: int) -> np.ndarray:
-    """Attention (h, w) as (h * w,) float64."""
+    """Attention (h, w) as float64."""
     values = np.asarray(attention, dtype=np.float64)
     if values.shape != (h, w):
         raise UsageError(
@@ -82,4 +99,4 @@ def _checked(attention: np.ndarray, h: int, w: int) -> np.ndarray:
         )
     if not np.isfinite(values).all():
         raise UsageError("attention has values that are not finite: use a model in float32")
-    return values.ravel()
+    return values

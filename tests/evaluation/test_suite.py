@@ -1,0 +1,160 @@
+"""Suites: what is missing is said, and no table holds numbers of two protocols."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from zeroguide.datasets.registry import DATASETS
+from zeroguide.errors import UsageError
+from zeroguide.evaluation.published import UNVERIFIED, Published, published
+from zeroguide.evaluation.results import METRICS, PROTOCOLS, Results, split_key
+from zeroguide.evaluation.suite import PAPER, Part, beside, paper
+
+from .made_by_hand import IOU, image, results, value
+
+ST = "iou_st/union, all names"
+NAMING = "name_top1"
+
+
+def measured(part: Part) -> Results:
+    keys = {"tt": IOU, "st": ST, "naming": NAMING, "cost": "seconds"}
+    made = results([image("a")], [value(keys[name], 33.3) for name in part.protocols])
+    return dataclasses.replace(made, dataset=dataclasses.replace(made.dataset, name=part.dataset))
+
+
+def without_context(part: Part) -> Results:
+    if part.dataset == "context-59":
+        raise UsageError("no folder trainval in data; get it from the authors' page.")
+    return measured(part)
+
+
+def number(protocol: str, *metrics: str) -> Published:
+    return Published("Method", 2020, "somewhere", "voc2012", None, 12.3, protocol, metrics, "")
+
+
+def test_published_numbers_are_well_formed():
+    numbers = published()
+    assert len({(p.method, p.dataset) for p in numbers}) == len(numbers)
+    for each in numbers:
+        assert each.dataset in DATASETS
+        assert 0 < each.value < 100
+        assert each.source
+        for name in each.metrics:
+            metric, variant = split_key(name)
+            assert variant in (metric.variants or ("",))
+    protocols = {p.protocol for p in numbers if p.metrics}
+    assert protocols <= {*PROTOCOLS, UNVERIFIED}
+
+
+def test_the_papers_own_numbers_are_of_no_verified_protocol():
+    own = {p.dataset: p for p in published() if p.method == "Zero-guidance segmentation"}
+    assert {name: p.value for name, p in own.items()} == {"voc2012": 20.1, "context-59": 11.4}
+    assert {p.protocol for p in own.values()} == {UNVERIFIED}
+    assert all(set(p.metrics) == {IOU, ST} for p in own.values())
+
+
+@pytest.mark.parametrize(
+    ("protocol", "metrics"),
+    [
+        ("tt", (ST,)),
+        ("tt", (IOU, ST)),
+        ("tt", ()),
+        ("LLM mapping", (IOU,)),
+        (UNVERIFIED, ()),
+    ],
+)
+def test_a_published_number_has_its_place(protocol, metrics):
+    with pytest.raises(ValueError):
+        number(protocol, *metrics)
+
+
+def test_parts_are_what_can_be_measured():
+    assert {part.dataset for part in PAPER} == {"voc2012", "context-59"}
+    for part in PAPER:
+        assert part.dataset in DATASETS
+        assert set(part.protocols) <= set(PROTOCOLS)
+
+
+def test_runs_all_parts_in_order():
+    asked = []
+    suite = paper(lambda part: asked.append(part) or measured(part))  # type: ignore[func-returns-value]
+    assert asked == list(PAPER)
+    assert len(suite.results) == 4 and suite.missing == ()
+
+
+def test_every_table_is_of_one_protocol():
+    tables = paper(measured).tables()
+    titles = [PROTOCOLS[name].title for name in ("tt", "st", "naming", "cost")]
+    assert [table.title for table in tables] == [*titles, "Other protocols"]
+    for name, table in zip(("tt", "st", "naming", "cost"), tables, strict=False):
+        own = {metric.title for metric in METRICS.values() if metric.protocol == name}
+        assert {row[1] for row in table.rows} <= own
+
+
+def test_what_is_unverified_has_its_own_column_and_word():
+    table = paper(measured).tables()[0]
+    assert table.columns[-1] == "published, protocol unverified"
+    voc, context = table.rows
+    assert voc[:4] == ("voc2012", "IoU_TT", "union, all names", "33.3 %")
+    assert voc[5] == "–"  # nothing is published that is known to be of this protocol
+    assert "20.1 (Zero-guidance segmentation) unverified" in voc[6]
+    assert "~35.4 (TAG) unverified" in voc[6]
+    assert context[6] == "11.4 (Zero-guidance segmentation) unverified"
+
+
+def test_numbers_of_other_protocols_stand_apart():
+    tables = paper(measured).tables()
+    *ours, others = tables
+    assert any(row[1] == "AutoSeg" and row[3] == "LLM mapping" for row in others.rows)
+    assert {row[0] for row in others.rows} == {"voc2012", "context-59"}
+    assert not any("AutoSeg" in cell for table in ours for row in table.rows for cell in row)
+
+
+def test_families_are_refused_in_one_table():
+    tt, st = ("voc2012", value(IOU, 1.0)), ("voc2012", value(ST, 1.0))
+    with pytest.raises(ValueError, match="numbers of st in a table of tt"):
+        beside("tt", [tt, st], [])
+    with pytest.raises(ValueError, match="numbers of st in a table of tt"):
+        beside("tt", [tt], [number("st", ST)])
+    with pytest.raises(ValueError, match="numbers of LLM mapping in a table of tt"):
+        beside("tt", [tt], [number("LLM mapping")])
+
+
+def test_published_beside_measured_of_the_same_metric_and_data_alone():
+    numbers = [number("tt", IOU), number("tt", "ar_tt/all names"), number(UNVERIFIED, IOU, ST)]
+    rows = beside("tt", [("voc2012", value(IOU, 50.0)), ("camvid", value(IOU, 1.0))], numbers).rows
+    assert rows[0][3:] == ("50.0 %", "[49.0, 51.0]", "12.3 (Method)", "12.3 (Method) unverified")
+    assert rows[1][5:] == ("–", "–")
+
+
+def test_a_missing_data_set_is_said_and_the_others_go_on(tmp_path: Path):
+    suite = paper(without_context)
+    assert [results.dataset.name for results in suite.results] == ["voc2012", "voc2012"]
+    assert [missing.part for missing in suite.missing] == list(PAPER[2:])
+    assert suite.notes == ("context-59: no folder trainval in data; get it from the authors' page",)
+    suite.write(tmp_path)
+    data = json.loads((tmp_path / "suite.json").read_text(encoding="utf-8"))
+    assert data["schema"] == "zeroguide-suite/1"
+    assert [each["dataset"] for each in data["missing"]] == ["context-59", "context-59"]
+    assert len(data["tables"]) == 5
+    text = (tmp_path / "suite.md").read_text(encoding="utf-8")
+    assert "- missing: context-59: no folder trainval" in text
+    assert "arXiv:2303.13396" in text
+
+
+def test_other_faults_are_not_hidden():
+    def broken(part: Part) -> Results:
+        raise RuntimeError("a fault of the program")
+
+    with pytest.raises(RuntimeError):
+        paper(broken)
+
+
+def test_nothing_at_all_makes_no_table():
+    def absent(part: Part) -> Results:
+        raise UsageError("missing")
+
+    suite = paper(absent)
+    assert suite.tables() == [] and len(suite.missing) == 4

@@ -1,0 +1,175 @@
+"""`zeroguide eval`: what it writes and prints, how it goes on, and mistakes before any model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zeroguide.cli import main
+from zeroguide.evaluation.results import Results
+
+FILES = {
+    "classes.csv", "images.csv", "report.html", "results.csv", "results.json", "results.md",
+    "rows.jsonl",
+}  # fmt: skip
+TRUTH = np.repeat([[0] * 4 + [1] * 4], 4, axis=0)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three images of dog | cat."""
+    root = tmp_path / "data"
+    for kind in ("images", "labels"):
+        (root / kind).mkdir(parents=True)
+    for name in "abc":
+        Image.new("RGB", (8, 4)).save(root / "images" / f"{name}.png")
+        Image.fromarray(TRUTH.astype(np.uint8)).save(root / "labels" / f"{name}.png")
+    (root / "classes.txt").write_text("dog\ncat\n")
+    return root
+
+
+def predicted(folder, border):
+    """Label maps whose border is at a column; returns the folder."""
+    folder.mkdir(exist_ok=True)
+    label_map = np.arange(8)[None].repeat(4, 0) >= border
+    for name in "abc":
+        Image.fromarray(label_map.astype(np.uint8)).save(folder / f"{name}.png")
+    (folder / "names.txt").write_text("dog\ncat\n")
+    return folder
+
+
+@pytest.fixture
+def command(data, tmp_path):
+    """A run on these images without a sentence encoder."""
+
+    def build(predictions, output="out", *more):
+        return [
+            "eval", "--dataset", "folder", "--data", str(data), "--predictions", str(predictions),
+            "--protocol", "class-agnostic,per-image,unsupervised,cost",
+            "-o", str(tmp_path / output), *more,
+        ]  # fmt: skip
+
+    return build
+
+
+def test_scores_a_folder(command, tmp_path, capsys):
+    assert main(command(predicted(tmp_path / "p", 3))) == 0
+    printed = capsys.readouterr()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    results = Results.load(tmp_path / "out" / "results.json")
+    # Dog 3 of 4 columns, cat 4 of 5.
+    assert results.value("image_miou/left over: missed").value == pytest.approx(77.5)
+    assert results.source.kind == "predictions" and results.source.recipe is None
+    assert len(results.images) == 3 and results.dataset.name == "folder"
+    lines = [line.split("\t") for line in printed.out.splitlines()]
+    assert ["Masks, names left out", "best overlap", "", "77.5 %", "[77.5, 77.5]", "3"] in lines
+    assert "results are in" in printed.err
+
+
+def test_goes_on_and_begins_anew(command, tmp_path, capsys):
+    folder = predicted(tmp_path / "p", 3)
+    assert main(command(folder, "out", "--limit", "2")) == 0
+    rows = (tmp_path / "out" / "rows.jsonl").read_text()
+    assert main(command(folder)) == 0
+    assert (tmp_path / "out" / "rows.jsonl").read_text().startswith(rows)
+    predicted(folder, 5)
+    capsys.readouterr()
+    assert main(command(folder)) == 2
+    assert "other settings (files)" in capsys.readouterr().err
+    assert main(command(folder, "out", "--overwrite")) == 0
+
+
+def test_one_bad_file_is_a_failed_image(command, tmp_path, capsys):
+    folder = predicted(tmp_path / "p", 3)
+    Image.new("L", (8, 4), 7).save(folder / "b.png")  # a number without a name
+    assert main(command(folder)) == 3
+    assert "1 of 3 images failed" in capsys.readouterr().err
+    results = Results.load(tmp_path / "out" / "results.json")
+    assert [row.error is None for row in results.images] == [True, False, True]
+
+
+def test_compare(command, tmp_path, capsys):
+    assert main(command(predicted(tmp_path / "p", 3), "a")) == 0
+    assert main(command(predicted(tmp_path / "q", 4), "b")) == 0
+    capsys.readouterr()
+    a, b = (str(tmp_path / name / "results.json") for name in "ab")
+    assert main(["eval", "compare", a, b, "-o", str(tmp_path / "c.json")]) == 0
+    assert "\t22.5 %\t[22.5, 22.5]\t" in capsys.readouterr().out
+    assert json.loads((tmp_path / "c.json").read_text())["schema"] == "zeroguide-comparison/1"
+    assert main(["eval", "compare", a, str(tmp_path / "no.json")]) == 1
+
+
+def test_a_recipe_on_playroom(tmp_path):
+    output = tmp_path / "out"
+    arguments = ["eval", "--dataset", "playroom", "--limit", "2", "--preset", "tiny", "-q"]
+    assert main([*arguments, "--protocol", "st,cost", "--offline", "-o", str(output)]) == 0
+    results = Results.load(output / "results.json")
+    assert results.source.recipe is not None and results.source.recipe["name"] == "tiny"
+    assert results.device == "cpu" or results.device.startswith(("cuda", "mps"))
+    assert results.value("iou_st/union, own names").value > 20
+    assert results.value("peak_memory").value == results.peak_memory_mib > 0
+
+
+def test_lists(capsys):
+    assert main(["eval", "--dataset", "list"]) == 0
+    assert "playroom\t" in capsys.readouterr().out
+    assert main(["eval", "--protocol", "list"]) == 0
+    assert "class-agnostic\t" in capsys.readouterr().out
+
+
+PLAYROOM = ("--dataset", "playroom", "--preset", "tiny", "--offline")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "--dataset list"),
+        (("--dataset", "plyroom"), "did you mean 'playroom'"),
+        (("--dataset", "voc2012"), "read from files"),
+        (("--dataset", "voc2012", "--data", "/no/such/folder"), "no such folder"),
+        ((*PLAYROOM, "--split", "val"), "no split"),
+        ((*PLAYROOM, "--stage", "masks"), "unknown --stage"),
+        ((*PLAYROOM, "--protocol", "tt,stt"), "unknown protocol 'stt'"),
+        ((*PLAYROOM, "--protocol", "naming"), "true masks"),
+        ((*PLAYROOM, "--protocol", "foreground"), "foreground and background"),
+        ((*PLAYROOM, "--stage", "true-names", "--protocol", "st"), "no embeddings"),
+        ((*PLAYROOM, "--stage", "true-masks", "--protocol", "class-agnostic"), "true ones"),
+        ((*PLAYROOM, "--sentence-encoder", "/no/such/folder"), "/no/such/folder"),
+        ((*PLAYROOM, "--set", "decoder.beams=3"), "unknown key"),
+        ((*PLAYROOM, "--predictions", "/no/such/folder"), "no such folder"),
+        ((*PLAYROOM, "--predictions", "/tmp", "--stage", "true-masks"), "--stage"),
+        (("--suite", "papers"), "Choices: paper"),
+        (("--suite", "paper"), "--data"),
+        (("--suite", "paper", "--data", "x", "--split", "val"), "--suite chooses"),
+    ],
+)
+def test_mistakes_are_one_sentence_each(arguments, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zeroguide.labeler", None)  # no model is loaded
+    assert main(["eval", *arguments, "-o", str(tmp_path / "out")]) in (1, 2)
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and words in errors[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_suite_says_what_is_missing(tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    arguments = ["eval", "--suite", "paper", "--data", str(tmp_path / "data"), "--preset", "tiny"]
+    assert main([*arguments, "-o", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert "voc2012: " in said and "context-59: " in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from zeroguide.cli import main; main(['eval', '--help']);"
+        "print(sorted({'torch', 'scipy', 'sklearn'} & sys.modules.keys()))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"
+    assert "--sentence-encoder" in ran.stdout and "compare" in ran.stdout

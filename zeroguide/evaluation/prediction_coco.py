@@ -1,0 +1,121 @@
+"""Predictions in COCO's formats for instances: a list of results, or annotations with images.
+
+One file holds all images. Panoptic COCO files aren't read: their PNGs of colours are another kind.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluation.prediction_files import PredictionFile, read_json
+from zeroguide.evaluation.predictions import Prediction
+
+if TYPE_CHECKING:
+    from zeroguide.metrics.class_agnostic import RLE
+
+
+def coco_files(folder: Path, paths: Sequence[Path]) -> dict[str, PredictionFile]:
+    """The images of a file of COCO results or instances; UsageError if it can't be understood."""
+    documents = {path: read_json(path) for path in paths}
+    tables = [d for d in documents.values() if isinstance(d, dict)]
+    holders = [
+        (path, d if isinstance(d, list) else d["annotations"])
+        for path, d in documents.items()
+        if isinstance(d, list) or (isinstance(d, dict) and "annotations" in d)
+    ]
+    lists = [(path, a) for path, a in holders if isinstance(documents[path], list)]
+    holders = lists or holders  # beside results, instances are there for images and categories
+    if len(holders) != 1:
+        raise UsageError(
+            f"{folder}: needs one JSON file of COCO results or instances, there are "
+            f"{len(holders)}; leave one there."
+        )
+    path, annotations = holders[0]
+    try:
+        names = {c["id"]: str(c["name"]) for t in tables for c in t.get("categories", ())}
+        images = {i["id"]: i for t in tables for i in t.get("images", ())}
+        own: dict[Any, list[dict[str, Any]]] = {identity: [] for identity in images}
+        for each in annotations:
+            own.setdefault(each["image_id"], []).append(each)
+            each["category_id"], each["segmentation"]
+    except (KeyError, TypeError, AttributeError) as e:
+        raise UsageError(
+            f"{path}: isn't COCO results or instances ({e} is missing or wrong); every entry needs "
+            "image_id, category_id and segmentation."
+        ) from e
+    unknown = {each["category_id"] for each in annotations} - names.keys()
+    if unknown:
+        raise UsageError(
+            f"{path}: has the category {min(unknown, key=str)} without a name; put a JSON file "
+            'with {"categories": [{"id": ..., "name": ...}]} beside it.'
+        )
+    found: dict[str, PredictionFile] = {}
+    for identity, entries in own.items():
+        image = images.get(identity, {})
+        stem = os.path.splitext(str(image.get("file_name", identity)))[0]
+        name = stem.replace(os.sep, "/")
+        if name in found:
+            raise UsageError(f"{path}: has two images named {name}; keep one of them.")
+        found[name] = _coco_image(path, name, image, entries, names)
+    return found
+
+
+def _coco_image(
+    path: Path,
+    name: str,
+    image: Mapping[str, Any],
+    entries: Sequence[Mapping[str, Any]],
+    names: Mapping[Any, str],
+) -> PredictionFile:
+    """One image's COCO entries."""
+
+    def size() -> tuple[int, int]:
+        for size in ((image.get("height"), image.get("width")), *_code_sizes(entries)):
+            if None not in size:
+                return int(size[0]), int(size[1])
+        raise UsageError(
+            f"{path}: doesn't tell the size of {name}; give images with height and width, or masks "
+            "as run-length codes."
+        )
+
+    def read() -> Prediction:
+        from pycocotools import mask as codes
+
+        height, width = size()
+        masks: list[RLE] = []
+        for entry in entries:
+            code = entry["segmentation"]
+            try:
+                if isinstance(code, list):
+                    code = codes.merge(codes.frPyObjects(code, height, width))
+                elif isinstance(code["counts"], list):
+                    code = codes.frPyObjects(code, height, width)
+                if list(code["size"]) != [height, width]:
+                    raise ValueError(f"a mask of size {code['size']}, not {height} x {width}")
+            except (KeyError, TypeError, ValueError, IndexError) as e:
+                raise ZeroguideError(
+                    f"{path}: a mask of {name} can't be read ({e}); write it again."
+                ) from e
+            masks.append(code)
+        scores = np.array([float(entry.get("score", 1.0)) for entry in entries])
+        label_map = np.full((height, width), -1, dtype=np.int32)
+        for index in np.argsort(scores, kind="stable"):
+            label_map[codes.decode(masks[index]).astype(bool)] = index
+        labels = [names[entry["category_id"]] for entry in entries]
+        return Prediction(label_map, labels, scores, masks=masks)
+
+    return PredictionFile(path, size, read)
+
+
+def _code_sizes(entries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Any, Any]]:
+    """Sizes that run-length codes carry."""
+    for entry in entries:
+        if isinstance(entry["segmentation"], Mapping):
+            height, width = entry["segmentation"].get("size", (None, None))
+            yield height, width

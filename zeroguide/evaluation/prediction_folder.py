@@ -1,0 +1,165 @@
+"""A folder of predictions, ours or anybody's, matched with a data set's images.
+
+It holds, for every image of the data set, one of
+
+- `NAME.json` or `NAME.jpg.json` as `zeroguide label` writes them (pictures beside them don't
+  matter);
+- in one JSON file, COCO results (a list of image_id, category_id, segmentation, score) with a
+  second file of its `categories` (and `images`), or COCO instances, which have all in one;
+- `NAME.png`, grey, palette or 16-bit, each pixel the number of its segment, and the names of the
+  numbers, one per line from number 0, in `NAME.txt` or for all images in `names.txt`. Without
+  either, number 3 is called "cluster 3", for protocols that need no names. 255 (65535 with 16 bits)
+  means no segment, unless there are that many names.
+
+Files are matched by name without ending, with folders where the data set's names have them. A
+segment of COCO's may overlap others: the pixel's label is that of the highest score, and masks as
+they are go to AR and AP. Names are looked up in a listing, so the check of a folder before the run
+reads headers and JSON, no pixels: a damaged file is a failed image, not an end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zeroguide.datasets.files import IMAGE_ENDINGS, image_size
+from zeroguide.errors import UsageError
+from zeroguide.evaluation.prediction_coco import coco_files
+from zeroguide.evaluation.prediction_files import (
+    NAMES_FILE,
+    PredictionFile,
+    is_ours,
+    label_map_file,
+    labeling_file,
+    read_names,
+)
+from zeroguide.evaluation.predictions import Prediction
+
+if TYPE_CHECKING:
+    from zeroguide.datasets import Dataset, Sample
+
+
+class FolderPredictions:
+    """The predictions in a folder; UsageError if it holds none, or two for one image."""
+
+    device_name: str | None = None
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder; name the folder of the predictions.")
+        self.folder = folder
+        paths = sorted(_walk(folder))
+        documents = [p for p in paths if p.suffix.lower() == ".json"]
+        pictures = [p for p in paths if p.suffix.lower() == ".png"]
+        if documents and is_ours(documents[0]):
+            self._files = _by_name(folder, ((p, labeling_file(p)) for p in documents))
+        elif documents:
+            self._files = coco_files(folder, documents)
+        else:
+            names = read_names(folder / NAMES_FILE)
+            self._files = _by_name(folder, ((p, label_map_file(p, names)) for p in pictures))
+        if not self._files:
+            raise UsageError(
+                f"{folder}: holds no predictions; put NAME.json, COCO results or NAME.png there."
+            )
+
+    def check(self, dataset: Dataset, known: Iterable[str]) -> None:
+        """UsageError about the first image without a prediction, or of another size, or prediction
+        without an image.
+
+        Args:
+            known: all names of the data set, also those that aren't to be scored this time.
+        """
+        found = set()
+        for sample in dataset:
+            name = self._name(sample.name)
+            if name is None:
+                raise UsageError(
+                    f"{self.folder}: has no prediction for the image {sample.name}; add it or "
+                    "choose images with --limit or --split."
+                )
+            found.add(name)
+            file = self._files[name]
+            truth = _size(sample)
+            predicted = file.size()
+            if predicted != truth:
+                raise UsageError(
+                    f"{file.path}: is {predicted[1]} x {predicted[0]} pixels but the image "
+                    f"{sample.name} is {truth[1]} x {truth[0]}; predict at the image's size."
+                )
+        others = set(self._files) - found - {self._name(name) for name in known}
+        if others:
+            name = min(others)
+            raise UsageError(
+                f"{self._files[name].path}: holds a prediction for {name}, which isn't in the data "
+                f"set {dataset.name}; choose the split it belongs to or take it away."
+            )
+
+    def start(self) -> None:
+        """Nothing to load."""
+
+    def predict(self, sample: Sample) -> Prediction:
+        """The sample's segments; ZeroguideError if the file is damaged."""
+        name = self._name(sample.name)
+        assert name is not None, "check comes first"
+        return self._files[name].read()
+
+    def class_embeddings(self, texts: Sequence[str]) -> np.ndarray | None:
+        """None: files hold no embeddings."""
+        return None
+
+    def peak_memory(self) -> float:
+        """NaN: of the program that made them nothing is known."""
+        return float("nan")
+
+    def fingerprint(self) -> str:
+        """Changes when a file does, so that rows of other predictions are never mixed in."""
+        digest = hashlib.sha256()
+        for path in sorted({file.path for file in self._files.values()}):
+            stat = path.stat()
+            digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def _name(self, sample: str) -> str | None:
+        """How the folder calls a sample: its name, or the name without folders, or its number."""
+        base = sample.rpartition("/")[2]
+        numbers = [str(int(base))] if base.isascii() and base.isdigit() else []
+        return next((name for name in (sample, base, *numbers) if name in self._files), None)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below a folder, hidden ones excepted."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(parent) / name for name in files if not name.startswith("."))
+
+
+def _by_name(
+    folder: Path, files: Iterable[tuple[Path, PredictionFile]]
+) -> dict[str, PredictionFile]:
+    """Files by the image's name; UsageError for two of one name."""
+    found: dict[str, PredictionFile] = {}
+    for path, file in files:
+        name = path.relative_to(folder).with_suffix("")
+        if name.suffix.lower() in IMAGE_ENDINGS:  # photo.jpg.json
+            name = name.with_suffix("")
+        key = name.as_posix()
+        if key in found:
+            raise UsageError(
+                f"{path}: is a second prediction for {key}, beside {found[key].path.name}; keep "
+                "one of them."
+            )
+        found[key] = file
+    return found
+
+
+def _size(sample: Sample) -> tuple[int, int]:
+    if sample.image is not None:
+        return image_size(sample.image)
+    height, width = sample.semantic().shape
+    return height, width
