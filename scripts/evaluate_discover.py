@@ -23,12 +23,13 @@ from PIL import Image
 from training import TEST_SEED
 
 from zeroguide.fitted import METHODS, FeatureStore, fit
-from zeroguide.fitted.store import add_images
+from zeroguide.fitted.store import add_image
 from zeroguide.image import open_image
 from zeroguide.labeler import Labeler
 from zeroguide.metrics.overlap import Overlap, intersections
 from zeroguide.metrics.semantic import class_counts
 from zeroguide.metrics.unsupervised import hungarian_counts
+from zeroguide.models import load_dino
 from zeroguide.playroom import NAMES, Scene, render
 from zeroguide.recipe import Recipe, load_recipe
 from zeroguide.refine import refine
@@ -104,15 +105,9 @@ def fitted(scenes: Sequence[Scene], paths: Sequence[Path], recipe: Recipe) -> li
     refining = recipe.refine.model_dump()
     with FeatureStore(recipe.models.dino, features) as store:
         started = time.perf_counter()
-        add_images(
-            store,
-            list(paths),
-            recipe,
-            device="cpu",
-            offline=True,
-            on_image=lambda path, image: None,
-            on_failure=lambda path, error: None,
-        )
+        dino = load_dino(recipe.models.dino, device="cpu", offline=True)
+        for path in paths:
+            add_image(store, path, open_image(path), dino, recipe)
         looked = time.perf_counter() - started
         for method in METHODS:
             started = time.perf_counter()
@@ -120,7 +115,7 @@ def fitted(scenes: Sequence[Scene], paths: Sequence[Path], recipe: Recipe) -> li
             seconds = looked + time.perf_counter() - started
 
             def class_map(i: int) -> np.ndarray:
-                cells = model.classify(store.features(i), attention=store.attention(i))  # noqa: B023
+                cells = model.classify(store.features(i))  # noqa: B023
                 present, own = np.unique(cells, return_inverse=True)
                 fine = refine(own.reshape(cells.shape), scenes[i].pixels, **refining)
                 return present[fine]

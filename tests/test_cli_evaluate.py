@@ -93,6 +93,46 @@ def test_one_bad_file_is_a_failed_image(command, tmp_path, capsys):
     assert [row.error is None for row in results.images] == [True, False, True]
 
 
+def unknown_class(data):
+    Image.new("L", (8, 4), 9).save(data / "labels" / "b.png")
+
+
+def missing_mask(data):
+    (data / "labels" / "b.png").unlink()
+
+
+def two_files(data):
+    Image.new("RGB", (8, 4)).save(data / "images" / "b.jpg")
+
+
+def another_size(data):
+    Image.new("L", (8, 5)).save(data / "labels" / "b.png")
+
+
+def empty(data):
+    for path in (data / "images").iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (unknown_class, "class id 9"),
+        (missing_mask, "no mask named b"),
+        (two_files, "has the same name"),
+        (another_size, "8 x 5 pixels but its image"),
+        (empty, "holds no file"),
+    ],
+)
+def test_bad_truth_is_one_sentence_before_any_model(spoil, words, data, tmp_path, capsys):
+    spoil(data)
+    arguments = ["--dataset", "folder", "--data", str(data), "-o", str(tmp_path / "out")]
+    assert main(["eval", *arguments, "--preset", "tiny", "--offline"]) in (1, 2)
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1 and words in errors[0] and str(data) in errors[0]
+    assert not (tmp_path / "out").exists()
+
+
 def test_compare(command, tmp_path, capsys):
     assert main(command(predicted(tmp_path / "p", 3), "a")) == 0
     assert main(command(predicted(tmp_path / "q", 4), "b")) == 0

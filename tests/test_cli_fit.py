@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import save_file
 from test_fitted_stego import published
@@ -53,6 +55,10 @@ def rows(text: str) -> list[list[str]]:
 def test_fits_a_folder(scenes, capsys, method, flags):
     command = ["fit", str(scenes), "--method", method, "-o", "model", "--classes", "4", *TINY]
     assert main([*command, *flags, "--seed", "3"]) == 0
+    assert sorted(path.name for path in Path("model").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
     out, err = capsys.readouterr()
     table = rows(out)
     assert [row[0] for row in table] == [str(i) for i in range(len(table))]
@@ -79,9 +85,38 @@ def test_takes_over_a_published_head(scenes, capsys):
     out, err = capsys.readouterr()
     assert len(rows(out)) == load_fitted("model").n_classes == 8
     assert err == ""
-    save_file(published(d=384), "head.safetensors")
-    assert main([*command, "--checkpoint", "head.safetensors", "--overwrite"]) == 2
-    assert "width 384, but shipped:tiny/dino gives 192" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "message"),
+    [
+        (published(d=384), 2, "width 384, but shipped:tiny/dino gives 192"),
+        (published(d=192) | {"net.cluster1.0.bias": torch.full((70,), torch.inf)}, 1, "unusable"),
+        ({"net.cluster1.0.bias": torch.zeros(70)}, 1, "isn't a STEGO checkpoint"),
+        (None, 1, "is damaged"),
+    ],
+)
+def test_an_unusable_head_is_told_before_the_features(
+    scenes, capsys, monkeypatch, state, code, message
+):
+    monkeypatch.setattr("zeroguide.fitted.store.add_image", None)
+    if state is None:
+        Path("head.safetensors").write_bytes(b"nonsense")
+    else:
+        save_file(state, "head.safetensors")
+    command = ["fit", str(scenes), "--method", "stego", "-o", "model", *TINY]
+    assert main([*command, "--checkpoint", "head.safetensors"]) == code
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1 and message in err
+    assert not Path("model").exists()
+
+
+def test_over_segments_uses_the_recipes_segmenter(scenes):
+    command = ["fit", str(scenes), "--over", "segments", "-o", "m", "--classes", "3", *TINY]
+    assert main([*command, "--set", "segmenter.method=kmeans", "--set", "segmenter.pca=5"]) == 0
+    segmenter = json.loads(Path("m/config.json").read_text())["settings"]["segmenter"]
+    assert (segmenter["method"], segmenter["pca"], segmenter["n_segments"]) == ("kmeans", 5, 16)
+    assert load_fitted("m").segmenter == segmenter
 
 
 def test_list(capsys):
@@ -104,7 +139,9 @@ def test_list_imports_nothing_heavy():
         ([], "-o MODEL"),
         (["-o", "m", "--steps", "5"], "--steps is for --method stego"),
         (["-o", "m", "--over", "pixels"], "tokens or segments"),
-        (["-o", "m", "--method", "stego", "--steps", "5", "--checkpoint", "c"], "no effect"),
+        (["-o", "m", "--method", "stego", "--steps", "5", "--checkpoint", "c"], "--steps has no"),
+        (["-o", "m", "--method", "stego", "--classes", "5", "--checkpoint", "c"], "--classes has"),
+        (["-o", "m", "--over", "segments", "--set", "segmenter.method=kmaens"], "kmeans"),
         (["-o", "m", "--classes", "0"], "--classes"),
         (["-o", "m", "--device", "tpu"], "unknown device"),
         (["-o", "m", "--set", "features.layre=1"], "did you mean 'features.layer'"),
@@ -114,7 +151,7 @@ def test_list_imports_nothing_heavy():
     ],
 )
 def test_wrong_usage_is_told_before_any_work(scenes, capsys, monkeypatch, flags, message):
-    monkeypatch.setattr("zeroguide.fitted.store.add_images", None)
+    monkeypatch.setattr("zeroguide.cli.fit.run", None)
     assert main(["fit", str(scenes), *TINY, *flags]) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -157,9 +194,51 @@ def test_bad_images_are_told_and_left_out(scenes, capsys, tmp_path):
     out, err = capsys.readouterr()
     assert "bad.png" in err and "Traceback" not in err
     assert 6 <= sum(int(row[2]) for row in rows(out)) <= 12  # each of six has one class or both
+    lines = Path("model/failures.jsonl").read_text().splitlines()
+    failures = [json.loads(line) for line in lines]
+    assert [failure["file"] for failure in failures] == [str(bad)]
+    assert main(["fit", str(scenes), "-o", "model", "--classes", "2", "--overwrite", *TINY]) == 0
+    assert not Path("model/failures.jsonl").exists()
+    capsys.readouterr()
     assert main(["fit", str(bad), "-o", "none", *TINY]) == 1
-    assert "there is no model" in capsys.readouterr().err
+    assert "bad.png" in capsys.readouterr().err
     assert not Path("none").exists()
+
+
+def test_an_image_named_twice_counts_once(scenes, capsys):
+    image = str(scenes / "0.png")
+    command = ["fit", image, str(scenes / "." / "0.png"), image, "-o", "m", "--classes", "2", *TINY]
+    assert main(command) == 0
+    assert {row[2] for row in rows(capsys.readouterr().out)} == {"1"}
+
+
+def test_missing_images_are_told_without_torch():
+    code = (
+        "import sys; from zeroguide.cli import main; code = main(['fit', 'no.png', '-o', 'm']);"
+        "sys.exit(10 * code + bool({'torch', 'scipy', 'sklearn'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 10
+    assert not Path("m").exists()
+
+
+@pytest.mark.parametrize("flag", ["-o", "--masks"])
+def test_places_that_cannot_be_written_are_told_before_any_work(scenes, capsys, monkeypatch, flag):
+    monkeypatch.setattr("zeroguide.cli.fit.run", None)
+    Path("file").write_text("")
+    places = {"-o": "m", "--masks": "masks"} | {flag: "file/folder"}
+    command = ["fit", str(scenes), "--method", "maskdistill", *TINY]
+    assert main([*command, *(word for item in places.items() for word in item)]) == 1
+    assert "file/folder" in capsys.readouterr().err
+    assert not Path("m").exists() and not Path("masks").exists()
+
+
+def test_a_disk_that_is_too_small_is_told_after_the_first_image(scenes, capsys, monkeypatch):
+    usage = shutil.disk_usage("/")._replace(free=1_000_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    assert main(["fit", str(scenes), "-o", "m", *TINY]) == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1 and "TMPDIR" in err
+    assert not Path("m").exists()
 
 
 def test_masks_of_an_earlier_run_are_kept(scenes, capsys):
@@ -170,3 +249,11 @@ def test_masks_of_an_earlier_run_are_kept(scenes, capsys):
     assert "masks" in capsys.readouterr().err
     assert Path("masks/000001.png").read_bytes() == b"mine"
     assert main([*command, "--overwrite"]) == 0
+
+
+def test_masks_of_an_earlier_run_are_no_images(scenes, tmp_path):
+    shutil.copytree(scenes, tmp_path / "pictures")
+    command = ["fit", "pictures", "--method", "maskdistill", "-o", "m", "--overwrite", *TINY]
+    for _ in range(2):
+        assert main([*command, "--masks", "pictures/masks"]) == 0
+        assert len(Path("pictures/masks/masks.tsv").read_text().splitlines()) == 6

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +16,11 @@ import torch
 from PIL import Image
 
 from zeroguide.errors import UsageError, WeightsError, ZeroguideError
-from zeroguide.fitted import METHODS, FeatureStore, count_classes, fit, load_fitted
-from zeroguide.fitted.maskdistill import salient_object
+from zeroguide.fitted import METHODS, FeatureStore, check_model, count_classes, fit, load_fitted
 from zeroguide.fitted.multilevel import Levels
 from zeroguide.fitted.sphere import Projection, unit
+from zeroguide.recipe import load_recipe
+from zeroguide.segmenters.saliency import saliency, salient_object
 
 FEATURES = {"shorter_side": 112, "stride": 8, "layer": -1, "facet": "token"}
 D = 16
@@ -54,8 +59,8 @@ def purity(model, numbers=range(12)) -> float:
     """Share of the cells whose class is the majority's of their truth's, over all images."""
     table = np.zeros((5, model.n_classes))
     for i in numbers:
-        features, attention, truth = scene(i, h=12 + i % 2)
-        np.add.at(table, (truth, model.classify(features, attention=attention)), 1)
+        features, _, truth = scene(i, h=12 + i % 2)
+        np.add.at(table, (truth, model.classify(features)), 1)
     assert len(set(table.argmax(axis=1))) == 5, "two contents share their class"
     return table.max(axis=1).sum() / table.sum()
 
@@ -101,6 +106,7 @@ def test_maskdistill_tells_the_things_apart_and_calls_the_rest_background(with_a
 def test_the_same_seed_gives_the_same_model_and_files_give_it_back(method, store, tmp_path):
     params = FAST.get(method, {})
     model, again = (fit(store, method=method, n_classes=4, seed=5, **params) for _ in range(2))
+    assert model.digest is None
     model.save(tmp_path / "a")
     again.save(tmp_path / "b")
     for name in ("model.safetensors", "config.json"):
@@ -112,22 +118,24 @@ def test_the_same_seed_gives_the_same_model_and_files_give_it_back(method, store
     loaded = load_fitted(tmp_path / "a")
     assert (loaded.method, loaded.n_classes) == (method, model.n_classes)
     assert loaded.backbone == model.backbone == store.backbone
+    digest = hashlib.sha256((tmp_path / "a" / "model.safetensors").read_bytes()).hexdigest()
+    assert loaded.digest == model.digest == digest
     loaded.save(tmp_path / "c")
     for name in ("model.safetensors", "config.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "c" / name).read_bytes()
-    features, attention, _ = scene(3)
-    expected = model.classify(features, attention=attention)
-    assert np.array_equal(loaded.classify(features, attention=attention), expected)
+    features = scene(3)[0]
+    expected = model.classify(features)
+    assert np.array_equal(loaded.classify(features), expected)
     assert expected.dtype == np.int32
-    assert np.array_equal(model.classify(torch.from_numpy(features), attention=attention), expected)
+    assert np.array_equal(model.classify(torch.from_numpy(features)), expected)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_segment_is_the_classes_renumbered(method, store):
     model = fit(store, method=method, n_classes=5, **FAST.get(method, {}))
-    features, attention, _ = scene(1)
-    classes = model.classify(features, attention=attention)
-    result = model.segment(features, attention=attention)
+    features = scene(1)[0]
+    classes = model.classify(features)
+    result = model.segment(features)
     assert result.tree is None
     ids = result.label_map
     assert list(dict.fromkeys(ids.ravel())) == list(range(ids.max() + 1))
@@ -175,8 +183,8 @@ def test_constant_images_have_no_object():
 def test_one_image_is_enough(method):
     with filled(1) as store:
         model = fit(store, method=method, n_classes=2)
-    features, attention, truth = scene(0)
-    classes = model.classify(features, attention=attention)
+    features, _, truth = scene(0)
+    classes = model.classify(features)
     assert ((classes == classes[truth > 1][0]) == (truth > 1)).mean() > 0.98
 
 
@@ -196,10 +204,56 @@ def test_features_of_another_backbone_are_refused(store):
     with pytest.raises(UsageError, match=r"width 16, not 8.*some/dino"):
         model.classify(np.ones((3, 3, 8)))
     model.check_backbone("some/dino", {**FEATURES, "stride": 4, "shorter_side": 448})
-    with pytest.raises(UsageError, match=r"models.dino=some/dino, but the recipe has other"):
+    with pytest.raises(
+        UsageError, match=r"models.dino=some/dino, but the recipe has other: add --set models.dino="
+    ):
         model.check_backbone("other", FEATURES)
     with pytest.raises(UsageError, match=r"features.facet=token, but the recipe has key"):
         model.check_backbone("some/dino", {**FEATURES, "facet": "key"})
+    model.check_backbone("some/dino", {**FEATURES, "median_blur": 1})
+    both = r"add --set features.facet=token --set features.median_blur=1 or"
+    with pytest.raises(UsageError, match=both):
+        model.check_backbone("some/dino", {**FEATURES, "facet": "key", "median_blur": 5})
+
+
+def test_a_folder_is_the_same_checkpoint_by_any_path(tmp_path, monkeypatch):
+    (tmp_path / "dino").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with FeatureStore("dino", FEATURES) as store:
+        store.add("a.png", scene(0)[0])
+        model = fit(store, method="prototypes", n_classes=2)
+    for path in ("./dino", "elsewhere/../dino", str(tmp_path / "dino")):
+        model.check_backbone(path, FEATURES)
+    monkeypatch.chdir(tmp_path / "elsewhere")  # where "dino" alone is no folder
+    model.check_backbone("../dino", FEATURES)
+    with pytest.raises(UsageError, match="but the recipe has dino:"):
+        model.check_backbone("dino", FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "remedy"),
+    [([], "add --preset tiny or"), (["features.median_blur=3"], "--set features.median_blur=3")],
+)
+def test_check_model_says_which_preset_fits(tmp_path, overrides, remedy):
+    """The preset by its name, unless it was changed for the fit."""
+    recipe = load_recipe("tiny", overrides)
+    with FeatureStore(recipe.models.dino, recipe.features.model_dump(), recipe.name) as store:
+        store.add("a.png", scene(0)[0])
+        fit(store, method="prototypes", n_classes=2).save(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"not read")
+    check_model(tmp_path, recipe)
+    with pytest.raises(UsageError, match=remedy):
+        check_model(tmp_path, load_recipe("fast"))
+
+
+def test_check_model_imports_no_torch(folder):
+    code = (
+        "import sys; from zeroguide.fitted import check_model; from zeroguide.recipe import "
+        f"load_recipe; check_model({str(folder)!r}, load_recipe('tiny', ['models.dino=some/dino']))"
+        ";sys.exit(bool({'torch', 'scipy', 'sklearn', 'transformers'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -210,6 +264,9 @@ def test_features_of_another_backbone_are_refused(store):
         ({"method": "prototypes", "n_classes": 0}, "too few"),
         ({"method": "prototypes", "over": "pixels"}, "tokens or segments"),
         ({"method": "prototypes", "segmenter": {"method": "kmeans"}}, "over=segments"),
+        ({"over": "segments", "segmenter": {"method": "fitted"}}, "unknown segmenter 'fitted'"),
+        ({"over": "segments", "segmenter": {"power": 3}}, "no parameter 'power'"),
+        ({"over": "segments", "segmenter": {"n_segments": 0}}, "greater than or equal to 1"),
         ({"method": "maskdistill", "n_classes": 1}, "two classes"),
         ({"method": "multilevel", "n_classes": 1}, "two classes"),
         ({"method": "multilevel", "n_categories": 0}, "n_categories=0"),
@@ -218,7 +275,7 @@ def test_features_of_another_backbone_are_refused(store):
 )
 def test_wrong_arguments(store, arguments, message):
     with pytest.raises(UsageError, match=message):
-        fit(store, **{"n_classes": 4, **arguments})
+        fit(store, **{"method": "prototypes", "n_classes": 4, **arguments})
 
 
 def test_too_few_images():
@@ -257,10 +314,16 @@ def test_another_models_config(folder):
         ({"method": "magic"}, "'magic'"),
         ({"n_classes": 4}, "doesn't hold what"),
         ({"n_classes": 0}, "incomplete"),
+        ({"n_classes": float("inf")}, "incomplete"),
         ({"width": 17}, "doesn't hold what"),
         ({"method": "stego"}, "doesn't hold what"),
         ({"features": None}, "incomplete"),
         ({"weights_sha256": "0"}, "isn't the file"),
+        ({"settings": {}}, "incomplete"),
+        ({"settings": {"segmenter": "foo"}}, "incomplete"),
+        ({"settings": {"segmenter": {"method": "kmaens"}}}, "incomplete"),
+        ({"settings": {"segmenter": {"method": "kmeans", "resolution": 1.0}}}, "incomplete"),
+        ({"settings": {"segmenter": {"method": "kmeans", "n_segments": "many"}}}, "incomplete"),
     ],
 )
 def test_a_config_that_does_not_fit(folder, changes, message):
@@ -299,8 +362,12 @@ def test_a_place_that_cannot_be_written(store, tmp_path):
 def test_salient_object_is_the_thing():
     features, attention, truth = scene(2)
     assert np.array_equal(salient_object(features, attention), truth > 1)
-    assert np.array_equal(salient_object(features, None), truth > 1)
-    assert not salient_object(np.ones((3, 4, D), np.float32), None).any()
+    assert np.array_equal(salient_object(features), truth > 1)
+    assert not salient_object(np.ones((3, 4, D), np.float32)).any()
+    one_cell = np.where(np.arange(12).reshape(3, 4) == 7, 1, 0.0)  # attention on one cell of many
+    mask = salient_object(features[:3, :4], one_cell)
+    found = saliency(features[:3, :4], n_segments=2, attention=one_cell).label_map
+    assert mask.flat[7] and np.array_equal(mask, found == found.flat[7])
 
 
 def test_pseudo_masks_are_written_at_the_pictures_size(tmp_path):
@@ -375,6 +442,16 @@ def test_store_samples_tokens_of_all_images_by_seed(store):
         seen.extend(numbers[part])
         assert len(cells) > 10
     assert np.array_equal(seen, numbers)
+
+
+def test_store_says_at_once_that_the_disk_will_be_too_small(monkeypatch):
+    with FeatureStore("some/dino", FEATURES) as store:
+        store.add("a.png", np.ones((10, 10, 48)))  # 100 cells of 2 * 48 + 4 bytes
+        usage = shutil.disk_usage("/")
+        monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=990_000))
+        store.check_room(100)
+        with pytest.raises(ZeroguideError, match=r"101 images .* 0\.00101 GB.*TMPDIR"):
+            store.check_room(101)
 
 
 def test_store_refuses_what_it_cannot_keep(tmp_path):

@@ -88,6 +88,23 @@ def test_projection_agrees_with_scikit_learn():
     assert fit_projection(rows, 99).axes.shape == (8, 8)
 
 
+def test_a_projection_is_fitted_on_one_thread(monkeypatch):
+    """Sums taken in another order could end in other clusters."""
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    threads = []
+    eigh = np.linalg.eigh
+
+    def counting(matrix):
+        threads.extend(p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas")
+        return eigh(matrix)
+
+    monkeypatch.setattr(np.linalg, "eigh", counting)
+    with threadpool_limits(2):
+        fit_projection(np.eye(4, dtype=np.float32), 2)
+    assert threads and set(threads) == {1}
+
+
 def test_a_constant_data_set_has_no_directions():
     """Neither rounding of the mean nor storage in float16 makes one up."""
     rows = np.tile(np.random.default_rng(0).normal(size=16), (50, 1)).astype(np.float32)

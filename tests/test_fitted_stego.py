@@ -247,6 +247,21 @@ def test_pickles_are_never_opened(tmp_path, name):
     assert not (tmp_path / "sprung").exists()
 
 
+def test_a_header_that_begins_like_a_pickle_is_read(tmp_path):
+    """A safetensors file begins with its header's length, which may be 0x..0480."""
+    path = tmp_path / "stego.safetensors"
+    state = published(k=8)
+    save_file(state, path)
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    save_file(state, path, {"pad": ""})
+    empty = int.from_bytes(path.read_bytes()[:8], "little")
+    wanted = next(n for n in range(empty, 10_000, 8) if n & 0xFF == 0x80 and 2 <= n >> 8 <= 5)
+    save_file(state, path, {"pad": "x" * (wanted - empty)})
+    assert length < wanted and path.read_bytes()[0] == 0x80
+    assert path.read_bytes()[1] in (2, 3, 4, 5)
+    assert read_checkpoint(path, BACKBONE).n_classes == 30
+
+
 def test_unusable_checkpoints(tmp_path):
     path = tmp_path / "stego.safetensors"
     with pytest.raises(UsageError, match="can't be read"):

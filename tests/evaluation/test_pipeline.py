@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from tests.evaluation.maps import Maps
 from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError
 from zeroguide.evaluation.pipeline import Pipeline, check_stage, process_memory, true_names
 from zeroguide.recipe import load_recipe
+
+from .maps import Maps
 
 
 def named(truth, found, classes=("dog", "cat"), background=None):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from pycocotools import mask as codes
 
-from tests.evaluation.maps import Given, Maps, Objects, of_truth, prediction, run, values
 from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.evaluation.drawing import pictures, segment_map
@@ -16,6 +15,8 @@ from zeroguide.evaluation.results import Results
 from zeroguide.evaluation.rows import FILE, read_rows
 from zeroguide.metrics.bootstrap import of_ratio
 from zeroguide.metrics.class_agnostic import ClassAgnostic, encode
+
+from .maps import Given, Maps, Objects, of_truth, prediction, run, values
 
 NOT_SHARES = ("seconds", "segments", "distinct_labels", "mcmr50/TT")
 

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as codes
 
-from tests.evaluation.maps import Given, Maps, Objects, Words, of_truth, prediction, run, values
 from zeroguide.datasets import ClassName
 from zeroguide.evaluation.protocols import functions
 from zeroguide.evaluation.scoring import Classes, score
 from zeroguide.metrics.lac import same_text
+
+from .maps import Given, Maps, Objects, Words, of_truth, prediction, run, values
 
 HALVES = np.array([[0, 0, 1, 1]] * 2)  # dog | cat
 ONE = np.zeros((2, 4), int)

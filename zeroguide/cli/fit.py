@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeroguide.batch import EXIT_FAILED, EXIT_SOME_FAILED, OutputError
+from zeroguide.batch import EXIT_FAILED, Job, OutputError, output_folder, run
 from zeroguide.cli.options import (
     Device,
     Offline,
@@ -19,20 +21,25 @@ from zeroguide.cli.options import (
     Verbose,
     read_recipe,
 )
+from zeroguide.cli.running import note_device
 from zeroguide.console import Console
 from zeroguide.errors import UsageError
-from zeroguide.models import prepare
+from zeroguide.models import choose_device, load_dino, prepare
+from zeroguide.sources import find_images
 
 if TYPE_CHECKING:
+    from zeroguide.fitted import FeatureStore
     from zeroguide.image import Image
+    from zeroguide.recipe import Recipe
 
+CLASSES = 27
 # Flags that only one method has.
 OWN = {"over": "prototypes", "steps": "stego", "checkpoint": "stego", "masks": "maskdistill"}
 
 
 def fit(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="FOLDER...", help="Folders or image files.")
+        list[Path] | None, typer.Argument(metavar="FOLDER", help="Folders or image files.")
     ] = None,
     method: Annotated[
         str, typer.Option(metavar="NAME|list", help="How; `list` says what there is.")
@@ -41,11 +48,15 @@ def fit(
         Path | None, typer.Option("-o", "--output", metavar="MODEL", help="The model's folder.")
     ] = None,
     classes: Annotated[
-        int, typer.Option(min=1, help="Number of classes, at most; 27 as in COCO-Stuff-27.")
-    ] = 27,
+        int | None,
+        typer.Option(min=1, help=f"Number of classes, at most; default: {CLASSES}, as COCO-Stuff."),
+    ] = None,
     preset: Preset = "fast",
     over: Annotated[
-        str | None, typer.Option(metavar="tokens|segments", help="prototypes: what is clustered.")
+        str | None,
+        typer.Option(
+            metavar="tokens|segments", help="prototypes: what is clustered; default: tokens."
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="stego: steps of training; default: 500.")
@@ -68,98 +79,109 @@ def fit(
 ) -> int:
     """Fit a segmenter to the images of folders: its classes are the same in every image.
 
-    Writes MODEL/model.safetensors and MODEL/config.json, for `zeroguide segment --method fitted
-    --model MODEL`; prints class, share of the tokens and number of images.
+    Writes MODEL/model.safetensors and MODEL/config.json, for `zeroguide segment --model MODEL`;
+    prints class, share of the tokens and number of images.
     """
-    from zeroguide.fitted import METHODS, check
+    from zeroguide.fitted import METHODS, FeatureStore, check
 
     console = Console(quiet=quiet, verbose=verbose)
     if method == "list":
         console.table(["method", "what it does"], list(METHODS.items()))
         return 0
-    given = {"over": over, "steps": steps, "checkpoint": checkpoint, "masks": masks}
+    given: dict[str, Any] = {"over": over, "steps": steps, "checkpoint": checkpoint, "masks": masks}
     params = {name: value for name, value in given.items() if value is not None}
-    _check(method, params, list(METHODS))
+    _check(method, params, classes, list(METHODS))
     if not folders:
         raise UsageError("no FOLDER to fit to: name a folder of images")
     if output is None:
         raise UsageError("no place for the model: name its folder with -o MODEL")
     recipe = read_recipe(preset, set_ or [], seed, device)
+    if over == "segments":
+        params["segmenter"] = recipe.segmenter.parameters()
     _check_output(output, masks, overwrite)
-    from zeroguide.sources import find_images
+    paths = find_images(folders, output, console.note)
+    if masks is not None:  # those of an earlier run are no pictures to learn from
+        paths = [path for path in paths if masks.resolve() not in path.resolve().parents]
+    jobs = [Job(path, {}) for path in paths[:limit]]
+    n_classes = classes or CLASSES
+    check(method=method, n_classes=n_classes, n_images=len(jobs), **params)
+    store = FeatureStore(recipe.models.dino, recipe.features.model_dump(), recipe.name)
 
-    paths = find_images(folders)[:limit]
-    check(method=method, n_classes=classes, n_images=len(paths), **params)
-    console.note(f"preset {recipe.name}: {recipe.knows}")
-    prepare(recipe.checkpoints(labels=False), offline=offline)
-
-    from zeroguide.fitted import FeatureStore, count_classes  # imports torch from here on
-    from zeroguide.fitted import fit as fit_model
-    from zeroguide.fitted.store import add_images
-    from zeroguide.models import choose_device
-
-    place = choose_device(device)
-    if device == "auto":
-        console.note(f"device {place}, chosen by auto")
-    n_read = n_failed = 0
-
-    def on_image(path: Path, image: Image) -> None:
-        nonlocal n_read
-        n_read += 1
-        for note in image.notes:
-            console.note(f"{path}: {note}")
-        console.step(f"{n_read} of {len(paths)}: {path}")
-
-    def on_failure(path: Path, error: Exception) -> None:
-        nonlocal n_failed
-        n_failed += 1
-        console.failure(error, about=path)
-
-    with (
-        console.progress(),
-        FeatureStore(recipe.models.dino, recipe.features.model_dump()) as store,
-    ):
-        add_images(
-            store,
-            paths,
-            recipe,
-            device=device,
-            offline=offline,
-            on_image=on_image,
-            on_failure=on_failure,
-        )
-        if len(store) == 0:
-            console.error(f"none of {len(paths)} images could be used, so there is no model")
-            return EXIT_FAILED
+    def start() -> Callable[[Job, Image], None]:
+        console.note(f"preset {recipe.name}: {recipe.knows}")
+        prepare(recipe.checkpoints(labels=False), offline=offline)
+        place = choose_device(device)  # imports torch
+        note_device(console, device, place)
+        dino = load_dino(recipe.models.dino, device=place, offline=offline)
+        if checkpoint is not None:
+            _check_checkpoint(checkpoint, recipe, dino.network.config.hidden_size)
         if method == "stego":
             params["device"] = str(place)
-        model = fit_model(
-            store,
-            method=method,
-            n_classes=classes,
-            seed=recipe.seed,
-            progress=console.step,
-            **params,
-        )
-        model.save(output)
-        console.step("counting classes")
-        tokens, images = count_classes(store, model, seed=recipe.seed)
-        rows = [
-            (str(i), f"{n / store.n_tokens:.4f}", str(m))
-            for i, (n, m) in enumerate(zip(tokens, images, strict=True))
-        ]
-    if model.n_classes < classes and checkpoint is None:
-        console.note(f"{model.n_classes} classes instead of {classes}: no more differ")
+        from zeroguide.fitted.store import add_image
+
+        def work(job: Job, image: Image) -> None:
+            add_image(store, job.source, image, dino, recipe)
+            if len(store) == 1:
+                store.check_room(len(jobs))
+
+        return work
+
+    with ExitStack() as stack:
+        stack.enter_context(store)
+        stack.enter_context(output_folder(output))
+        if masks is not None:
+            stack.enter_context(output_folder(masks))
+        stack.enter_context(console.progress())
+        code = run(jobs, start, output=output, console=console)
+        if code == EXIT_FAILED:
+            return code
+        _fit(store, method, n_classes, recipe, params, output, console)
+    return code
+
+
+def _fit(
+    store: FeatureStore,
+    method: str,
+    n_classes: int,
+    recipe: Recipe,
+    params: dict[str, Any],
+    output: Path,
+    console: Console,
+) -> None:
+    """Fit, save and count; say what came out."""
+    from zeroguide.fitted import count_classes, fit
+
+    model = fit(
+        store,
+        method=method,
+        n_classes=n_classes,
+        seed=recipe.seed,
+        progress=console.step,
+        **params,
+    )
+    model.save(output)
+    console.step("counting classes")
+    tokens, images = count_classes(store, model, seed=recipe.seed)
+    if model.n_classes < n_classes and "checkpoint" not in params:
+        console.note(f"{model.n_classes} classes instead of {n_classes}: no more differ")
+    rows = [
+        (str(i), f"{n / store.n_tokens:.4f}", str(m))
+        for i, (n, m) in enumerate(zip(tokens, images, strict=True))
+    ]
     console.table(["class", "share", "images"], rows)
     console.note(f"the model is in {output}")
-    if n_failed:
-        console.note(f"{n_failed} of {len(paths)} images failed")
-        return EXIT_SOME_FAILED
-    return 0
 
 
-def _check(method: str, params: dict[str, Any], methods: list[str]) -> None:
-    """UsageError for an unknown method, and for a flag that isn't the method's."""
+def _check_checkpoint(path: Path, recipe: Recipe, width: int) -> None:
+    """Read it once before all features, to find out whether it can be used with them."""
+    from zeroguide.fitted import Backbone
+    from zeroguide.fitted.stego_checkpoint import read_checkpoint
+
+    read_checkpoint(path, Backbone(recipe.models.dino, recipe.features.model_dump(), width))
+
+
+def _check(method: str, params: dict[str, Any], classes: int | None, methods: list[str]) -> None:
+    """UsageError for an unknown method, and for a flag that has no effect."""
     if method not in methods:
         from zeroguide.recipe import nearest
 
@@ -170,8 +192,9 @@ def _check(method: str, params: dict[str, Any], methods: list[str]) -> None:
                 f"--{name} is for --method {OWN[name]}, not {method}: leave it out or change the "
                 "method"
             )
-    if {"steps", "checkpoint"} <= params.keys():
-        raise UsageError("--steps has no effect on a --checkpoint: leave one of them out")
+    for name, value in (("steps", params.get("steps")), ("classes", classes)):
+        if value is not None and "checkpoint" in params:
+            raise UsageError(f"--{name} has no effect on a --checkpoint: leave one of them out")
 
 
 def _check_output(output: Path, masks: Path | None, overwrite: bool) -> None:
@@ -184,7 +207,7 @@ def _check_output(output: Path, masks: Path | None, overwrite: bool) -> None:
             f"{masks}: is not empty; write into it with --overwrite or name another folder with "
             "--masks"
         )
-    from zeroguide.fitted.model import CONFIG, SCHEMA, WEIGHTS
+    from zeroguide.fitted.config import CONFIG, SCHEMA, WEIGHTS
 
     config = output / CONFIG
     if config.exists():

@@ -12,29 +12,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 
 from zeroguide.errors import UsageError, WeightsError
-from zeroguide.models.hub import LAYOUTS, Layout, Role, find, resolve
+from zeroguide.models.hub import find, resolve
 
 DEFAULT = "sentence-transformers/all-mpnet-base-v2"
-
-ROLE = cast(Role, "sentence_encoder")
-_LANGUAGE_MODEL = LAYOUTS["language_model"]
-LAYOUTS[ROLE] = Layout(
-    ("config.json", "modules.json"),
-    _LANGUAGE_MODEL.weights,
-    (
-        *_LANGUAGE_MODEL.extra,
-        "vocab.txt",
-        "sentence_bert_config.json",
-        "config_sentence_transformers.json",
-        "*/config.json",
-        "*/model.safetensors",
-    ),
-)
 
 
 class SentenceEncoder(Protocol):
@@ -109,13 +94,13 @@ def _check_package() -> None:
 def _resolve(checkpoint: str, offline: bool) -> Path:
     """The model's folder; WeightsError with the remedy for an encoder if it isn't here."""
     local = checkpoint.startswith("shipped:") or Path(checkpoint).expanduser().exists()
-    if offline and not local and find(checkpoint, ROLE) is None:
+    if offline and not local and find(checkpoint, "sentence_encoder") is None:
         raise WeightsError(
             f"the sentence encoder {checkpoint} isn't on this machine and offline is set: run "
             f"`hf download {checkpoint}` once with network access, or name a folder with "
             "--sentence-encoder"
         )
-    return resolve(checkpoint, ROLE, offline=offline)
+    return resolve(checkpoint, "sentence_encoder", offline=offline)
 
 
 def check_modules(folder: Path) -> None:

@@ -110,7 +110,7 @@ def read_config(folder: Path, methods: Sequence[str]) -> Config:
         digest = str(config["weights_sha256"])
         if min(n_classes, width) < 1:
             raise ValueError(f"{n_classes} classes, width {width}")
-    except (KeyError, TypeError, ValueError) as e:
+    except (KeyError, OverflowError, TypeError, ValueError) as e:
         raise unusable(folder, str(e)) from e
     if not (folder / WEIGHTS).is_file():
         raise WeightsError(f"{folder} has no {WEIGHTS}: copy the model again or fit a new one")

@@ -59,7 +59,7 @@ def fit(
     for i in range(len(store)):
         progress(f"object of image {i + 1} of {len(store)}")
         features = store.features(i)
-        mask = salient_object(features, store.attention(i))  # without attention: by the features
+        mask = salient_object(features, store.attention(i))
         objects.append(mask)
         if mask.any():
             means.append(unit(features[mask]).mean(axis=0))
@@ -157,15 +157,15 @@ def _write_masks(
 ) -> None:
     from PIL import Image
 
-    from zeroguide.batch import write_png
+    from zeroguide.batch import output_folder, write_png
     from zeroguide.formats import write_atomically
 
-    folder.mkdir(parents=True, exist_ok=True)
     lines = []
-    for i, (entry, mask) in enumerate(zip(store.entries, objects, strict=True)):
-        height, width = entry.size
-        resized = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
-        pixels = np.asarray(resized).astype(np.uint16) * class_of[i]
-        write_png(pixels.astype(np.uint16), folder / f"{i + 1:06}.png")
-        lines.append(f"{i + 1:06}.png\t{entry.name}\n")
-    write_atomically(folder / "masks.tsv", "".join(lines).encode("utf-8", "surrogateescape"))
+    with output_folder(folder):
+        for i, (entry, mask) in enumerate(zip(store.entries, objects, strict=True)):
+            height, width = entry.size
+            resized = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
+            pixels = np.asarray(resized).astype(np.uint16) * class_of[i]
+            write_png(pixels.astype(np.uint16), folder / f"{i + 1:06}.png")
+            lines.append(f"{i + 1:06}.png\t{entry.name}\n")
+        write_atomically(folder / "masks.tsv", "".join(lines).encode("utf-8", "surrogateescape"))

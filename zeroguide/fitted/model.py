@@ -137,7 +137,7 @@ def checked_tensors(
 
 
 def read_tensors(folder: Path, digest: str) -> dict[str, np.ndarray]:
-    """The weights in a model's folder, if they are those of its `config.json`, else WeightsError."""
+    """The weights in a model's folder; WeightsError unless they have that SHA-256."""
     from zeroguide.models.reading import opened
 
     path = folder / WEIGHTS

@@ -20,7 +20,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.fitted.config import Backbone
+from zeroguide.fitted.config import Backbone, unusable
 from zeroguide.fitted.model import FittedModel, checked_tensors
 from zeroguide.fitted.sphere import (
     Projection,
@@ -45,8 +45,10 @@ def check(
     """See `zeroguide.fitted.check`."""
     if over not in ("tokens", "segments"):
         raise UsageError(f"over={over!r} is unknown: choose tokens or segments")
-    if segmenter is not None and over == "tokens":
-        raise UsageError("a segmenter is for prototypes over segments: add over=segments")
+    if segmenter is not None:
+        if over == "tokens":
+            raise UsageError("a segmenter is for prototypes over segments: add over=segments")
+        _check_segmenter(segmenter)
     check_components(n_components)
 
 
@@ -112,8 +114,13 @@ class Model(FittedModel):
         d, k = backbone.width, tensors.get("centres", np.empty((0, 0))).shape[-1]
         shapes = {"mean": (d,), "axes": (d, k), "centres": (n_classes, k)}
         t = checked_tensors(folder, tensors, shapes)
-        projection = Projection(t["mean"], t["axes"])
-        return cls(backbone, projection, t["centres"], settings.get("segmenter"))
+        try:
+            segmenter = settings["segmenter"]
+            if segmenter is not None:
+                _check_segmenter(segmenter)
+        except (KeyError, UsageError) as e:
+            raise unusable(folder, str(e)) from e
+        return cls(backbone, Projection(t["mean"], t["axes"]), t["centres"], segmenter)
 
     def _classify(self, rows: np.ndarray, h: int, w: int, seed: int) -> np.ndarray:
         if self.segmenter is None:
@@ -131,6 +138,21 @@ class Model(FittedModel):
 
     def _settings(self) -> dict[str, Any]:
         return {"segmenter": self.segmenter}
+
+
+def _check_segmenter(segmenter: Any) -> None:
+    """UsageError unless it is a method and its parameters, with values as in a recipe."""
+    from pydantic import ValidationError
+
+    from zeroguide.recipe import Segmenter
+
+    try:
+        section = Segmenter.model_validate(segmenter)
+    except ValidationError as e:
+        raise UsageError(f"the segmenter {segmenter!r} is wrong: {e.errors()[0]['msg']}") from e
+    for name in segmenter:
+        if name not in section.parameters():
+            raise UsageError(f"the segmenter {section.method!r} has no parameter {name!r}")
 
 
 def _segments(features: np.ndarray, segmenter: dict[str, Any], seed: int) -> np.ndarray:

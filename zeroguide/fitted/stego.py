@@ -45,7 +45,7 @@ def check(
     device: str = "cpu",
     checkpoint: Path | None = None,
 ) -> None:
-    """See `zeroguide.fitted.check`; a checkpoint's content is looked at later."""
+    """See `zeroguide.fitted.check`; whether a checkpoint fits the features shows later."""
     if checkpoint is not None:
         from zeroguide.fitted.stego_checkpoint import check_file
 

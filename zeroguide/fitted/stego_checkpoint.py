@@ -19,25 +19,57 @@ from __future__ import annotations
 from pathlib import Path
 
 from zeroguide.errors import UsageError, WeightsError
-from zeroguide.fitted.model import Backbone
+from zeroguide.fitted.config import Backbone
 from zeroguide.fitted.stego import CLUSTERS, FIRST, Model, head_shapes
 
 PICKLES = (".ckpt", ".pth", ".pt", ".bin", ".pkl")
-MAGIC = (b"PK\x03\x04", b"\x80")  # torch's zip of a pickle, and a bare pickle
+# Torch's zip of a pickle, and a bare pickle of protocol 2 to 5.
+MAGIC = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+NAMES = [*head_shapes(0, 0), CLUSTERS]
 
 
 def check_file(path: Path) -> None:
-    """UsageError if the file can't be read or is a pickle."""
+    """Everything that shows without torch and without the backbone: the file and its layout.
+
+    Raises UsageError if it can't be read or is a pickle, WeightsError if it is damaged or holds no
+    STEGO head.
+    """
+    from safetensors import SafetensorError, safe_open
+
     try:
         with path.open("rb") as file:
             start = file.read(4)
     except OSError as e:
         raise UsageError(f"{path} can't be read ({e.strerror}): name a safetensors file") from e
-    if path.suffix.lower() in PICKLES or start.startswith(MAGIC):
-        raise UsageError(
-            f"{path} is a pickle, which can run code and is never opened: convert its state_dict "
-            "with safetensors.torch.save_file, in an environment where you trust the file"
+    try:
+        with safe_open(path, "numpy") as tensors:
+            shapes = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as e:
+        # Only now: the length that begins a safetensors file can look like the start of a pickle.
+        if path.suffix.lower() in PICKLES or start.startswith(MAGIC):
+            raise UsageError(
+                f"{path} is a pickle, which can run code and is never opened: convert its "
+                "state_dict with safetensors.torch.save_file, in an environment where you trust "
+                "the file"
+            ) from e
+        raise WeightsError(f"{path} is damaged ({e}): copy or convert it again") from e
+    if missing := [name for name in NAMES if name not in shapes]:
+        raise WeightsError(
+            f"{path} has no {missing[0]}, so it isn't a STEGO checkpoint: convert the whole "
+            "state_dict, names unchanged"
         )
+    head = {name: _as_matrix(shapes[name]) for name in NAMES}
+    clusters, first = head.pop(CLUSTERS), head[f"{FIRST}.weight"]
+    matrices = len(clusters) == len(first) == 2 and clusters[0] > 0
+    if not matrices or head != head_shapes(first[1], clusters[1]):
+        raise WeightsError(
+            f"{path} has layers that don't fit together: convert the checkpoint again"
+        )
+
+
+def _as_matrix(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Convolutions of size 1 are matrices with two more axes."""
+    return shape[:2] if len(shape) == 4 and shape[2:] == (1, 1) else shape
 
 
 def read_checkpoint(path: Path, backbone: Backbone) -> Model:
@@ -49,27 +81,12 @@ def read_checkpoint(path: Path, backbone: Backbone) -> Model:
     from zeroguide.models.reading import opened
 
     check_file(path)
-    names = [*head_shapes(0, 0), CLUSTERS]
     with opened(path) as tensors:
-        held = set(tensors.keys())
-        if missing := [name for name in names if name not in held]:
-            raise WeightsError(
-                f"{path} has no {missing[0]}, so it isn't a STEGO checkpoint: convert the whole "
-                "state_dict, names unchanged"
-            )
-        found = {name: tensors.get_tensor(name).float() for name in names}
-    # Convolutions of size 1 are matrices with two more axes.
-    found = {
-        k: v[..., 0, 0] if v.ndim == 4 and v.shape[2:] == (1, 1) else v for k, v in found.items()
-    }
-    k = found[CLUSTERS].shape[-1]
-    d = found[f"{FIRST}.weight"].shape[-1]
-    if any(tuple(found[name].shape) != shape for name, shape in head_shapes(d, k).items()):
-        raise WeightsError(
-            f"{path} has layers that don't fit together: convert the checkpoint again"
-        )
-    if found[CLUSTERS].ndim != 2 or not all(v.isfinite().all() for v in found.values()):
+        found = {name: tensors.get_tensor(name).float() for name in NAMES}
+    found = {name: x.reshape(_as_matrix(tuple(x.shape))) for name, x in found.items()}
+    if not all(x.isfinite().all() for x in found.values()):
         raise WeightsError(f"{path} has unusable values: convert the checkpoint again")
+    d = found[f"{FIRST}.weight"].shape[1]
     if d != backbone.width:
         raise UsageError(
             f"{path} is a head for features of width {d}, but {backbone.dino} gives "

@@ -7,9 +7,10 @@ by less than a thousandth of its length.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,10 +18,12 @@ import numpy as np
 
 from zeroguide.batch import OutputError
 from zeroguide.errors import ZeroguideError
-from zeroguide.fitted.model import Backbone, as_rows
+from zeroguide.fitted.config import Backbone, resolved
+from zeroguide.fitted.model import as_rows
 
 if TYPE_CHECKING:
     from zeroguide.image import Image
+    from zeroguide.models import Dino
     from zeroguide.recipe import Recipe
 
 LARGEST = float(np.finfo(np.float16).max)
@@ -40,12 +43,12 @@ class Entry:
 class FeatureStore:
     """Features of images, added one by one and read in any order; a context manager.
 
-    dino, features: the backbone that makes them, as in `Backbone`. The temporary files are gone
-    after `close`.
+    dino, features, recipe: the backbone that makes them, as in `Backbone`. The temporary files, in
+    TMPDIR, are gone after `close`.
     """
 
-    def __init__(self, dino: str, features: dict[str, Any]) -> None:
-        self._dino, self._features = dino, features
+    def __init__(self, dino: str, features: dict[str, Any], recipe: str = "") -> None:
+        self._backbone = Backbone(resolved(dino), features, 0, recipe)
         self._folder = tempfile.TemporaryDirectory(prefix="zeroguide-")
         self._rows = Path(self._folder.name, "features.f16")
         self._attention = Path(self._folder.name, "attention.f32")
@@ -105,7 +108,22 @@ class FeatureStore:
         """The backbone of what has been added."""
         if self._width is None:
             raise ValueError("an empty store has no width")
-        return Backbone(self._dino, self._features, self._width)
+        return replace(self._backbone, width=self._width)
+
+    def check_room(self, n_images: int) -> None:
+        """OutputError unless n_images in all, as large as those so far, fit into TMPDIR.
+
+        Where it is in memory, as on many systems, filling it would stop the whole machine.
+        """
+        size = sum(path.stat().st_size for path in (self._rows, self._attention))
+        needed = size * n_images // len(self)
+        free = shutil.disk_usage(self._folder.name).free
+        if needed - size > free:
+            raise OutputError(
+                f"{self._folder.name}: the features of {n_images} images will take "
+                f"{needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free; set TMPDIR to a folder "
+                "with more room or lower --limit"
+            )
 
     @property
     def has_attention(self) -> bool:
@@ -172,39 +190,16 @@ def _append(path: Path, position: int, values: np.ndarray) -> None:
         file.write(values.tobytes())
 
 
-def add_images(
-    store: FeatureStore,
-    paths: Iterable[Path],
-    recipe: Recipe,
-    *,
-    device: str = "auto",
-    offline: bool = False,
-    on_image: Callable[[Path, Image], None],
-    on_failure: Callable[[Path, Exception], None],
-) -> None:
-    """Stream image files through the recipe's DINO into a store, one at a time.
+def add_image(store: FeatureStore, path: Path, image: Image, dino: Dino, recipe: Recipe) -> None:
+    """Extract an image's features as the recipe says, and append them under the file's name.
 
-    `on_image` is called with each image that could be read, before its features are extracted. An
-    image that can't be used is told to `on_failure` and left out. Raises WeightsError or UsageError
-    if the model can't be loaded.
+    Raises what `extract_features` and `FeatureStore.add` raise.
     """
     from zeroguide.features import extract_features_and_attention
-    from zeroguide.image import open_image
-    from zeroguide.models import choose_device, load_dino
     from zeroguide.models.device import autocast
 
-    place = choose_device(device)
-    dino = load_dino(recipe.models.dino, device=place, offline=offline)
-    for path in paths:
-        try:
-            image = open_image(path)
-            on_image(path, image)
-            with autocast(place, recipe.precision):
-                features, attention = extract_features_and_attention(
-                    dino, image.pixels, **recipe.features.model_dump()
-                )
-            store.add(str(path), features, attention, size=image.pixels.shape[:2])
-        except (OutputError, BrokenPipeError):
-            raise
-        except Exception as error:  # whatever one image does must not cost the others
-            on_failure(path, error)
+    with autocast(next(dino.network.parameters()).device, recipe.precision):
+        features, attention = extract_features_and_attention(
+            dino, image.pixels, **recipe.features.model_dump()
+        )
+    store.add(str(path), features, attention, size=image.pixels.shape[:2])

