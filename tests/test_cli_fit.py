@@ -214,7 +214,8 @@ def test_an_image_named_twice_counts_once(scenes, capsys):
 
 def test_missing_images_are_told_without_torch():
     code = (
-        "import sys; from zeroguide.cli import main; code = main(['fit', 'no.png', '-o', 'm']);"
+        "import sys; from zeroguide.cli import main;"
+        "code = main(['fit', 'no.png', '-o', 'm', '--preset', 'tiny']);"
         "sys.exit(10 * code + bool({'torch', 'scipy', 'sklearn'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 10

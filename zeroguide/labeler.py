@@ -231,7 +231,7 @@ def segment_map(segments: list[NamedSegment]) -> np.ndarray:
 
 
 def provenance(recipe: Recipe) -> dict[str, Any]:
-    """What a result records of its making: the recipe, all that isn't a default, and versions."""
+    """What a result records of its making: versions, the recipe, and all that isn't a default."""
     libraries = ("torch", "open_clip_torch", "transformers")
     versions = {"zeroguide": __version__, **{name: version(name) for name in libraries}}
     knobs = recipe.model_dump(

@@ -50,9 +50,15 @@ Verbose = Annotated[
 
 
 def read_recipe(preset: str, overrides: Sequence[str], seed: int | None, device: str) -> Recipe:
-    """Check what can be checked without torch: recipe, overrides and the device's spelling."""
+    """Check what can be checked without torch: recipe, overrides, a fitted model, the device's
+    spelling."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise UsageError(f"--device: unknown device {device!r}; use auto, cpu, cuda, cuda:N or mps")
     from zeroguide.recipe import load_recipe
 
-    return load_recipe(preset, [*overrides, *([] if seed is None else [f"seed={seed}"])])
+    recipe = load_recipe(preset, [*overrides, *([] if seed is None else [f"seed={seed}"])])
+    if recipe.segmenter.model is not None:
+        from zeroguide.fitted import check_model
+
+        check_model(recipe.segmenter.model, recipe)
+    return recipe

@@ -116,32 +116,39 @@ def _borders(label_map: np.ndarray, known: np.ndarray) -> np.ndarray:
 def _dilated(mask: np.ndarray, radius: float) -> np.ndarray:
     """(H, W) bool: pixels whose centre is at most `radius` from one of the mask's.
 
-    A disk is a stack of rows, and "any pixel in this row of width 2w+1" is a difference of
-    cumulative sums; ten times as fast as a Euclidean distance transform.
+    A disk is a stack of rows: each is a window along the rows, then shifted up and down. Many times
+    as fast as a Euclidean distance transform.
     """
     height, width = mask.shape
     radius = min(radius, float(height + width))  # more reaches nothing else
     margin = int(radius)
-    # Sums go on, unchanged, beyond both edges, so that every window is a slice.
-    sums = np.pad(_padded_sums(mask), ((0, 0), (margin, margin)), mode="edge")
+    padded = np.pad(mask, ((0, 0), (margin, margin)))
     rows: dict[int, np.ndarray] = {}
     result = np.zeros_like(mask)
     for dy in range(min(margin, height - 1) + 1):
         reach = int(np.sqrt(radius * radius - dy * dy))
         if reach not in rows:
-            right = sums[:, margin + reach + 1 : margin + reach + 1 + width]
-            rows[reach] = right > sums[:, margin - reach : margin - reach + width]
+            window = padded[:, margin - reach : margin + reach + width]
+            rows[reach] = any_in_window(window, 2 * reach + 1, axis=1)
         row = rows[reach]
         result[dy:] |= row[: height - dy]
         result[: height - dy] |= row[dy:]
     return result
 
 
-def _padded_sums(mask: np.ndarray) -> np.ndarray:
-    """(H, W + 1) int32: how many pixels of the row's mask lie before each column."""
-    sums = np.zeros((mask.shape[0], mask.shape[1] + 1), dtype=np.int32)
-    np.cumsum(mask, axis=1, out=sums[:, 1:])
-    return sums
+def any_in_window(mask: np.ndarray, length: int, *, axis: int) -> np.ndarray:
+    """Whether any of `length` neighbours along an axis is set, for every place of the window.
+
+    (n, m) bool -> bool, shorter by length - 1 along the axis. Windows double in length step by
+    step, so that a long one costs hardly more than a short one.
+    """
+    before = (slice(None),) * axis
+    done = 1
+    while done < length:
+        step = min(done, length - done)
+        mask = mask[(*before, slice(None, -step))] | mask[(*before, slice(step, None))]
+        done += step
+    return mask
 
 
 def boundary_iou(
@@ -181,26 +188,17 @@ def inner_border(label_map: np.ndarray, distance: int) -> np.ndarray:
     """(H, W) bool: pixels with another label, or the image's edge, within `distance` pixels.
 
     In the Chebyshev metric: a pixel is inside if the square around it, of 2 * distance + 1 pixels a
-    side, has one label. That is so if each of its rows has no change of label and its middle
-    column has none either, and changes are counted by cumulative sums.
+    side, has one label. That is so if none of its rows has a change of label and its middle column
+    has none either.
     """
     height, width = label_map.shape
-    inside = np.zeros((height, width), dtype=bool)
+    border = np.ones((height, width), dtype=bool)
     if min(height, width) <= 2 * distance:
-        return ~inside
-    plain_rows = _without_change(label_map, distance)  # (H, W - 2d)
-    uneven = _padded_sums(np.ascontiguousarray(~plain_rows.T))  # (W - 2d, H + 1)
-    side = 2 * distance + 1
-    all_rows_plain = (uneven[:, side:] == uneven[:, :-side]).T  # (H - 2d, W - 2d)
-    columns = np.ascontiguousarray(label_map[:, distance : width - distance].T)
-    plain_columns = _without_change(columns, distance).T  # (H - 2d, W - 2d)
-    inside[distance : height - distance, distance : width - distance] = (
-        all_rows_plain & plain_columns
-    )
-    return ~inside
-
-
-def _without_change(label_map: np.ndarray, distance: int) -> np.ndarray:
-    """(H, W - 2 * distance) bool: the row has one label from `distance` left to as far right."""
-    changes = _padded_sums(label_map[:, 1:] != label_map[:, :-1])  # (H, W)
-    return changes[:, 2 * distance :] == changes[:, : changes.shape[1] - 2 * distance]
+        return border
+    middle = np.s_[distance : width - distance]
+    uneven_rows = any_in_window(label_map[:, 1:] != label_map[:, :-1], 2 * distance, axis=1)
+    uneven = any_in_window(uneven_rows, 2 * distance + 1, axis=0)  # (H - 2d, W - 2d)
+    changes = label_map[1:, middle] != label_map[:-1, middle]
+    uneven |= any_in_window(changes, 2 * distance, axis=0)
+    border[distance : height - distance, middle] = uneven
+    return border
