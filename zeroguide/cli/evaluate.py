@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from zeroguide.batch import EXIT_FAILED, EXIT_SOME_FAILED, output_folder
+from zeroguide.batch import EXIT_FAILED, EXIT_SOME_FAILED, OutputError, output_folder
 from zeroguide.cli.options import (
     Device,
     Offline,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 STAGES = ("full", "true-masks", "true-names")
 SUITES = ("paper",)
+ROWS, RESULTS = "rows.jsonl", "results.json"
+TABLES = ("results.csv", "classes.csv", "images.csv", "results.md", "report.html")
 
 app = typer.Typer(
     help="Score segments and their names against ground truth.",
@@ -107,10 +109,10 @@ def evaluate(
     if suite is not None:
         if suite not in SUITES:
             raise UsageError(f"unknown --suite {suite!r}: Choices: {', '.join(SUITES)}")
-        if dataset is not None or predictions is not None or protocol is not None or split:
+        if (dataset, predictions, protocol, split, stage) != (None, None, None, None, "full"):
             raise UsageError(
-                "--suite chooses data sets, splits and protocols itself: leave --dataset, --split, "
-                "--protocol and --predictions out"
+                "--suite chooses data sets, splits, stages and protocols itself: leave --dataset, "
+                "--split, --stage, --protocol and --predictions out"
             )
         if data is None:
             raise UsageError("--suite reads several data sets: name their folder with --data")
@@ -118,6 +120,7 @@ def evaluate(
     if dataset is None:
         raise UsageError("no data set to score on: name one with --dataset, or --dataset list")
     names = None if protocol is None else [name.strip() for name in protocol.split(",")]
+    _check_output(output, overwrite)
     with output_folder(output), console.progress():
         results = run(
             dataset, cast("Stage", stage), names, options, output, console, _command_line()
@@ -137,6 +140,7 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE.json", help="Write it, too.")
     ] = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
@@ -146,6 +150,11 @@ def compare(
     from zeroguide.formats import write_atomically
 
     console = Console(quiet=quiet, verbose=verbose)
+    if output is not None and output.exists():
+        if any(output.samefile(run) for run in (a, b) if run.exists()):
+            raise UsageError(f"{output}: is one of the two runs; name another file with -o")
+        if not overwrite:
+            raise OutputError(f"{output}: already exists; replace it with --overwrite")
     comparison = compare_results(Results.load(a), Results.load(b))
     for table in comparison.tables():
         console.table(table.columns, table.rows, table.title)
@@ -154,6 +163,18 @@ def compare(
     if output is not None:
         write_atomically(output, (comparison.to_json() + "\n").encode())
     return 0
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    """Refuse a folder with files of our names that no run has begun."""
+    if overwrite or (output / ROWS).exists():
+        return
+    for name in (RESULTS, *TABLES):
+        if (output / name).exists():
+            raise OutputError(
+                f"{output / name}: already exists; replace it with --overwrite or choose another "
+                "folder with -o"
+            )
 
 
 def _list(console: Console, datasets: bool) -> int:

@@ -148,7 +148,7 @@ class Curve:
 class Results:
     """One evaluation; see the module. The fields are those of results.json.
 
-    seed: of the data set's images and of the intervals. peak_memory_mib: NaN if not measured.
+    seed: the recipe's. peak_memory_mib: NaN if not measured.
     seconds: of the whole run, from start or resumption to end.
     """
 
