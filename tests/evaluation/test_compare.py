@@ -192,9 +192,18 @@ def test_which_numbers_need_sentences():
         "soft_iou/TT",
         "pq/TT",
         "name_similar",
-        "ref_clip_score",
+        "miou/TT, synonyms",
+        "accuracy/TT, synonyms",
     )
-    no = (ST, "miou/ST", "clip_score", "best_overlap", "lac_miou/exact", "image_miou/released code")
+    no = (
+        "ref_clip_score",
+        ST,
+        "miou/ST",
+        "clip_score",
+        "best_overlap",
+        "lac_miou/exact",
+        "image_miou/released code",
+    )
     assert all(needs_sentences(value(key, 1.0)) for key in yes)
     assert not any(needs_sentences(value(key, 1.0)) for key in no)
 

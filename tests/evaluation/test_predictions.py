@@ -10,6 +10,7 @@ from pycocotools import mask as codes
 from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.evaluation.prediction_folder import FolderPredictions
+from zeroguide.evaluation.protocols import Available, impossible
 from zeroguide.image import from_array
 from zeroguide.labeling import Label, Labeling
 
@@ -288,6 +289,99 @@ def test_the_fingerprint_follows_the_files(folder):
     assert FolderPredictions(folder).fingerprint() == before
     save_png(folder / "b.png", np.zeros((40, 50), np.uint8))
     assert FolderPredictions(folder).fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    ("written", "file"),
+    [
+        (as_maps, "names.txt"),
+        (as_maps_with_names_each, "b.txt"),
+        (as_results, "categories.json"),
+        (as_instances, "instances.json"),
+        (as_ours, "b.json"),
+    ],
+)
+def test_the_fingerprint_follows_names_and_categories(written, file, folder):
+    written(folder)
+    before = FolderPredictions(folder).fingerprint()
+    path = folder / file
+    path.write_text(path.read_text().replace("wolf", "hound"))
+    assert FolderPredictions(folder).fingerprint() != before
+
+
+def test_the_fingerprint_ignores_what_is_not_read(folder):
+    as_maps(folder)
+    before = FolderPredictions(folder).fingerprint()
+    (folder / "notes.txt").write_text("mine")
+    assert FolderPredictions(folder).fingerprint() == before
+    (folder / "b.txt").write_text("\n".join(LABELS))  # now b has names of its own
+    assert FolderPredictions(folder).fingerprint() != before
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), None])
+def test_scores_that_rank_nothing_cost_their_image(score, data, folder):
+    as_results(folder)
+    content = json.loads((folder / "results.json").read_text())
+    content[0]["score"] = score
+    write(folder / "results.json", content)
+    predictions = FolderPredictions(folder)
+    predictions.check(data, ["a", "b"])
+    with pytest.raises(ZeroguideError, match=r"results\.json: holds the score (nan|inf)"):
+        predictions.predict(data[0])
+    assert len(predictions.predict(data[1]).labels) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"category_id": [0]}, "category_id [0]"),
+        ({"category_id": None}, "category_id None"),
+        ({"image_id": {}}, "image_id {}"),
+        ({"segmentation": "x"}, "segmentation 'x'"),
+        ({"segmentation": {"size": [112], "counts": ""}}, "size [112]"),
+        ({"segmentation": {"size": 112, "counts": ""}}, "size 112"),
+        ({"segmentation": {"size": ["4", 6], "counts": ""}}, "height '4'"),
+        ({"score": "high"}, "score 'high'"),
+    ],
+)
+def test_entries_of_wrong_types_are_one_sentence(change, said, folder):
+    as_results(folder)
+    content = json.loads((folder / "results.json").read_text())
+    content[1] |= change
+    write(folder / "results.json", content)
+    with pytest.raises(UsageError) as caught:
+        FolderPredictions(folder)
+    assert f"results.json: isn't COCO results or instances ({said} is" in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [{"height": [4]}, {"width": 0}, {"id": [5]}])
+def test_images_of_wrong_types_are_one_sentence(change, folder):
+    as_instances(folder)
+    content = json.loads((folder / "instances.json").read_text())
+    content["images"][0] |= change
+    write(folder / "instances.json", content)
+    with pytest.raises(UsageError, match="isn't COCO results or instances"):
+        FolderPredictions(folder)
+
+
+NAMED = {"tt", "st", "semantic", "lac", "naming", "panoptic"}
+
+
+def test_label_maps_without_names_have_no_named_families(data, folder):
+    as_maps(folder)
+    assert FolderPredictions(folder).named
+    (folder / "names.txt").unlink()
+    assert not FolderPredictions(folder).named
+    reasons = impossible(data, Available(True, True, True, "true-masks", names=False))
+    assert {name for name, reason in reasons.items() if "no names" in reason} == NAMED
+    reasons = impossible(data, Available(True, True, True, "true-masks"))
+    assert not any("no names" in reason for reason in reasons.values())
+
+
+@pytest.mark.parametrize("written", [as_ours, as_results, as_maps_with_names_each])
+def test_other_predictions_have_names(written, folder):
+    written(folder)
+    assert FolderPredictions(folder).named
 
 
 def test_usage_errors_are_usage_errors(tmp_path):

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import math
+import os
 
 import numpy as np
 import pytest
 from pycocotools import mask as codes
 
-from zeroguide.datasets import load_dataset
+from zeroguide.datasets import ClassName, load_dataset
+from zeroguide.datasets.base import Entry
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.evaluation.drawing import pictures, segment_map
 from zeroguide.evaluation.results import Results
@@ -158,6 +160,100 @@ def test_rows_of_other_settings_are_never_mixed_in(tmp_path):
     (tmp_path / FILE).write_text("something else\n")
     with pytest.raises(UsageError, match=r"other settings;"):
         run(dataset, Given(found), tmp_path)
+
+
+def test_a_changed_truth_is_scored_anew(tmp_path):
+    """Its image alone; others, and those that aren't asked for this time, are kept."""
+    out = tmp_path / "out"
+    paths = {f"image{i}": tmp_path / f"{i}.png" for i in range(3)}
+    for path in paths.values():
+        path.write_text("truth")
+
+    def start(limit=None):
+        dataset, found = halves(3)
+        dataset.entries = tuple(Entry(name, None, path) for name, path in paths.items())
+        dataset.select(limit, None)
+        predictor = Given(found)
+        run(dataset, predictor, out)
+        return predictor.asked
+
+    assert start() == ["image0", "image1", "image2"]
+    assert start() == []
+    paths["image1"].write_text("another truth")
+    assert start(1) == []
+    assert start() == ["image1"]
+    assert start() == []
+    os.utime(paths["image2"], ns=(1, 1))
+    assert start() == ["image2"]
+
+
+@pytest.mark.parametrize(
+    "classes", [("dog", "bird"), ("cat", "dog"), (ClassName("dog", ("hound",)), "cat")]
+)
+def test_rows_of_other_classes_are_never_mixed_in(classes, tmp_path):
+    dataset, found = halves(2)
+    run(dataset, Given(found), tmp_path)
+    with pytest.raises(UsageError, match=r"other settings \(classes\)"):
+        run(Objects(dataset.truths, classes), Given(found), tmp_path)
+    with pytest.raises(UsageError, match=r"other settings \(classes.*\)"):
+        run(Objects(dataset.truths, ("dog", "cat"), 0), Given(found), tmp_path)
+
+
+def test_a_line_cut_inside_a_character_is_dropped(tmp_path):
+    dataset, found = halves(3)
+    found["image2"] = dataclasses.replace(found["image2"], labels=["dög", "cat"])
+    run(dataset, Given(found), tmp_path)
+    content = (tmp_path / FILE).read_bytes()
+    cut = content.rindex("ö".encode()) + 1
+    (tmp_path / FILE).write_bytes(content[:cut])
+    again = Given(found)
+    run(dataset, again, tmp_path)
+    assert again.asked == ["image2"]
+    assert read_rows(tmp_path)["image2"].labels == ("dög", "cat")
+
+
+def test_a_row_with_a_score_that_is_no_number_can_be_read(tmp_path):
+    dataset, found = halves(2)
+    found["image1"] = dataclasses.replace(found["image1"], scores=np.array([np.nan, 0.5]))
+    run(dataset, Given(found), tmp_path)
+    again = Given(found)
+    run(dataset, again, tmp_path)
+    assert again.asked == []
+    first, second = read_rows(tmp_path)["image1"].masks.scores
+    assert math.isnan(first) and second == 0.5
+
+
+BACK = ("background", "dog", "cat")
+
+
+def test_the_truth_with_a_background_scores_100_when_labels_are_matched(tmp_path):
+    """Pixels of no segment are the background."""
+    truths = {"a": np.array([[0, 0, 1, 1]]), "b": np.array([[2, 0, 0, -1]])}
+    dataset = Objects(truths, BACK, 0)
+    found = values(run(dataset, Given({s.name: of_truth(s) for s in dataset}), tmp_path))
+    matched = {
+        name: value for name, value in found.items() if name.startswith(("cluster_", "image_"))
+    }
+    assert len(matched) == 10
+    assert matched == pytest.approx(dict.fromkeys(matched, 100))
+
+
+def test_no_name_is_no_distinct_label(tmp_path):
+    found = prediction(np.array([[0, 1, 2, 3]]), ["", "unnamed", "dog", "dog"])
+    results = run(Maps({"a": np.zeros((1, 4))}, BACK), Given({"a": found}), tmp_path)
+    assert values(results)["distinct_labels"] == 1
+
+
+def test_labels_left_over_are_background_where_there_is_one(tmp_path):
+    truths = {"a": np.array([[0, 0, 0, 1, 1, 2, 2]])}
+    found = prediction(np.array([[0, 0, 1, 2, 2, 3, -1]]), ["sky", "road", "dog", "cat"])
+    results = run(Objects(truths, BACK, 0), Given({"a": found}), tmp_path)
+    # Sky is the background, the road is left over; half of the cat is in no segment.
+    matched = values(results)
+    assert matched["cluster_accuracy/Hungarian on pixels"] == pytest.approx(100 * 6 / 7)
+    assert matched["cluster_miou/Hungarian on pixels"] == pytest.approx(
+        100 * (3 / 4 + 1 + 1 / 2) / 3
+    )
 
 
 def test_the_order_of_images_changes_no_number(tmp_path):

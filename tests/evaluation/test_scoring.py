@@ -11,7 +11,10 @@ from pycocotools import mask as codes
 
 from zeroguide.datasets import ClassName
 from zeroguide.evaluation.protocols import functions
+from zeroguide.evaluation.results import Source
 from zeroguide.evaluation.scoring import Classes, score
+from zeroguide.evaluation.scoring_masks import add_masks
+from zeroguide.metrics.class_agnostic import ClassAgnostic, encode
 from zeroguide.metrics.lac import same_text
 
 from .maps import Given, Maps, Objects, Words, of_truth, prediction, run, values
@@ -128,6 +131,27 @@ def test_what_is_only_predicted_counts_in_iou_and_in_the_released_recall(tmp_pat
     )
 
 
+class Embedding(Given):
+    """Texts' embeddings are those of the encoder."""
+
+    def class_embeddings(self, texts):
+        return Words().encode(texts)
+
+
+def test_clip_scores_are_plain_numbers(tmp_path):
+    """A segment whose embedding is its label's, which is the true name: the top of both ranges."""
+    texts = Words().encode(["dog", "cat"])
+    found = dataclasses.replace(
+        prediction(HALVES, ["dog", "cat"]), embeddings=texts, text_embeddings=texts
+    )
+    dataset, source = Objects({"image": HALVES}, ("dog", "cat")), Source("pipeline", "true-masks")
+    results = run(
+        dataset, Embedding({"image": found}), tmp_path, protocols=["naming"], source=source
+    )
+    top = 2 * 2.5 * 1 / (2.5 + 1)
+    check(values(results), {"clip_score": 2.5, "ref_clip_score": top, "name_top1": 100})
+
+
 class Near(Words):
     """ "black dog" is like "dog" with a cosine of 0.8, "thing" like nothing."""
 
@@ -188,6 +212,12 @@ def test_what_has_no_class_is_background(tmp_path):
         )
 
 
+def test_true_segments_without_the_background_match_their_image(tmp_path):
+    found = numbers([[1, 1, 0, 2]], [[0, 0, -1, 1]], ["dog", "cat"], tmp_path, BACK, 0)
+    for variant in ("left over: missed", "released code"):
+        check(found, {f"image_miou/{variant}": 100, f"image_accuracy/{variant}": 100})
+
+
 def test_background_counts_in_a_regions_overlap(tmp_path):
     """A segment over dog and background fits the dog half, though the background is no region."""
     found = numbers([[1, 1, 0, 0]], [[0, 0, 0, 0]], ["dog"], tmp_path, BACK, 0)
@@ -211,6 +241,35 @@ def test_nothing_predicted(tmp_path):
             "segments": 0,
         },
     )
+
+
+def test_segments_without_a_name_label_nothing(tmp_path):
+    found = numbers(np.zeros((1, 4)), [[0, 1, 1, 2]], ["dog", "", "unnamed"], tmp_path)
+    check(found, {"coverage": 25, "segments": 3})
+
+
+class Unknown(Objects):
+    """The second region's class isn't known."""
+
+    def read_annotations(self, entry):
+        (regions,) = super().read_annotations(entry)
+        label_map = np.array([[0, 0, 1, 1]], np.int32)
+        return (
+            dataclasses.replace(
+                regions,
+                label_map=label_map,
+                classes=np.array([0, -1]),
+                crowd=np.array([False, False]),
+            ),
+        )
+
+
+def test_a_region_without_a_class_is_left_out(tmp_path):
+    dataset = Unknown({"image": np.array([[0, 0, -1, -1]])}, ("dog", "cat"))
+    given = Given({"image": prediction(np.array([[0, 0, 1, 1]]), ["dog", "xylophone"])})
+    check(values(run(dataset, given, tmp_path)), {"mcmr50/TT": 0, "pq/TT": 100})
+    given = Given({"image": prediction(np.array([[0, 0, 1, 1]]), ["cat", "cat"])})
+    check(values(run(dataset, given, tmp_path / "b")), {"mcmr50/TT": 100, "pq/TT": 0})
 
 
 def test_masks_that_overlap_go_to_recall_without_their_void(tmp_path):
@@ -307,6 +366,23 @@ def test_the_order_of_segments_changes_nothing(scene, order):
     other = type(one)(new_id[found], [labels[i] for i in order], scores[list(order)])
     one = type(one)(found, labels, scores)
     assert_same(row_numbers(truth, one), row_numbers(truth, other), LOOSE)
+
+
+@settings(deadline=None, max_examples=40)
+@given(scenes(), st.booleans())
+def test_an_images_recall_is_that_of_cocos_evaluation(scene, as_masks):
+    truth, found, labels = scene
+    predicted = prediction(found, labels)
+    if as_masks:
+        predicted = dataclasses.replace(predicted, masks=encode(found, 4))
+    dataset = Objects({"image": truth}, NAMES)
+    classes = Classes(dataset, Words(), None, same_text)
+    row, _ = score(dataset[0], predicted, classes, functions(["class-agnostic"], classes))
+    alone = ClassAgnostic()
+    add_masks(alone, row.masks)
+    sums = row.image.sums.get("ar100")
+    recall = sums.num[0] / sums.den[0] if sums else float("nan")
+    assert recall == pytest.approx(alone.scores()["AR100"], nan_ok=True)
 
 
 @settings(deadline=None, max_examples=40)

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from pycocotools import mask as codes
 
-from zeroguide.metrics.class_agnostic import ClassAgnostic, encode
+from zeroguide.metrics.class_agnostic import ClassAgnostic, average_recall, encode
 
 from .scenes import SEGMENTS, photos, scenes, untimed
 
@@ -72,6 +74,47 @@ def test_agrees_with_a_plain_implementation():
     assert 0.2 < ap < 0.95
     assert found["AP"] == pytest.approx(ap)
     assert found["AR100"] == pytest.approx(ar)
+
+
+@untimed
+@given(
+    st.lists(arrays(bool, (3, 4)), max_size=5),
+    st.lists(arrays(bool, (3, 4)).filter(np.any), min_size=1, max_size=4),
+    st.data(),
+)
+def test_an_images_recall_is_cocos(masks, truths, data):
+    """Masks that overlap, equal scores, crowds, masks equally good."""
+    masks = [mask for mask in masks if mask.any()]
+    scores = data.draw(st.lists(st.sampled_from([0.2, 0.5, 0.8]), min_size=5, max_size=5))
+    crowd = data.draw(arrays(bool, len(truths)))
+    true, found = (
+        [codes.encode(np.asfortranarray(m.astype(np.uint8))) for m in group]
+        for group in (truths, masks)
+    )
+    scorer = ClassAgnostic()
+    scorer.add(found, scores[: len(found)], true, crowd=crowd.tolist())
+    expected = scorer.scores()["AR100"]
+    asked = [code for code, is_crowd in zip(true, crowd, strict=True) if not is_crowd]
+    ious = np.zeros((len(found), len(asked)))
+    if found and asked:
+        ious = codes.iou(found, asked, [0] * len(asked))
+    recall = average_recall(ious, np.array(scores[: len(found)]))
+    assert recall == pytest.approx(expected, nan_ok=True)
+
+
+def test_an_images_recall_takes_a_hundred_masks():
+    ious = np.zeros((101, 1))
+    ious[100] = 1
+    assert average_recall(ious, np.linspace(1, 0, 101)) == 0
+    assert average_recall(ious, np.linspace(0, 1, 101)) == 1
+
+
+def test_greedy_by_hand():
+    # The better scored mask takes the second truth up to 0.7, which leaves nothing to the other:
+    # at 0.5 and 0.55 the other has the first truth, above 0.7 the second.
+    ious = np.array([[0.6, 0.7], [0.55, 0.9]])
+    # t 0.50, 0.55: two; 0.60 to 0.70: one (0.7 counts); 0.75 to 0.90: one; 0.95: none
+    assert average_recall(ious, np.array([0.9, 0.1])) == pytest.approx((2 * 2 + 3 + 4) / 20)
 
 
 def test_true_masks_of_photographs_are_found(shared):

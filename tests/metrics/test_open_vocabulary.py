@@ -89,5 +89,7 @@ def test_found_but_misnamed():
     assert misnamed(overlap, np.array([0, 1, 0, 2]), np.array([0, 1, 2]), threshold=0.6) == (
         Naming(1, 1)
     )
+    # a region without a class isn't asked for, least of all by a segment without one
+    assert misnamed(overlap, np.array([0, 1, 0, -1]), np.array([0, 1, -1])) == Naming(2, 1)
     assert (found + Naming(1, 1)).mcmr == 0.5
     assert np.isnan(Naming(0, 0).mcmr)

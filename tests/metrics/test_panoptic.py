@@ -80,6 +80,29 @@ def test_by_hand():
     assert both.pq[:2] == pytest.approx([0.75 / 1.5, 1.6 / 2.5])
 
 
+@untimed
+@given(scenes(), assigned(4, N), assigned(3, N), arrays(bool, 3))
+def test_a_region_without_a_class_is_void(scene, classes, region_classes, crowd):
+    segments, regions = scene
+    found = panoptic_counts(
+        intersections(segments, regions, 4, 3), classes, region_classes, N, crowd=crowd
+    )
+    without = np.where(np.append(region_classes, -1)[regions] < 0, -1, regions).astype(np.int32)
+    known = np.maximum(region_classes, 0)
+    expected = by_the_rules(segments, classes, without, known, crowd)
+    assert np.stack([found.iou, found.tp, found.fp, found.fn]) == pytest.approx(expected)
+
+
+def test_what_is_no_region_is_wrong_and_not_missed():
+    regions = np.array([[0, 0, 1, 1, 1, 1]], dtype=np.int32)
+    segments = np.array([[0, 0, 1, 1, 1, 2]], dtype=np.int32)
+    overlap = intersections(segments, regions, 3, 2)
+    counts = panoptic_counts(overlap, np.array([0, 1, -1]), np.array([0, -2]), 2)
+    assert counts.tp.tolist() == [1, 0]
+    assert counts.fp.tolist() == [0, 1]
+    assert counts.fn.tolist() == [0, 0]
+
+
 def test_half_is_no_match():
     regions = np.array([[0, 0, 1, 1]], dtype=np.int32)
     segments = np.array([[0, 0, 0, 0]], dtype=np.int32)

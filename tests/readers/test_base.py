@@ -48,7 +48,7 @@ def test_lookup_by_hand():
     assert lookup(ids, Path("m.png")).dtype == np.int32
 
 
-@pytest.mark.parametrize("unknown", [0, 4, 254, 256, 65535, -1])
+@pytest.mark.parametrize("unknown", [0, 4, 254, 256, 65535, -1, -2, -253])
 def test_lookup_names_file_and_id(unknown):
     with pytest.raises(ZeroguideError, match=rf"^m\.png: holds the class id {unknown}, "):
         Lookup({7: 0, 3: 1, 255: -1})(np.array([[7, unknown]]), Path("m.png"))
@@ -57,6 +57,14 @@ def test_lookup_names_file_and_id(unknown):
 def test_lookup_can_take_others_as_void():
     ids = np.array([[7, 0, 300, 65535]])
     assert Lookup({7: 0}, others_void=True)(ids, Path("m.png")).tolist() == [[0, -1, -1, -1]]
+
+
+def test_lookup_refuses_what_is_no_id_even_where_others_are_void():
+    lookup = Lookup({7: 0}, others_void=True)
+    with pytest.raises(ZeroguideError, match=r"^m\.png: holds the class id -2, "):
+        lookup(np.array([[7, -2]]), Path("m.png"))
+    with pytest.raises(ZeroguideError, match=r"^m\.png: holds float64 numbers "):
+        lookup(np.array([[7.0, 7.0]]), Path("m.png"))
 
 
 @given(small_maps, st.integers(-1, 5))
@@ -165,6 +173,15 @@ def test_check_names_an_unknown_class(tmp_path):
     data = dataset(tmp_path)
     write_grey(tmp_path / "masks" / "01.png", np.full(SHAPE, 9))
     with pytest.raises(ZeroguideError, match=r"masks/01\.png: holds the class id 9, "):
+        data.check()
+
+
+def test_check_compares_every_size(tmp_path, monkeypatch):
+    """Also of masks that aren't decoded."""
+    data = dataset(tmp_path)
+    monkeypatch.setattr("zeroguide.datasets.base.CHECKED", 1)
+    write_grey(tmp_path / "masks" / "02.png", np.zeros((3, 5)))
+    with pytest.raises(ZeroguideError, match=r"masks/02\.png: the truth is 5 x 3 pixels"):
         data.check()
 
 

@@ -93,8 +93,12 @@ def test_require_files_lists_each_folder_once(tmp_path, monkeypatch):
 
 def test_read_lines(tmp_path):
     path = tmp_path / "list.txt"
-    path.write_bytes("\ufeffone \r\n\r\n two\n".encode())
+    path.write_bytes("\ufeffone \r\n two\n\r\n \n".encode())
     assert read_lines(path, "a shop") == ["one", "two"]
+    for text, number in (("one\n\ntwo\n", 2), ("\none\n", 1), ("one\ntwo\n \t\n\nfive\n\n", 3)):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=rf"list\.txt: line {number} is blank"):
+            read_lines(path, "a shop")
     path.write_text("\n\n")
     with pytest.raises(UsageError, match=r"list\.txt: is empty"):
         read_lines(path, "a shop")
@@ -140,6 +144,15 @@ def test_ids_and_colours_are_not_mixed_up(tmp_path):
         read_colours(grey)
     with pytest.raises(ZeroguideError, match=r"gone\.png: is missing"):
         read_ids(tmp_path / "gone.png")
+
+
+@pytest.mark.parametrize("values", [np.full((2, 3), 1.5), np.ones((2, 3)), np.full((2, 3), -2)])
+def test_fractions_and_negative_numbers_are_no_ids(tmp_path, values):
+    path = tmp_path / "mask.tif"
+    kind = np.float32 if values.dtype.kind == "f" else np.int32
+    PIL.Image.fromarray(values.astype(kind)).save(path)
+    with pytest.raises(ZeroguideError, match=r"mask\.tif: holds numbers that are no class ids"):
+        read_ids(path)
 
 
 def test_colours_drop_alpha_and_resolve_palettes(tmp_path):

@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 
 from zeroguide.datasets.files import image_size, require_files
-from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.errors import ImageError, UsageError, ZeroguideError
 from zeroguide.image import Image, open_image
 
 VOID = -1
@@ -119,21 +119,25 @@ class Sample:
             self._of_image_size(regions.label_map)
         return annotations
 
-    def _of_image_size(self, label_map: np.ndarray) -> np.ndarray:
-        """Pass a truth on if it is as large as the image, whose header alone is read."""
-        if self.entry.image is not None:
-            expected = image_size(self.entry.image)
-            if label_map.shape != expected:
-                turned = label_map.shape == expected[::-1]
-                raise ZeroguideError(
-                    f"{self.entry.truth}: the truth is {label_map.shape[1]} x {label_map.shape[0]} "
-                    f"pixels but its image {self.entry.image} is {expected[1]} x {expected[0]}; "
-                    + (
-                        "turn it as the image's EXIF data turn the image."
-                        if turned
-                        else "use masks made for these very images."
-                    )
+    def check_size(self, size: tuple[int, ...]) -> None:
+        """ZeroguideError unless (height, width) are the image's, whose header alone is read."""
+        if self.entry.image is None:
+            return
+        expected = image_size(self.entry.image)
+        if size != expected:
+            raise ZeroguideError(
+                f"{self.entry.truth}: the truth is {size[1]} x {size[0]} pixels but its image "
+                f"{self.entry.image} is {expected[1]} x {expected[0]}; "
+                + (
+                    "turn it as the image's EXIF data turn the image."
+                    if size == expected[::-1]
+                    else "use masks made for these very images."
                 )
+            )
+
+    def _of_image_size(self, label_map: np.ndarray) -> np.ndarray:
+        """Pass a truth on if it is as large as the image."""
+        self.check_size(label_map.shape)
         return label_map
 
 
@@ -180,13 +184,21 @@ class Dataset(ABC):
     def check(self) -> None:
         """Raise one sentence about the first thing that is wrong, before anything expensive runs.
 
-        Every file must be there (each folder is listed once), and `CHECKED` samples are decoded:
-        sizes, class ids, damage. UsageError or ZeroguideError.
+        Every file must be there (each folder is listed once), every mask that is a picture must be
+        as large as its image (headers only), and `CHECKED` samples are decoded: class ids, damage.
+        UsageError or ZeroguideError.
         """
         if not self.entries:
             raise UsageError(f"the data set {self.name} is empty: get it from {self.source}.")
         require_files([entry.image for entry in self.entries if entry.image], self.source)
         require_files([entry.truth for entry in self.entries if entry.truth], self.source)
+        for entry in self.entries:
+            if entry.image and entry.truth and entry.truth.suffix.lower() in (".png", ".tif"):
+                sample = Sample(self, entry)
+                try:
+                    sample.check_size(image_size(entry.truth))
+                except ImageError:
+                    sample.semantic()  # says what is wrong with it as a mask
         step = max(1, len(self.entries) // CHECKED)
         for entry in self.entries[::step][:CHECKED]:
             sample = Sample(self, entry)
@@ -228,7 +240,20 @@ class Lookup:
         object.__setattr__(self, "_table", table)
 
     def __call__(self, ids: np.ndarray, path: Path) -> np.ndarray:
-        """(H, W) ids >= 0 -> (H, W) int32 class indices; ZeroguideError names an unknown id."""
+        """(H, W) ids >= 0 -> (H, W) int32 class indices.
+
+        Raises ZeroguideError: not whole numbers, a negative id, or one that isn't listed.
+        """
+        if ids.dtype.kind not in "bui":
+            raise ZeroguideError(
+                f"{path}: holds {ids.dtype} numbers where class ids belong; save the ids as whole "
+                "numbers."
+            )
+        if ids.min(initial=0) < 0:
+            raise ZeroguideError(
+                f"{path}: holds the class id {ids.min()}, and none is below 0; mark void as this "
+                "data set does."
+            )
         # Every id beyond the table shares its last row, which no listed id uses.
         indices: np.ndarray = self._table[np.minimum(ids, len(self._table) - 1)]
         unknown = indices < VOID

@@ -116,7 +116,11 @@ def require_files(paths: Iterable[Path], source: str) -> None:
 
 
 def read_lines(path: Path, source: str) -> list[str]:
-    """A list file's lines, stripped, without blank ones; UsageError if it is missing or empty."""
+    """A list file's lines, stripped; line i of the file is item i, whatever the list is for.
+
+    Blank lines may end the file. Raises UsageError: missing, empty, or a blank line further up,
+    which would shift every number after it.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
@@ -125,9 +129,14 @@ def read_lines(path: Path, source: str) -> list[str]:
         raise ZeroguideError(
             f"{path}: can't be read as text; get it again from {source}."
         ) from error
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.rstrip().splitlines()]
     if not lines:
         raise UsageError(f"{path}: is empty; get it again from {source}.")
+    if "" in lines:
+        raise UsageError(
+            f"{path}: line {lines.index('') + 1} is blank, but lines are counted; fill it or "
+            "remove it."
+        )
     return lines
 
 
@@ -145,13 +154,18 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_ids(path: Path) -> np.ndarray:
     """(H, W) int32 ids of a mask: palette, grey or 16-bit PNG, or TIFF.
 
-    Raises ZeroguideError: missing, damaged, or colours where ids belong.
+    Raises ZeroguideError: missing, damaged, colours where ids belong, fractions or numbers below 0.
     """
     pixels = _read(path)
     if pixels.ndim != 2:
         raise ZeroguideError(
             f"{path}: is a colour picture, not a mask of class ids; save the ids as a grey or "
             "palette PNG."
+        )
+    if pixels.dtype.kind not in "bui" or pixels.min(initial=0) < 0:
+        raise ZeroguideError(
+            f"{path}: holds numbers that are no class ids (fractions or negative ones); save the "
+            "ids as a grey or palette PNG."
         )
     return pixels.astype(np.int32)
 

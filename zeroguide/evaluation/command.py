@@ -70,9 +70,11 @@ def run(
     dataset.check()
     predictor, source, settings = _predictor(dataset, known, stage, options)
     embeddings = options.predictions is None and stage != "true-names"
-    _choose(dataset, wanted, Available(True, embeddings, True, stage))  # before anything is loaded
-    encoder, relation, missing = _tools(wanted, options)
-    have = Available(encoder is not None, embeddings, relation is not None, stage)
+    names = not isinstance(predictor, FolderPredictions) or predictor.named
+    # Before anything is loaded; without names there is nothing to load for.
+    _choose(dataset, wanted, Available(True, embeddings, True, stage, names))
+    encoder, relation, missing = _tools(wanted, options) if names else (None, None, [])
+    have = Available(encoder is not None, embeddings, relation is not None, stage, names)
     chosen = _choose(dataset, wanted, have)
     for reason in missing:
         console.note(f"left out: {reason}")

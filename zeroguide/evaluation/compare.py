@@ -111,8 +111,8 @@ def compare(a: Results, b: Results) -> Comparison:
 
 def needs_sentences(value: Value) -> bool:
     """Whether a number depends on the sentence encoder."""
-    names = ("name_similar", "name_top1", "ref_clip_score")
-    return value.protocol == "tt" or value.variant == "TT" or value.metric in names
+    names = ("name_similar", "name_top1")
+    return value.protocol == "tt" or value.variant.startswith("TT") or value.metric in names
 
 
 def _require_same_images(a: Results, b: Results) -> list[str]:

@@ -200,12 +200,12 @@ _METRICS = (
         "Share of regions whose embedding is nearest to the true class, by CLIP.",
     ),
     Metric(
-        "clip_score", "CLIPScore", "naming", "%", True,
-        "2.5 max(0, cosine of region and name), by the method's own CLIP.",
+        "clip_score", "CLIPScore", "naming", "count", True,
+        "2.5 max(0, cosine of region and name), from 0 to 2.5, by the method's own CLIP.",
     ),
     Metric(
-        "ref_clip_score", "RefCLIPScore", "naming", "%", True,
-        "Harmonic mean of CLIPScore and the cosine of name and true name.",
+        "ref_clip_score", "RefCLIPScore", "naming", "count", True,
+        "Harmonic mean of CLIPScore and the cosine of name and true name, from 0 to 1.43.",
     ),
     Metric(
         "cluster_miou", "mIoU", "unsupervised", "%", True,
@@ -266,7 +266,10 @@ _METRICS = (
     ),
     Metric("seconds", "seconds per image", "cost", "s", False, "Prediction alone, not scoring."),
     Metric("peak_memory", "peak memory", "cost", "MiB", False, "Of the process, or the device."),
-    Metric("coverage", "pixels labelled", "cost", "%", True, "Share of pixels in a segment."),
+    Metric(
+        "coverage", "pixels labelled", "cost", "%", True,
+        "Share of pixels in a segment with a name.",
+    ),
     Metric("segments", "segments per image", "cost", "count", False, "How many there are."),
     Metric("distinct_labels", "distinct labels", "cost", "count", True, "Over all images."),
 )  # fmt: skip

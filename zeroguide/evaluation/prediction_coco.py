@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.evaluation.prediction_files import PredictionFile, read_json
+from zeroguide.evaluation.prediction_files import PredictionFile, check_scores, read_json
 from zeroguide.evaluation.predictions import Prediction
 
 if TYPE_CHECKING:
@@ -41,10 +41,12 @@ def coco_files(folder: Path, paths: Sequence[Path]) -> dict[str, PredictionFile]
         names = {c["id"]: str(c["name"]) for t in tables for c in t.get("categories", ())}
         images = {i["id"]: i for t in tables for i in t.get("images", ())}
         own: dict[Any, list[dict[str, Any]]] = {identity: [] for identity in images}
+        for image in images.values():
+            _check_size(image)
         for each in annotations:
+            _check_entry(each)
             own.setdefault(each["image_id"], []).append(each)
-            each["category_id"], each["segmentation"]
-    except (KeyError, TypeError, AttributeError) as e:
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
         raise UsageError(
             f"{path}: isn't COCO results or instances ({e} is missing or wrong); every entry needs "
             "image_id, category_id and segmentation."
@@ -64,6 +66,34 @@ def coco_files(folder: Path, paths: Sequence[Path]) -> dict[str, PredictionFile]
             raise UsageError(f"{path}: has two images named {name}; keep one of them.")
         found[name] = _coco_image(path, name, image, entries, names)
     return found
+
+
+def _check_entry(entry: Mapping[str, Any]) -> None:
+    """KeyError, TypeError or ValueError unless everything an entry needs is of its type.
+
+    What only decoding a mask shows is left for then: it costs that image alone.
+    """
+    for key in ("image_id", "category_id"):
+        if not isinstance(entry[key], int | str):
+            raise ValueError(f"{key} {entry[key]!r}")
+    code = entry["segmentation"]
+    if not isinstance(code, list | dict):
+        raise ValueError(f"segmentation {code!r}")
+    if isinstance(code, dict) and "size" in code:
+        size = code["size"]
+        if not isinstance(size, list) or len(size) != 2:
+            raise ValueError(f"size {size!r}")
+        _check_size({"height": size[0], "width": size[1]})
+    if not isinstance(entry.get("score", 1.0), int | float | None):
+        raise ValueError(f"score {entry['score']!r}")
+
+
+def _check_size(image: Mapping[str, Any]) -> None:
+    """ValueError unless height and width are positive whole numbers, or missing."""
+    for key in ("height", "width"):
+        value = image.get(key)
+        if value is not None and not (isinstance(value, int) and value > 0):
+            raise ValueError(f"{key} {value!r}")
 
 
 def _coco_image(
@@ -103,7 +133,10 @@ def _coco_image(
                     f"{path}: a mask of {name} can't be read ({e}); write it again."
                 ) from e
             masks.append(code)
-        scores = np.array([float(entry.get("score", 1.0)) for entry in entries])
+        # null is how some writers spell NaN.
+        found = (entry.get("score", 1.0) for entry in entries)
+        scores = np.array([np.nan if score is None else float(score) for score in found])
+        check_scores(path, scores)
         label_map = np.full((height, width), -1, dtype=np.int32)
         for index in np.argsort(scores, kind="stable"):
             label_map[codes.decode(masks[index]).astype(bool)] = index

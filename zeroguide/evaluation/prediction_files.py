@@ -58,9 +58,18 @@ def labeling_file(path: Path) -> PredictionFile:
         labeling = json_.load(path)
         scores = np.array([segment.score for segment in labeling.segments])
         labels = [segment.label for segment in labeling.segments]
+        check_scores(path, scores)
         return Prediction(labeling.label_map - 1, labels, scores)
 
     return PredictionFile(path, size, read)
+
+
+def check_scores(path: Path, scores: np.ndarray) -> None:
+    """ZeroguideError for (m,) scores that rank nothing: NaN or infinite."""
+    if not np.isfinite(scores).all():
+        raise ZeroguideError(
+            f"{path}: holds the score {scores[~np.isfinite(scores)][0]}; write finite scores."
+        )
 
 
 def read_names(path: Path) -> list[str] | None:

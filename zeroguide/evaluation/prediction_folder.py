@@ -48,6 +48,8 @@ class FolderPredictions:
     """The predictions in a folder; UsageError if it holds none, or two for one image."""
 
     device_name: str | None = None
+    named: bool
+    """Whether segments have names; not so for label maps without any list of names."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -56,12 +58,18 @@ class FolderPredictions:
         paths = sorted(_walk(folder))
         documents = [p for p in paths if p.suffix.lower() == ".json"]
         pictures = [p for p in paths if p.suffix.lower() == ".png"]
+        self._read = documents
+        self.named = True
         if documents and is_ours(documents[0]):
             self._files = _by_name(folder, ((p, labeling_file(p)) for p in documents))
         elif documents:
             self._files = coco_files(folder, documents)
         else:
             names = read_names(folder / NAMES_FILE)
+            wanted = {folder / NAMES_FILE, *(p.with_suffix(".txt") for p in pictures)}
+            lists = [p for p in paths if p in wanted]
+            self._read = pictures + lists
+            self.named = bool(lists)
             self._files = _by_name(folder, ((p, label_map_file(p, names)) for p in pictures))
         if not self._files:
             raise UsageError(
@@ -118,11 +126,12 @@ class FolderPredictions:
         return float("nan")
 
     def fingerprint(self) -> str:
-        """Changes when a file does, so that rows of other predictions are never mixed in."""
+        """Changes when a file does, names and categories too: rows of others are never mixed in."""
         digest = hashlib.sha256()
-        for path in sorted({file.path for file in self._files.values()}):
+        for path in sorted(self._read):
             stat = path.stat()
-            digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+            name = path.relative_to(self.folder).as_posix()
+            digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
         return digest.hexdigest()[:16]
 
     def _name(self, sample: str) -> str | None:

@@ -21,12 +21,13 @@ TEXT = ("tt", "semantic", "panoptic", "naming")
 
 @dataclasses.dataclass(frozen=True)
 class Available:
-    """What a run has beside a data set: a sentence encoder, embeddings of segments, WordNet."""
+    """What a run has beside a data set: sentence encoder, segments' embeddings, WordNet, names."""
 
     encoder: bool
     embeddings: bool
     relation: bool
     stage: Stage = "full"
+    names: bool = True
 
 
 def check_names(names: Sequence[str]) -> list[str]:
@@ -48,6 +49,11 @@ def impossible(dataset: Dataset, have: Available) -> dict[str, str]:
     if not dataset.classes:
         named = ("tt", "st", "semantic", "lac", "naming", "unsupervised", "per-image", "panoptic")
         no(f"the data set {dataset.name} has no class names", *named)
+    if not have.names:
+        no(
+            "the predictions have no names (put them in names.txt)",
+            "tt", "st", "semantic", "lac", "naming", "panoptic",
+        )  # fmt: skip
     if type(dataset).read_annotations is Dataset.read_annotations:
         no(f"the data set {dataset.name} doesn't tell objects apart", "panoptic")
     if len(dataset.classes) != 2 or dataset.background is None:

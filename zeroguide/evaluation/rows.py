@@ -2,7 +2,7 @@
 
 The first line holds the settings that decide a row. A run that finds the file goes on with it if
 the settings are its own: rows of two settings are never mixed. A line that was cut off by a kill is
-dropped, and its image done again, as failed images are.
+dropped, and its image done again, as failed images are and those whose truth has changed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Masks:
 
     size: tuple[int, int]
     predicted: tuple[str, ...]
-    scores: tuple[float, ...]
+    scores: tuple[Number, ...]
     true: tuple[str, ...]
     crowd: tuple[bool, ...]
 
@@ -71,6 +71,7 @@ class Row:
         masks: segments and regions; None only for an image with an error.
         foreground: precision of everything, precision and recall of the foreground.
         peak_memory: MiB so far; NaN if not measured.
+        truth: the truth's file as it was, name, size and time of change; "" if there is none.
     """
 
     image: ImageRow
@@ -81,6 +82,7 @@ class Row:
     masks: Masks | None = None
     foreground: tuple[Number, Number, Number] | None = None
     peak_memory: Number = float("nan")
+    truth: str = ""
 
 
 class RowFile:
@@ -89,21 +91,30 @@ class RowFile:
     Args:
         folder: OUT; it exists.
         settings: everything that decides a row, only values that JSON has.
+        truths: `Row.truth` as it is now, by image; rows made with another are dropped.
         restart: drop what is there.
 
     Raises UsageError if the file's settings are others, OutputError if it can't be written.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], *, restart: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        *,
+        truths: Mapping[str, str] | None = None,
+        restart: bool = False,
+    ) -> None:
+        self._truths = truths or {}
         self.path = folder / FILE
         self.rows: dict[str, Row] = {}
         """Images done, by name."""
         header = json.dumps({"settings": settings}, sort_keys=True, ensure_ascii=False)
         try:
             lines = [] if restart or not self.path.exists() else self._read(header)
-            kept = [header, *lines]
+            kept = [header.encode(), *lines]
             temporary = self.path.with_name(self.path.name + ".tmp")
-            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            temporary.write_bytes(b"".join(line + b"\n" for line in kept))
             os.replace(temporary, self.path)
             self._file = self.path.open("a", encoding="utf-8")
         except OSError as e:
@@ -111,10 +122,11 @@ class RowFile:
                 f"{self.path}: can't be written ({e.strerror}); choose another folder with -o"
             ) from e
 
-    def _read(self, header: str) -> list[str]:
+    def _read(self, header: str) -> list[bytes]:
         """Finished rows' lines; they are put into `rows`."""
-        first, *lines = self.path.read_text(encoding="utf-8").split("\n")
-        if first != header:
+        # As bytes: a kill may cut a line inside a character.
+        first, *lines = self.path.read_bytes().split(b"\n")
+        if first != header.encode():
             raise UsageError(
                 f"{self.path}: holds rows made with other settings{_difference(first, header)}; "
                 "choose another folder with -o, or start again with --overwrite"
@@ -125,8 +137,10 @@ class RowFile:
                 row = _adapter().validate_json(line)
             except ValueError:  # cut off, or empty
                 continue
-            if row.image.error is None and row.image.name not in self.rows:
-                self.rows[row.image.name] = row
+            name = row.image.name
+            stale = self._truths.get(name, row.truth) != row.truth
+            if row.image.error is None and not stale and name not in self.rows:
+                self.rows[name] = row
                 kept.append(line)
         return kept
 
@@ -148,12 +162,12 @@ class RowFile:
 
 def read_rows(folder: Path) -> dict[str, Row]:
     """The finished rows in a folder, by name; OSError if there is no such file."""
-    lines = (folder / FILE).read_text(encoding="utf-8").split("\n")
+    lines = (folder / FILE).read_bytes().split(b"\n")
     rows = (_adapter().validate_json(line) for line in lines[1:] if line)
     return {row.image.name: row for row in rows}
 
 
-def _difference(first: str, second: str) -> str:
+def _difference(first: bytes, second: str) -> str:
     """Which settings differ, in brackets; nothing if the first isn't settings at all."""
     try:
         a, b = (json.loads(text)["settings"] for text in (first, second))

@@ -7,6 +7,8 @@ fails is a row with its error. A run that was stopped goes on where it was; see 
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -72,6 +74,7 @@ def evaluate(
     decides = {
         "zeroguide": __version__,
         "dataset": dataset.name,
+        "classes": _digest(dataset),
         "split": split,
         "source": [source.kind, source.folder],
         "stage": source.stage,
@@ -81,7 +84,8 @@ def evaluate(
         "seed": seed,
         **(settings or {}),
     }
-    kept = RowFile(folder, decides, restart=restart)
+    truths = {entry.name: _stamp(entry.truth) for entry in dataset.entries}
+    kept = RowFile(folder, decides, truths=truths, restart=restart)
     try:
         todo = [sample for sample in dataset if sample.name not in kept.rows]
         if todo:
@@ -91,13 +95,15 @@ def evaluate(
             classes = Classes(dataset, encoder, embed, relation)
 
             def finish(sample: Sample, prediction: Prediction, peak: float) -> Row:
-                return score_image(sample, prediction, classes, protocols, peak)
+                row = score_image(sample, prediction, classes, protocols, peak)
+                return dataclasses.replace(row, truth=truths[sample.name])
 
             _run(todo, predictor, finish, kept, console)
     finally:
         kept.close()
     rows = [kept.rows[sample.name] for sample in dataset]
-    found = summarise(rows, [each.name for each in dataset.classes], protocols)
+    names = [each.name for each in dataset.classes]
+    found = summarise(rows, names, protocols, background=dataset.background)
     peaks = [row.peak_memory for row in rows if row.peak_memory == row.peak_memory]
     return Results(
         dataset=DatasetInfo(dataset.name, split, len(dataset), len(dataset.classes)),
@@ -157,6 +163,21 @@ def _run(
         finally:  # also when interrupted: what has been predicted is kept
             while waiting:
                 add_oldest()
+
+
+def _digest(dataset: Dataset) -> str:
+    """Changes with the list of classes and which of them is the background."""
+    classes = [(each.name, each.synonyms, each.kind) for each in dataset.classes]
+    return hashlib.sha256(repr((classes, dataset.background)).encode()).hexdigest()[:16]
+
+
+def _stamp(truth: Path | None) -> str:
+    """A truth's file without reading it; "" if there is none or it has gone."""
+    try:
+        stat = truth.stat() if truth is not None else None
+    except OSError:  # reading it says what is wrong
+        stat = None
+    return f"{truth.name} {stat.st_size} {stat.st_mtime_ns}" if truth and stat else ""
 
 
 def _versions() -> dict[str, str]:

@@ -27,7 +27,7 @@ from zeroguide.metrics.overlap import VOID, Overlap, intersections
 from zeroguide.metrics.semantic import ClassCounts
 
 ST_TEMPLATE = "Image of a {}."
-_NAMELESS = ("", "unnamed")  # what decoders say where they find no name
+NAMELESS = ("", "unnamed")  # what decoders say where they find no name
 Numbers = Iterator[tuple[str, float | Sums]]
 """By key: a mean's value as a share, or a ratio's sums."""
 
@@ -170,7 +170,7 @@ class Case:
         return cosine(self.prediction.embeddings, self.classes.st)
 
     def _named(self, similarity: np.ndarray) -> np.ndarray:
-        nameless = [label in _NAMELESS for label in self.prediction.labels]
+        nameless = [label in NAMELESS for label in self.prediction.labels]
         similarity[nameless] = -np.inf
         return similarity
 

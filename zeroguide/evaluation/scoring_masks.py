@@ -10,9 +10,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from zeroguide.evaluation.rows import Masks
-from zeroguide.evaluation.scoring import Case, Numbers, accuracy_sums, iou_sums, ratio
+from zeroguide.evaluation.scoring import (
+    NAMELESS,
+    Case,
+    Numbers,
+    accuracy_sums,
+    iou_sums,
+    ratio,
+)
 from zeroguide.metrics.boundary import boundary_counts, boundary_iou
-from zeroguide.metrics.class_agnostic import RLE, ClassAgnostic
+from zeroguide.metrics.class_agnostic import RLE, ClassAgnostic, average_recall
 from zeroguide.metrics.panoptic import panoptic_counts
 from zeroguide.metrics.recall import best_ious
 from zeroguide.metrics.saliency import corloc, f_curve, foreground_iou, mask_box
@@ -23,12 +30,11 @@ BACKGROUND = "background"
 
 
 def per_image(case: Case) -> Numbers:
-    """Hungarian matching of this image alone."""
+    """Hungarian matching of this image alone; what is in no segment is background, if there is."""
+    background = case.classes.background
     for variant, published in (("left over: missed", False), ("released code", True)):
-        classes = image_matching(
-            case.overlap, background=case.classes.background, published=published
-        )
-        counts = class_counts(case.overlap, classes)
+        classes = image_matching(case.overlap, background=background, published=published)
+        counts = class_counts(case.overlap, classes, unassigned_as=background)
         yield f"image_miou/{variant}", iou_sums(counts)
         yield f"image_accuracy/{variant}", accuracy_sums(counts)
 
@@ -40,9 +46,7 @@ def class_agnostic(case: Case) -> Numbers:
     counted = (overlap.truth_areas[:n] > 0) & ~crowd
     total = int(counted.sum())
     if total:
-        alone = ClassAgnostic()
-        add_masks(alone, case.masks)
-        yield "ar100", ratio(alone.scores()["AR100"] * total, total)
+        yield "ar100", ratio(_average_recall(case, counted) * total, total)
     yield "best_overlap", ratio(float(best_ious(overlap)[:n][counted].sum()), total)
     if len(overlap.counts):
         borders = boundary_iou(
@@ -57,12 +61,31 @@ def class_agnostic(case: Case) -> Numbers:
     counts = panoptic_counts(
         overlap,
         np.zeros(len(overlap.counts), dtype=int),
-        np.append(np.zeros(n, dtype=int), -2),
+        np.append(np.zeros(n, dtype=int), -2),  # what is known but no region
         1,
-        crowd=np.append(crowd, True),
+        crowd=np.append(crowd, False),
     )
     below = float((counts.tp + 0.5 * counts.fp + 0.5 * counts.fn)[0])
     yield "mask_pq", ratio(float(counts.iou[0]), below)
+
+
+def _average_recall(case: Case, counted: np.ndarray) -> float:
+    """AR@100 of the (n,) true regions that count; segments without a pixel are no masks."""
+    scores = np.array(case.masks.scores)
+    if case.prediction.masks is None:  # the table of pixels holds what masks would say
+        kept = case.region_overlap.areas > 0
+        ious = case.region_overlap.iou[kept][:, :-1][:, counted]
+        return average_recall(ious, scores[kept])
+    from pycocotools import mask as codes
+
+    size = list(case.masks.size)
+    predicted = [rle(text, size) for text in case.masks.predicted]
+    kept = np.array([codes.area(mask) > 0 for mask in predicted], dtype=bool)
+    true = [rle(case.masks.true[i], size) for i in np.flatnonzero(counted)]
+    if not kept.any():
+        return 0.0
+    shown = [predicted[i] for i in np.flatnonzero(kept)]
+    return average_recall(codes.iou(shown, true, [0] * len(true)), scores[kept])
 
 
 def add_masks(collected: ClassAgnostic, masks: Masks) -> None:
@@ -133,9 +156,11 @@ def foreground_truth(case: Case) -> np.ndarray:
 
 
 def cost(case: Case) -> Numbers:
-    """Coverage, number of segments, seconds."""
+    """Coverage, number of segments, seconds; what has no name covers nothing."""
     known = int((~case.void).sum())
-    covered = int(((case.prediction.label_map >= 0) & ~case.void).sum())
+    named = np.array([label not in NAMELESS for label in case.prediction.labels], dtype=bool)
+    labelled = np.append(named, False)[case.prediction.label_map]  # no segment: -1, the last
+    covered = int((labelled & ~case.void).sum())
     yield "coverage", ratio(covered, known)
     yield "segments", float(len(case.prediction.labels))
     if case.prediction.seconds is not None:

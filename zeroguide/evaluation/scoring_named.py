@@ -92,11 +92,9 @@ def _semantic(case: Case, way: str, classes: np.ndarray) -> Numbers:
     counts = class_counts(case.overlap, classes, unassigned_as=case.classes.background)
     yield f"miou/{way}", iou_sums(counts)
     yield f"accuracy/{way}", accuracy_sums(counts)
-    rest_class = -2  # what is known but no region has no name to find
-    found = misnamed(case.region_overlap, classes, np.append(case.regions.classes, rest_class))
-    rest = bool((case.region_overlap.iou[:, -1] >= 0.5).any())
-    localised = found.localised - rest
-    yield f"mcmr50/{way}", ratio(localised - found.named, localised)
+    # What is known but no region has no name to find.
+    found = misnamed(case.region_overlap, classes, np.append(case.regions.classes, -1))
+    yield f"mcmr50/{way}", ratio(found.localised - found.named, found.localised)
 
 
 def lac(case: Case) -> Numbers:
@@ -153,10 +151,9 @@ def panoptic(case: Case) -> Numbers:
     counts = panoptic_counts(
         case.region_overlap.grouped(groups, len(groups)),
         classes,
-        np.append(case.regions.classes, -2),
+        np.append(case.regions.classes, -2),  # what is known but no region
         case.classes.n,
-        # What is no region can be neither matched nor missed.
-        crowd=np.append(case.regions.crowd, True),
+        crowd=np.append(case.regions.crowd, False),
     )
     below = counts.tp + 0.5 * counts.fp + 0.5 * counts.fn
     yield "pq/TT", sparse(counts.iou, below)

@@ -27,6 +27,7 @@ from zeroguide.evaluation.results import (
     split_key,
 )
 from zeroguide.evaluation.rows import Row
+from zeroguide.evaluation.scoring import NAMELESS
 from zeroguide.evaluation.scoring_masks import add_masks
 from zeroguide.metrics.bootstrap import of_ratio
 from zeroguide.metrics.class_agnostic import ClassAgnostic
@@ -56,18 +57,25 @@ class Summary:
     curves: dict[str, Curve]
 
 
-def summarise(rows: Sequence[Row], class_names: Sequence[str], protocols: Sequence[str]) -> Summary:
+def summarise(
+    rows: Sequence[Row],
+    class_names: Sequence[str],
+    protocols: Sequence[str],
+    *,
+    background: int | None = None,
+) -> Summary:
     """Everything that all images together say.
 
     Args:
         rows: of all images, in the data set's order; those with an error count nowhere.
         class_names: the data set's.
         protocols: names of the families asked for.
+        background: the class that pixels of no segment, or of a label without class, are.
     """
     good = [row for row in rows if row.image.error is None]
     extra: dict[str, dict[str, Sums]] = defaultdict(dict)
     if "unsupervised" in protocols and class_names:
-        for name, own in _matched(good, len(class_names)).items():
+        for name, own in _matched(good, len(class_names), background).items():
             for row, sums in zip(good, own, strict=True):
                 extra[row.image.name][name] = sums
     images = tuple(
@@ -123,7 +131,7 @@ def _others(
             "sq/TT", nan_mean(np.where(tp > 0, quality, np.where(below > 0, 0.0, nan))), len(scored)
         )
     if "cost" in protocols and good:
-        labels = {label for row in good for label in row.labels}
+        labels = {label for row in good for label in row.labels} - set(NAMELESS)
         add("distinct_labels", float(len(labels)), len(good))
         peaks = np.array([row.peak_memory for row in good])
         if not np.isnan(peaks).all():
@@ -140,7 +148,7 @@ def _average_precision(good: Sequence[Row]) -> float:
     return together.scores()["AP"]
 
 
-def _matched(good: Sequence[Row], n_classes: int) -> dict[str, list[Sums]]:
+def _matched(good: Sequence[Row], n_classes: int, background: int | None) -> dict[str, list[Sums]]:
     """Sums of mIoU and accuracy for every matching of labels to classes, by key and image."""
     numbers: dict[str, int] = {}
     for row in good:
@@ -157,23 +165,26 @@ def _matched(good: Sequence[Row], n_classes: int) -> dict[str, list[Sums]]:
     for variant, match in _MATCHINGS.items():
         classes = match(overlap)
         by_label = {label: int(classes[number]) for label, number in numbers.items()}
-        own = [_matched_image(row, by_label, n_classes) for row in good]
+        own = [_matched_image(row, by_label, n_classes, background) for row in good]
         found[f"cluster_miou/{variant}"] = [sums for sums, _ in own]
         found[f"cluster_accuracy/{variant}"] = [sums for _, sums in own]
     return found
 
 
-def _matched_image(row: Row, by_label: Mapping[str, int], n_classes: int) -> tuple[Sums, Sums]:
+def _matched_image(
+    row: Row, by_label: Mapping[str, int], n_classes: int, background: int | None
+) -> tuple[Sums, Sums]:
     """One image's part of mIoU and accuracy when labels stand for classes."""
     tp, predicted, true = np.zeros((3, n_classes))
-    for label, counts in zip(row.labels, row.counts, strict=True):
+    unmatched = -1 if background is None else background
+    classes = [by_label[label] for label in row.labels]
+    for found, counts in [*zip(classes, row.counts, strict=True), (-1, row.rest)]:
         counts.add_to(true)
-        matched = by_label[label]
+        matched = found if found >= 0 else unmatched
         if matched >= 0:
             predicted[matched] += sum(counts.pixels)
             if matched in counts.index:
                 tp[matched] += counts.pixels[counts.index.index(matched)]
-    row.rest.add_to(true)
     union = predicted + true - tp
     columns = np.flatnonzero(union)
     miou = Sums(*(tuple(values.tolist()) for values in (columns, tp[columns], union[columns])))

@@ -22,6 +22,7 @@ RLE = dict[str, Any]  # pycocotools' compressed run-length code: size and counts
 # COCOeval's summary, and where it holds what is given here.
 NAMES = {"AP": 0, "AP50": 1, "AP75": 2, "AR1": 6, "AR10": 7, "AR100": 8}
 SIZES = {"AR100 small": 9, "AR100 medium": 10, "AR100 large": 11}
+THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of IoU
 
 
 class ClassAgnostic:
@@ -79,7 +80,7 @@ class ClassAgnostic:
     def scores(self) -> dict[str, float]:
         """AP, AP50, AP75, AR1, AR10, AR100 and AR100 by size, in [0, 1]; NaN without truths.
 
-        Small is below 32 x 32 pixels, large above 96 x 96.
+        Crowds are no truths here. Small is below 32 x 32 pixels, large above 96 x 96.
         """
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
@@ -95,7 +96,8 @@ class ClassAgnostic:
             }
             truth.createIndex()
             if not self._predictions:
-                none = 0.0 if self._truths else float("nan")
+                asked = any(not truth["iscrowd"] for truth in self._truths)
+                none = 0.0 if asked else float("nan")
                 return dict.fromkeys(wanted, none)
             evaluation = COCOeval(truth, truth.loadRes(self._predictions), "segm")
             evaluation.evaluate()
@@ -103,6 +105,40 @@ class ClassAgnostic:
             evaluation.summarize()
         stats = {name: float(evaluation.stats[index]) for name, index in wanted.items()}
         return {name: value if value >= 0 else float("nan") for name, value in stats.items()}
+
+
+def average_recall(ious: np.ndarray, scores: np.ndarray, *, limit: int = 100) -> float:
+    """AR@100 of one image in [0, 1], as COCO's evaluation gives it, without running all of that.
+
+    At each threshold the masks, best scored first, take the true one they fit best among those
+    still free (the last of equals). Crowds come after all others there, so they change no recall.
+
+    Args:
+        ious: (m, n) IoU of masks and true masks, crowds left out.
+        scores: (m,) of the masks; equal scores keep their order.
+        limit: how many masks count.
+
+    NaN without true masks.
+    """
+    n = ious.shape[1]
+    if not n:
+        return float("nan")
+    order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")[:limit]
+    ious = ious[order]
+    # The true masks that each mask can match at all: few, so that plain loops are quick.
+    masks, truths = np.nonzero(ious >= THRESHOLDS[0])
+    near: dict[int, list[tuple[float, int]]] = {}
+    for mask, truth in zip(masks.tolist(), truths.tolist(), strict=True):
+        near.setdefault(mask, []).append((float(ious[mask, truth]), truth))
+    found = 0
+    for threshold in THRESHOLDS.tolist():
+        taken: set[int] = set()
+        for pairs in near.values():
+            fitting = [pair for pair in pairs if pair[0] >= threshold and pair[1] not in taken]
+            if fitting:
+                taken.add(max(fitting)[1])
+        found += len(taken)
+    return found / (len(THRESHOLDS) * n)
 
 
 def encode(label_map: np.ndarray, n: int, *, void: np.ndarray | None = None) -> list[RLE]:

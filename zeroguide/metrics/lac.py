@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 
@@ -42,6 +43,7 @@ def same_text(label: str, name: str) -> Level:
     return Level.EXACT if plain(label) == plain(name) else Level.NONE
 
 
+@lru_cache(maxsize=1 << 16)  # each label meets every class's names, on every image
 def plain(text: str) -> str:
     """The text in lower case, hyphens and underscores as spaces, without an article."""
     words = text.casefold().replace("_", " ").replace("-", " ").split()
@@ -57,13 +59,14 @@ def relation_levels(
         labels: m texts; each distinct one is looked up once.
         class_names: C classes, each with its name and synonyms.
     """
-    rows = {
-        label: [
-            min((relation(label, name) for name in names), default=Level.NONE)
-            for names in class_names
-        ]
-        for label in dict.fromkeys(labels)
-    }
+    pairs = [(c, name) for c, names in enumerate(class_names) for name in names]
+    owners = np.array([c for c, _ in pairs], dtype=np.int64)
+    rows = {}
+    for label in dict.fromkeys(labels):
+        row = np.full(len(class_names), int(Level.NONE))
+        found = np.array([relation(label, name) for _, name in pairs], dtype=np.int64)
+        np.minimum.at(row, owners, found)
+        rows[label] = row
     table = np.array([rows[label] for label in labels], dtype=np.int64)
     return table.reshape(len(labels), len(class_names))
 

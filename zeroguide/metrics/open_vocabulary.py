@@ -128,8 +128,11 @@ def misnamed(
     Args:
         overlap: segments x regions.
         classes: (m,) int, the class each segment was taken for, -1 for none.
-        region_classes: (r,) int, the class of each region.
+        region_classes: (r,) int, the class of each region; below 0: it has none, and isn't asked
+            for.
     """
-    fits = (overlap.iou >= threshold) & (overlap.truth_areas > 0)
-    right = fits & (np.asarray(classes)[:, None] == np.asarray(region_classes))
+    region_classes = np.asarray(region_classes)
+    asked = (overlap.truth_areas > 0) & (region_classes >= 0)
+    fits = (overlap.iou >= threshold) & asked
+    right = fits & (np.asarray(classes)[:, None] == region_classes)
     return Naming(int(fits.any(axis=0).sum()), int(right.any(axis=0).sum()))

@@ -7,6 +7,7 @@ pixels of the truth are kept apart and never counted.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,6 +17,8 @@ VOID = -1  # in a truth: don't count this pixel; in a label map: no segment here
 @dataclass(frozen=True)
 class Overlap:
     """How m segments and C true classes (or regions) overlap, in pixels outside the void.
+
+    Areas and IoUs are computed once, since most metrics ask for them: don't write to any array.
 
     Attributes:
         counts: (m, C) int64, pixels of segment i and class c.
@@ -27,17 +30,17 @@ class Overlap:
     unsegmented: np.ndarray
     void: np.ndarray
 
-    @property
+    @cached_property
     def areas(self) -> np.ndarray:
         """(m,) int64 pixels of each segment, void left out."""
         return self.counts.sum(axis=1)
 
-    @property
+    @cached_property
     def truth_areas(self) -> np.ndarray:
         """(C,) int64 pixels of each true class, segmented or not."""
         return self.counts.sum(axis=0) + self.unsegmented
 
-    @property
+    @cached_property
     def iou(self) -> np.ndarray:
         """(m, C) float64 intersection over union; 0 where both are empty."""
         unions = self.areas[:, None] + self.truth_areas - self.counts

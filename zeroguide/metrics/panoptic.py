@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zeroguide.metrics.overlap import Overlap
+from zeroguide.metrics.overlap import VOID, Overlap
 from zeroguide.metrics.semantic import nan_mean
 
 
@@ -79,12 +79,21 @@ def panoptic_counts(
     Args:
         overlap: segments x regions, a crowd being a region too.
         classes: (m,) int class of each segment, -1: it isn't part of the prediction.
-        region_classes: (r,) int class of each region.
+        region_classes: (r,) int class of each region. -1: its class is unknown, so that its pixels
+            are void. Below -1: known, but no region, such as a background; a segment on it is
+            wrong, and there is nothing to match or to miss.
         crowd: (r,) bool, which regions are crowds; None: none.
     """
     classes, region_classes = np.asarray(classes), np.asarray(region_classes)
     crowds = np.zeros(len(region_classes), dtype=bool) if crowd is None else np.asarray(crowd)
-    same = classes[:, None] == region_classes  # (m, r)
+    unknown = region_classes == VOID
+    if unknown.any():
+        kept = ~unknown
+        void = overlap.void + overlap.counts[:, unknown].sum(axis=1)
+        overlap = Overlap(overlap.counts[:, kept], overlap.unsegmented[kept], void)
+        region_classes, crowds = region_classes[kept], crowds[kept]
+    asked = region_classes >= 0
+    same = (classes[:, None] == region_classes) & asked  # (m, r)
     match = same & ~crowds & (overlap.iou > 0.5)
     segments, regions = np.nonzero(match)
     tp = np.bincount(classes[segments], minlength=n_classes)
@@ -92,7 +101,7 @@ def panoptic_counts(
     sizes = overlap.areas + overlap.void
     ignored = overlap.void + (overlap.counts * (same & crowds)).sum(axis=1)
     wrong = ~match.any(axis=1) & (classes >= 0) & (sizes > 0) & (2 * ignored <= sizes)
-    missed = ~match.any(axis=0) & ~crowds & (overlap.truth_areas > 0)
+    missed = ~match.any(axis=0) & ~crowds & asked & (overlap.truth_areas > 0)
     fp = np.bincount(classes[wrong], minlength=n_classes)
     fn = np.bincount(region_classes[missed], minlength=n_classes)
     return PanopticCounts(iou, tp, fp, fn)
