@@ -23,9 +23,7 @@ import numpy as np
 from zeroguide.datasets.files import image_size, require_files
 from zeroguide.errors import ImageError, UsageError, ZeroguideError
 from zeroguide.image import Image, open_image
-
-VOID = -1
-"""Pixels that count nowhere: unlabelled, ambiguous, or of a class outside the protocol."""
+from zeroguide.metrics.overlap import VOID
 
 CHECKED = 50
 """How many samples `Dataset.check` decodes: a second or two, also for a set of 100,000."""

@@ -17,7 +17,7 @@ import numpy as np
 from zeroguide.errors import UsageError, WeightsError, ZeroguideError
 from zeroguide.fitted.config import CONFIG, WEIGHTS, Backbone, Config
 from zeroguide.formats import write_atomically
-from zeroguide.segmenters.common import SegmenterResult, contiguous
+from zeroguide.segmenters.common import SegmenterResult, as_rows, contiguous
 
 
 class FittedModel(ABC):
@@ -104,20 +104,6 @@ class FittedModel(ABC):
     def _settings(self) -> dict[str, Any]:
         """What `_classify` needs beside the tensors, as JSON."""
         return {}
-
-
-def as_rows(features: Any) -> np.ndarray:
-    """Features (h, w, d), tensor or array, as (h * w, d) float32; ZeroguideError if not finite."""
-    if not isinstance(features, np.ndarray):
-        features = features.detach().cpu().numpy()  # a tensor, wherever it lives
-    if features.ndim != 3 or 0 in features.shape:
-        raise ValueError(f"expected features of shape (h, w, d), got {features.shape}")
-    rows = features.reshape(-1, features.shape[2]).astype(np.float32)
-    if not np.isfinite(rows).all():
-        raise ZeroguideError(
-            "the model's features are not finite: use a model in float32 or bfloat16"
-        )
-    return rows
 
 
 def checked_tensors(

@@ -19,7 +19,7 @@ import numpy as np
 from zeroguide.batch import OutputError
 from zeroguide.errors import ZeroguideError
 from zeroguide.fitted.config import Backbone, resolved
-from zeroguide.fitted.model import as_rows
+from zeroguide.segmenters.common import as_rows
 
 if TYPE_CHECKING:
     from zeroguide.image import Image

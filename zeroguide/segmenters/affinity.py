@@ -1,10 +1,10 @@
 """How alike a picture's cells are: the cosine graph that the graph-cut segmenters share.
 
 Only the direction of a feature counts, as in Deep Spectral, TokenCut, MaskCut and DiffCut. A full
-matrix of affinities takes 4 bytes a pair: 52 MB at 3,600 cells, 400 MB at MAX_DENSE_CELLS, where
-the methods peak at 700 MB (and a graph on which Lanczos stalls needs several times as much). Larger
-pictures are cut on a coarser grid (`Grid`), whose result the cells take over from the coarse cells
-around them. `neighbour_graph` is the sparse alternative: each cell's most alike others only.
+matrix of affinities takes 4 bytes a pair: 52 MB at 3,600 cells, 400 MB at MAX_DENSE_CELLS (the
+methods' peaks are in docs/results.md; a graph on which Lanczos stalls needs several times as much).
+Larger pictures are cut on a coarser grid (`Grid`), whose result the cells take over from the coarse
+cells around them. `neighbour_graph` is the sparse alternative: each cell's most alike others only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from zeroguide.errors import ZeroguideError
+from zeroguide.segmenters.common import as_rows
 
 MAX_DENSE_CELLS = 10_000
 BLOCK_BYTES = 64_000_000  # cosines held at once where the full matrix isn't
@@ -119,15 +119,7 @@ def unit_rows(features: Any, *, center: bool = False) -> np.ndarray:
     Cells without any feature get a direction of their own (d' = d + 1): alike to each other and to
     nothing else. Raises ZeroguideError for features that aren't finite.
     """
-    if not isinstance(features, np.ndarray):
-        features = features.detach().cpu().numpy()  # a tensor, wherever it lives
-    if features.ndim != 3 or 0 in features.shape:
-        raise ValueError(f"expected features of shape (h, w, d), got {features.shape}")
-    rows = features.reshape(-1, features.shape[2]).astype(np.float32)
-    if not np.isfinite(rows).all():
-        raise ZeroguideError(
-            "the model's features are not finite: use a model in float32 or bfloat16"
-        )
+    rows = as_rows(features)
     size = np.linalg.norm(rows, axis=1, keepdims=True)
     least = 1e-12
     if center:

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Best of 0.0075 to 0.03 for most methods on 80 scenes of the validation world (28 x 28 cells): it
-# gives 7 segments where there are 5 regions. That is the safe side: segments can still be merged by
-# meaning, and 0.01, which gives 9, costs 1 to 2 points of best overlap.
+# Chosen on the validation world; docs/results.md has what it gives on the test world. It gives more
+# segments than there are regions, the safe side: they can still be merged by meaning.
 MERGE_SHARE = 0.015
 NEGLIGIBLE = 1e-6  # of the largest value: a difference that is only rounding
 

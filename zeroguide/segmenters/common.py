@@ -29,6 +29,20 @@ class SegmenterResult:
     classes: np.ndarray | None = None
 
 
+def as_rows(features: Any) -> np.ndarray:
+    """Features (h, w, d), tensor or array, as (h * w, d) float32; ZeroguideError if not finite."""
+    if not isinstance(features, np.ndarray):
+        features = features.detach().cpu().numpy()  # a tensor, wherever it lives
+    if features.ndim != 3 or 0 in features.shape:
+        raise ValueError(f"expected features of shape (h, w, d), got {features.shape}")
+    rows: np.ndarray = features.reshape(-1, features.shape[2]).astype(np.float32)
+    if not np.isfinite(rows).all():
+        raise ZeroguideError(
+            "the model's features are not finite: use a model in float32 or bfloat16"
+        )
+    return rows
+
+
 def prepare(
     features: Any,
     *,
@@ -47,16 +61,7 @@ def prepare(
     zeroguide[umap]; `seed` is for it alone). spatial_weight: two columns, the cell's y and x, are
     appended, scaled so that at 1 they vary as much as the features do together; 0 appends none.
     """
-    if not isinstance(features, np.ndarray):
-        features = features.detach().cpu().numpy()  # a tensor, wherever it lives
-    if features.ndim != 3 or 0 in features.shape:
-        raise ValueError(f"expected features of shape (h, w, d), got {features.shape}")
-    h, w, d = features.shape
-    rows = features.reshape(h * w, d).astype(np.float32)
-    if not np.isfinite(rows).all():
-        raise ZeroguideError(
-            "the model's features are not finite: use a model in float32 or bfloat16"
-        )
+    rows = as_rows(features)
     if normalize:
         rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     size = float(np.abs(rows).max())
@@ -69,8 +74,9 @@ def prepare(
         rows = _umap(rows, umap, seed)
     if spatial_weight < 0:
         raise UsageError(f"segmenter.spatial_weight={spatial_weight} is negative: choose 0 or more")
-    if spatial_weight > 0 and h * w > 1:
-        place = np.indices((h, w)).reshape(2, h * w).T.astype(np.float32)
+    if spatial_weight > 0 and len(rows) > 1:
+        h, w = features.shape[:2]
+        place = np.indices((h, w)).reshape(2, len(rows)).T.astype(np.float32)
         place -= place.mean(axis=0)
         scale = np.sqrt(rows.var(axis=0).sum() / place.var(axis=0).sum())
         rows = np.concatenate([rows, place * (spatial_weight * scale)], axis=1)

@@ -2,7 +2,7 @@
 
 Lloyd's algorithm with k-means++ starts (scikit-learn), the best of ten. Wide features are clustered
 from all ten starts on their first principal components only, and the best result then improved on
-all dimensions: a local optimum like any other, four times as fast. Segments need not be
+all dimensions: a local optimum like any other, found faster. Segments need not be
 connected: two dogs apart are one segment unless `spatial_weight` tells them apart. Fails where k
 doesn't suit the image, and favours parts of similar size and spread.
 """

@@ -77,8 +77,8 @@ def _anchor(rows: np.ndarray, unit: np.ndarray) -> int:
 def _first_component(centred: np.ndarray) -> np.ndarray:
     """(d,) float32 unit direction in which rows (m, d) vary most.
 
-    Lanczos needs some tens of products with the rows, where their covariance alone would cost d:
-    0.1 s a picture instead of 1 s. Small problems, and those on which it stalls, are solved whole.
+    Lanczos needs some tens of products with the rows, where their covariance alone would cost d.
+    Small problems, and those on which it stalls, are solved whole.
     """
     from scipy.linalg import eigh
     from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
