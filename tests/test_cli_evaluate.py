@@ -11,7 +11,10 @@ import pytest
 from PIL import Image
 
 from zeroguide.cli import main
+from zeroguide.datasets import load_dataset
 from zeroguide.evaluation.results import Results
+from zeroguide.models import choose_device
+from zeroguide.playroom import render
 
 FILES = {
     "classes.csv", "images.csv", "report.html", "results.csv", "results.json", "results.md",
@@ -150,9 +153,95 @@ def test_a_recipe_on_playroom(tmp_path):
     assert main([*arguments, "--protocol", "st,cost", "--offline", "-o", str(output)]) == 0
     results = Results.load(output / "results.json")
     assert results.source.recipe is not None and results.source.recipe["name"] == "tiny"
-    assert results.device == "cpu" or results.device.startswith(("cuda", "mps"))
+    assert results.device == str(choose_device("auto"))
     assert results.value("iou_st/union, own names").value > 20
     assert results.value("peak_memory").value == results.peak_memory_mib > 0
+
+
+def scenes(folder, numbers, seed=3):
+    """The true regions of Playroom's scenes as label maps without names."""
+    folder.mkdir()
+    for entry in (sample.name for sample in load_dataset("playroom", limit=max(numbers) + 1)):
+        number = int(entry.rpartition("-")[2])
+        if number in numbers:
+            regions = render(3, number, size=112).label_map
+            name = entry.replace("-3-", f"-{seed}-")
+            Image.fromarray(regions.astype(np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+def test_predictions_of_more_scenes_than_the_limit(tmp_path, capsys):
+    """The Playroom has no end, so any number is the name of a scene."""
+    folder = scenes(tmp_path / "p", (0, 1, 2))
+    (folder / "playroom-3-00002.png").rename(folder / "playroom-3-123456.png")
+    arguments = ["eval", "--dataset", "playroom", "--predictions", str(folder), "--protocol"]
+    arguments += ["class-agnostic", "-o", str(tmp_path / "out"), "--limit"]
+    assert main([*arguments, "1"]) == 0
+    results = Results.load(tmp_path / "out" / "results.json")
+    assert len(results.images) == 1 and results.value("best_overlap").value == 100
+    assert main([*arguments, "2"]) == 0
+    assert main([*arguments, "3"]) == 2
+    assert "no prediction for the image playroom-3-00002" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["playroom-4-00001", "playroom-3-1", "playroom-3-000001", "playroom-3-x", "playroom-3-²"],
+)
+def test_predictions_that_are_of_no_scene(name, tmp_path, capsys):
+    folder = scenes(tmp_path / "p", (0, 1))
+    (folder / "playroom-3-00001.png").rename(folder / f"{name}.png")
+    arguments = ["eval", "--dataset", "playroom", "--limit", "1", "--predictions", str(folder)]
+    assert main([*arguments, "-o", str(tmp_path / "out")]) == 2
+    assert f"holds a prediction for {name}, which isn't" in capsys.readouterr().err
+
+
+def test_two_runs_in_one_folder(command, tmp_path, capsys):
+    """The second is told at once, changes nothing, and may go on when the first has ended."""
+    arguments, output = command(predicted(tmp_path / "p", 3)), tmp_path / "out"
+    assert main(arguments) == 0
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    capsys.readouterr()
+    code = (
+        "import sys; from pathlib import Path; from zeroguide.folder_lock import locked"
+        "\nwith locked(Path(sys.argv[1])): print('ready', flush=True); sys.stdin.read()"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", code, str(output)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with first:
+        assert first.stdout.readline() == b"ready\n"
+        for more in ([], ["--overwrite"]):
+            assert main([*arguments, *more]) == 1
+            (said,) = capsys.readouterr().err.splitlines()
+            assert f"{output}: another run is writing" in said and "-o" in said
+        assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+    assert first.returncode == 0
+    assert main(arguments) == 0
+
+
+def test_results_among_the_predictions_are_refused(command, data, tmp_path, capsys):
+    folder = predicted(tmp_path / "p", 3)
+    for output in ("p", "p/out"):
+        assert main(command(folder, output, "--overwrite")) == 2
+        assert "in the folder of the predictions" in capsys.readouterr().err
+    assert {path.name for path in folder.iterdir()} == {"a.png", "b.png", "c.png", "names.txt"}
+    # Predictions in a folder of results are no trouble, nor are old results beside predictions.
+    (tmp_path / "out").mkdir()
+    assert main(command(predicted(tmp_path / "out" / "p", 3))) == 0
+    for path in (tmp_path / "out").glob("r*"):
+        path.rename(folder / path.name)
+    assert main(command(folder, "out2")) == 0
+
+
+def test_panoptic_predictions(shared, tmp_path):
+    """COCO's truth as predictions for itself is perfect."""
+    photos = shared / "photos"
+    arguments = ["eval", "--dataset", "coco-panoptic", "--data", str(photos), "--limit", "3"]
+    arguments += ["--protocol", "class-agnostic", "-o", str(tmp_path)]
+    assert main([*arguments, "--predictions", str(photos)]) == 0
+    results = Results.load(tmp_path / "results.json")
+    assert results.value("mask_pq").value == pytest.approx(100)
 
 
 def test_lists(capsys):
@@ -176,7 +265,7 @@ PLAYROOM = ("--dataset", "playroom", "--preset", "tiny", "--offline")
         ((*PLAYROOM, "--stage", "masks"), "unknown --stage"),
         ((*PLAYROOM, "--protocol", "tt,stt"), "unknown protocol 'stt'"),
         ((*PLAYROOM, "--protocol", "naming"), "true masks"),
-        ((*PLAYROOM, "--protocol", "foreground"), "foreground and background"),
+        ((*PLAYROOM, "--protocol", "foreground"), "background"),
         ((*PLAYROOM, "--stage", "true-names", "--protocol", "st"), "no embeddings"),
         ((*PLAYROOM, "--stage", "true-masks", "--protocol", "class-agnostic"), "true ones"),
         ((*PLAYROOM, "--sentence-encoder", "/no/such/folder"), "/no/such/folder"),
@@ -237,4 +326,4 @@ def test_own_files_are_never_replaced(tmp_path, capsys):
 def test_a_suite_takes_no_stage(tmp_path, capsys):
     arguments = ["eval", "--suite", "paper", "--stage", "true-names", "--data", str(tmp_path)]
     assert main(arguments) == 2
-    assert "leave --dataset, --split, --stage" in capsys.readouterr().err
+    assert "leave --dataset, --split, --crop, --stage" in capsys.readouterr().err

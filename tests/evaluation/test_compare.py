@@ -7,9 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError
-from zeroguide.evaluation.compare import compare, needs_sentences
-from zeroguide.evaluation.results import ImageRow, Results, Source, Sums
+from zeroguide.evaluation.compare import compare
+from zeroguide.evaluation.results import ClassRow, DatasetInfo, ImageRow, Results, Source, Sums
+from zeroguide.evaluation.views import needs_sentences
 
 from .made_by_hand import IOU, image, results, value
 
@@ -102,7 +104,9 @@ def test_numbers_without_images_have_no_interval():
     (row,) = compare(*made).rows
     assert row.difference == 2.5 and math.isnan(row.low) and math.isnan(row.better)
     fewer = dataclasses.replace(made[1], images=made[1].images[:1])
-    assert compare(made[0], fewer).rows == ()  # AP of one image alone isn't known
+    found = compare(made[0], fewer)
+    assert found.rows == ()  # AP of one image alone isn't known
+    assert "known of all images of a run together alone: AP" in found.notes
 
 
 @pytest.mark.parametrize(
@@ -118,6 +122,58 @@ def test_other_data_are_refused(change, said):
     b = dataclasses.replace(a, dataset=dataclasses.replace(a.dataset, **change))
     with pytest.raises(UsageError, match=said):
         compare(a, b)
+
+
+def of_classes(*classes: tuple[str, int], images: str = "ab") -> Results:
+    """A run with true pixels by class."""
+    rows = [image(name, {IOU: 1.0}) for name in images]
+    return results(
+        rows, [value(IOU, 1.0)], classes=tuple(ClassRow(name, n, {}) for name, n in classes)
+    )
+
+
+def test_other_classes_are_refused():
+    with pytest.raises(UsageError, match="a's class cat is wolf in b"):
+        compare(of_classes(("dog", 1), ("cat", 2)), of_classes(("dog", 1), ("wolf", 2)))
+
+
+def test_another_truth_of_the_same_images_is_refused():
+    """A crop, say, or masks of another size."""
+    a = of_classes(("dog", 1), ("cat", 2000))
+    with pytest.raises(UsageError, match="class cat has 2,000 true pixels in a and 500 in b"):
+        compare(a, of_classes(("dog", 1), ("cat", 500)))
+    fewer = of_classes(("dog", 1), ("cat", 500), images="a")
+    assert len(compare(a, fewer).rows) == 1  # of fewer images there are fewer pixels
+    b = of_classes(("dog", 1), ("cat", 500))
+    failed = dataclasses.replace(b, images=(b.images[0], ImageRow("b", error="broken")))
+    assert len(compare(a, failed).rows) == 1
+
+
+def test_a_crop_is_another_data_set():
+    a = load_dataset("playroom", limit=1)
+    b = load_dataset("playroom", limit=1, crop=64)
+    made = [
+        dataclasses.replace(results(), dataset=DatasetInfo(each.name, None, 3, 2))
+        for each in (a, b)
+    ]
+    with pytest.raises(UsageError, match="data set is playroom and b's is playroom, crop 64"):
+        compare(*made)
+
+
+def test_what_one_run_alone_has_is_said():
+    both = dataclasses.replace(
+        run(np.arange(3.0)),
+        summary=(value(IOU, 1.0), value("miou/TT", 1.0), value("ap", 1.0), value("ar100", 1.0)),
+    )
+    more = "Semantic, summed over the data set; Masks, names left out"
+    assert compare(both, run(np.arange(3.0))).notes == (f"a alone has more numbers of: {more}",)
+    assert compare(run(np.arange(3.0)), both).notes == (f"b alone has more numbers of: {more}",)
+
+
+def test_versions_of_zeroguide_are_named():
+    newer = run(np.arange(3.0), versions={"zeroguide": "0.2.0", "numpy": "2.0"})
+    found = compare(run(np.arange(3.0)), newer)
+    assert found.notes == ("a was scored by zeroguide 0.1.0, b by 0.2.0",)
 
 
 def test_other_images_are_refused():
@@ -204,8 +260,8 @@ def test_which_numbers_need_sentences():
         "lac_miou/exact",
         "image_miou/released code",
     )
-    assert all(needs_sentences(value(key, 1.0)) for key in yes)
-    assert not any(needs_sentences(value(key, 1.0)) for key in no)
+    assert all(needs_sentences(key) for key in yes)
+    assert not any(needs_sentences(key) for key in no)
 
 
 def test_stages_are_named():
@@ -221,6 +277,8 @@ def test_tables_and_json():
     assert tables[0].rows == [
         ("IoU_TT", "union, all names", "50.0 %", "50.0 %", "0.0 %", "[0.0, 0.0]", "0 %", "0 %")
     ]
+    assert [table.about for table in tables] == ["Sentence encoder: encoder."] * 2 + [""]
     data = json.loads(found.to_json())
+    assert data["sentence_encoder"] == "encoder"
     assert data["schema"] == "zeroguide-comparison/1"
     assert data["rows"][0]["difference"] == 0 and data["rows"][2]["low"] is None

@@ -6,9 +6,13 @@ import pytest
 from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError
 from zeroguide.evaluation.pipeline import Pipeline, check_stage, process_memory, true_names
+from zeroguide.evaluation.segments import Segments
+from zeroguide.metrics.overlap import intersections
+from zeroguide.metrics.semantic import class_counts
+from zeroguide.metrics.unsupervised import hungarian_counts
 from zeroguide.recipe import load_recipe
 
-from .maps import Maps
+from .maps import Maps, run, values
 
 
 def named(truth, found, classes=("dog", "cat"), background=None):
@@ -101,3 +105,60 @@ def test_true_names(labeler, sample):
 
 def test_memory_is_in_mib():
     assert 20 < process_memory() < 100_000
+
+
+@pytest.fixture(scope="module")
+def clustered(tmp_path_factory):
+    """A recipe with a model of 6 classes, fitted to four scenes of another world."""
+    from zeroguide.fitted import FeatureStore, fit
+    from zeroguide.fitted.store import add_image
+    from zeroguide.models import load_dino
+
+    folder = tmp_path_factory.mktemp("model")
+    recipe = load_recipe("tiny")
+    with FeatureStore(recipe.models.dino, recipe.features.model_dump()) as store:
+        dino = load_dino(recipe.models.dino, device="cpu", offline=True)
+        for scene in load_dataset("playroom", limit=4, seed=1):
+            add_image(store, folder / scene.name, scene.open_image(), dino, recipe)
+        fit(store, method="prototypes", n_classes=6).save(folder)
+    return load_recipe("tiny", ["segmenter.method=fitted", f"segmenter.model={folder}"])
+
+
+def segmenter(recipe):
+    from zeroguide.labeler import Segmenter
+
+    return Segmenter(recipe, device="cpu", offline=True)
+
+
+def test_classes_of_a_fitted_model_are_clusters_of_the_whole_data_set(clustered, tmp_path):
+    """On crops: what is segmented is the square."""
+    dataset = load_dataset("playroom", limit=3, crop=64)
+    predictor = Segments(lambda: segmenter(clustered), "cpu")
+    results = run(dataset, predictor, tmp_path, protocols=["unsupervised", "cost"])
+    found = values(results)
+    assert results.dataset.name == "playroom, crop 64"
+    total = None
+    for sample in dataset:
+        predicted = predictor.predict(sample)
+        assert predicted.label_map.shape == (64, 64)
+        over = segmenter(clustered).segment(sample.open_image())
+        assert list(predicted.labels) == [f"class {c}" for c in over.classes]
+        clusters = np.array([int(label.split()[1]) for label in predicted.labels])
+        own = intersections(
+            clusters[predicted.label_map].astype(np.int32), sample.semantic(), 6, 104
+        )
+        total = own if total is None else total + own
+    counts = class_counts(total, hungarian_counts(total))
+    assert found["cluster_accuracy/Hungarian on pixels"] == pytest.approx(100 * counts.accuracy)
+    assert 1 < found["distinct_labels"] <= 6 and found["coverage"] == 100
+    assert predictor.peak_memory() > 20 and predictor.class_embeddings(["dog"]) is None
+
+
+def test_other_segments_have_no_label(sample):
+    predictor = Segments(lambda: segmenter(load_recipe("tiny")), "cpu")
+    predictor.start()
+    found = predictor.predict(sample)
+    assert set(found.labels) == {""} and len(found.labels) > 1 and found.seconds > 0
+    assert np.array_equal(
+        found.label_map, segmenter(load_recipe("tiny")).segment(sample.open_image()).label_map
+    )

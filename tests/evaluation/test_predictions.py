@@ -1,6 +1,8 @@
 """Folders of predictions: every format gives the same segments, every mistake one sentence."""
 
 import json
+import math
+import os
 
 import numpy as np
 import PIL.Image
@@ -99,6 +101,47 @@ def as_instances(folder):
     write(folder / "instances.json", document)
 
 
+def colours(ids):
+    """COCO's panoptic colours."""
+    return np.stack([ids % 256, ids // 256 % 256, ids // 256**2], axis=-1).astype(np.uint8)
+
+
+IDS = np.array([70_000, 3, 900])
+"""Ids of the three segments, which need all three colours."""
+
+
+def as_panoptic(folder, name="panoptic", images=True):
+    annotations = []
+    for image_id, stem in ((5, "a"), (6, "b")):
+        save_png(folder / name / f"{stem}.png", colours(IDS[FOUND]))
+        info = [
+            {"id": int(each), "category_id": 7 if label == "wolf" else 9}
+            for each, label in zip(IDS, LABELS, strict=True)
+        ]
+        annotations.append(
+            {"image_id": image_id, "file_name": f"{stem}.png", "segments_info": info}
+        )
+    document = {"annotations": annotations, "categories": CATEGORIES}
+    if images:
+        document["images"] = [{"id": 5, "file_name": "a.jpg"}, {"id": 6, "file_name": "b.jpg"}]
+    write(folder / f"{name}.json", document)
+
+
+def as_panoptic_beside(folder):
+    """PNGs beside the JSON, and categories in a file of their own."""
+    as_panoptic(folder, images=False)
+    for name in ("a.png", "b.png"):
+        (folder / "panoptic" / name).rename(folder / name)
+    content = json.loads((folder / "panoptic.json").read_text())
+    write(folder / "categories.json", {"categories": content.pop("categories")})
+    write(folder / "panoptic.json", content)
+
+
+def as_panoptic_elsewhere(folder):
+    as_panoptic(folder)
+    (folder / "panoptic").rename(folder / "pictures")
+
+
 def as_maps(folder):
     for name in ("a", "b"):
         save_png(folder / f"{name}.png", FOUND.astype(np.uint8))
@@ -112,7 +155,17 @@ def as_maps_with_names_each(folder):
 
 
 @pytest.mark.parametrize(
-    "written", [as_ours, as_results, as_instances, as_maps, as_maps_with_names_each]
+    "written",
+    [
+        as_ours,
+        as_results,
+        as_instances,
+        as_panoptic,
+        as_panoptic_beside,
+        as_panoptic_elsewhere,
+        as_maps,
+        as_maps_with_names_each,
+    ],
 )
 def test_every_format_gives_the_same_segments(written, data, folder):
     written(folder)
@@ -263,6 +316,188 @@ def test_mistakes_are_one_sentence_each(written, words, data, folder):
     assert "\n" not in text and str(folder) in text
 
 
+def changed(folder, change, name="panoptic.json"):
+    """Rewrite a JSON file."""
+    content = json.loads((folder / name).read_text())
+    change(content)
+    write(folder / name, content)
+
+
+def first(content):
+    return content["annotations"][0]
+
+
+PANOPTIC_MISTAKES = {
+    "is missing, though panoptic.json names it": lambda folder: os.remove(
+        folder / "panoptic" / "b.png"
+    ),
+    "b.png: is 5 x 4 pixels but the image b is 6 x 4": lambda folder: save_png(
+        folder / "panoptic" / "b.png", colours(np.full((4, 5), 3))
+    ),
+    "a.png: holds the segment 3, which panoptic.json doesn't list": lambda folder: changed(
+        folder, lambda content: first(content)["segments_info"].pop(1)
+    ),
+    "b.png: has no pixel of the segment 3, which panoptic.json lists": lambda folder: save_png(
+        folder / "panoptic" / "b.png", colours(np.where(FOUND == 1, 0, IDS[FOUND]))
+    ),
+    "has the category 9 without a name": lambda folder: changed(
+        folder, lambda content: content["categories"].pop()
+    ),
+    "b.png: is a grey picture": lambda folder: save_png(
+        folder / "panoptic" / "b.png", FOUND.astype(np.uint8)
+    ),
+    "two images named a": lambda folder: changed(
+        folder, lambda content: content["images"][1].update(file_name="a.png")
+    ),
+    "('file_name' is": lambda folder: changed(
+        folder, lambda content: first(content).pop("file_name")
+    ),
+    "(file_name 3 is": lambda folder: changed(
+        folder, lambda content: first(content).update(file_name=3)
+    ),
+    "(image_id [1] is": lambda folder: changed(
+        folder, lambda content: first(content).update(image_id=[1])
+    ),
+    "(segment id '3' is": lambda folder: changed(
+        folder, lambda content: first(content)["segments_info"][1].update(id="3")
+    ),
+    "(a second segment 3 of a.png is": lambda folder: changed(
+        folder, lambda content: first(content)["segments_info"][0].update(id=3)
+    ),
+    "(score 'high' is": lambda folder: changed(
+        folder, lambda content: first(content)["segments_info"][0].update(score="high")
+    ),
+    "('category_id' is": lambda folder: changed(
+        folder, lambda content: first(content)["segments_info"][0].pop("category_id")
+    ),
+    "holds 2 JSON files of predictions (more.json, panoptic.json)": lambda folder: write(
+        folder / "more.json", entries(5)
+    ),
+}
+
+
+@pytest.mark.parametrize("words", PANOPTIC_MISTAKES)
+def test_mistakes_in_panoptic_predictions(words, data, folder):
+    as_panoptic(folder)
+    FolderPredictions(folder).check(data, ["a", "b"])
+    PANOPTIC_MISTAKES[words](folder)
+    with pytest.raises(ZeroguideError) as caught:
+        FolderPredictions(folder).check(data, ["a", "b"])
+    text = str(caught.value)
+    assert words in text and "\n" not in text and str(folder) in text
+
+
+def test_panoptic_pixels_of_no_segment_and_images_of_none(data, folder):
+    as_panoptic(folder)
+    save_png(folder / "panoptic" / "a.png", colours(np.where(FOUND == 1, 0, IDS[FOUND])))
+    save_png(folder / "panoptic" / "b.png", colours(0 * FOUND))
+
+    def fewer(content):
+        first(content)["segments_info"].pop(1)
+        content["annotations"][1]["segments_info"] = []
+
+    changed(folder, fewer)
+    predictions = FolderPredictions(folder)
+    predictions.check(data, ["a", "b"])
+    assert predictions.named
+    found = predictions.predict(data[0])
+    assert list(found.labels) == ["wolf", "wolf"]
+    # By id: 900 comes before 70,000.
+    assert np.array_equal(found.label_map, np.select([FOUND == 2, FOUND == 0], [0, 1], -1))
+    nothing = predictions.predict(data[1])
+    assert list(nothing.labels) == [] and (nothing.label_map == -1).all()
+
+
+def test_panoptic_scores(data, folder):
+    """Those of an image count if all its segments have one; by id, like everything."""
+    as_panoptic(folder)
+
+    def scored(content):
+        for each, score in zip(first(content)["segments_info"], (0.5, 0.25, 1), strict=True):
+            each["score"] = score
+        content["annotations"][1]["segments_info"][0]["score"] = 0.5
+
+    changed(folder, scored)
+    predictions = FolderPredictions(folder)
+    assert predictions.predict(data[0]).scores.tolist() == [0.25, 1, 0.5]  # 3, 900, 70,000
+    assert predictions.predict(data[1]).scores is None
+    changed(folder, lambda content: first(content)["segments_info"][0].update(score=math.nan))
+    with pytest.raises(ZeroguideError, match=r"panoptic\.json: holds the score nan"):
+        FolderPredictions(folder).predict(data[0])
+
+
+def test_panoptic_fingerprint_follows_the_pngs(folder):
+    as_panoptic(folder)
+    before = FolderPredictions(folder).fingerprint()
+    save_png(folder / "unused.png", FOUND.astype(np.uint8))
+    assert FolderPredictions(folder).fingerprint() == before
+    save_png(folder / "panoptic" / "b.png", colours(IDS[np.zeros((50, 60), int)]))
+    assert FolderPredictions(folder).fingerprint() != before
+
+
+def test_panoptic_truth_as_predictions(shared):
+    """COCO's own file, read by the data set's reader, which is another implementation."""
+    data = load_dataset("coco-panoptic", shared / "photos")
+    predictions = FolderPredictions(shared / "photos")
+    predictions.check(data, [sample.name for sample in data])
+    categories = json.loads((shared / "photos" / "panoptic.json").read_text())["categories"]
+    for sample in list(data)[:4]:
+        found, truth = predictions.predict(sample), sample.regions()
+        official = [categories[i]["name"] for i in truth.classes]  # classes are in their order
+        for index, name in enumerate(official):
+            own = np.unique(found.label_map[truth.label_map == index])
+            assert [found.labels[i] for i in own] == [name]
+        assert len(found.labels) == len(official)
+        assert np.array_equal(found.label_map == -1, truth.label_map == -1)
+
+
+STRANGE = {
+    "results.json": {"schema": "zeroguide-evaluation/1", "images": [{"name": "a"}]},
+    "sorted.json": {"images": [{"name": "a"}], "schema": "zeroguide-evaluation/1"},
+    "suite.json": {"schema": "zeroguide-suite/1", "runs": []},
+    "package.json": {"name": "me", "version": "1.0.0", "categories": ["Other"]},
+    "list.json": ["a", "b"],
+    "number.json": 3,
+    "empty.json": {},
+}
+
+
+@pytest.mark.parametrize(
+    "written", [as_ours, as_results, as_instances, as_panoptic, as_maps, as_maps_with_names_each]
+)
+def test_what_is_no_prediction_is_passed_over(written, data, folder):
+    written(folder)
+    before = FolderPredictions(folder).fingerprint()
+    for name, content in STRANGE.items():
+        place = folder / "more"
+        place.mkdir(exist_ok=True)
+        write(place / name, content)
+    (folder / "rows.jsonl").write_text('{"settings": {}}\n')
+    predictions = FolderPredictions(folder)
+    predictions.check(data, ["a", "b"])
+    assert predictions.fingerprint() == before
+    assert len(predictions.predict(data[0]).labels) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "can't be read as JSON"),
+        ('{"schema": "zeroguide/1"', "can't be read as JSON"),
+        ('{"image": {}, "segments": []}', "not a zeroguide result"),
+        ('{"schema": "zeroguide/1"}', "not a zeroguide result"),
+        ("{}", "is named like the image b but is no prediction"),
+        ('{"segmentation": {}, "image_id": 3}', "leave one kind there"),
+        ('[{"image_id": 3}]', "leave one kind there"),
+    ],
+)
+def test_damaged_predictions_stay_errors(content, words, data, folder):
+    as_ours(folder)
+    (folder / "b.json").write_text(content)
+    with pytest.raises(ZeroguideError, match=words):
+        FolderPredictions(folder).check(data, ["a", "b"])
+
+
 def test_a_number_without_a_name(data, folder):
     as_maps(folder)
     (folder / "names.txt").write_text("wolf\ngrass")
@@ -298,6 +533,8 @@ def test_the_fingerprint_follows_the_files(folder):
         (as_maps_with_names_each, "b.txt"),
         (as_results, "categories.json"),
         (as_instances, "instances.json"),
+        (as_panoptic, "panoptic.json"),
+        (as_panoptic_beside, "categories.json"),
         (as_ours, "b.json"),
     ],
 )

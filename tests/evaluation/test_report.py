@@ -15,11 +15,13 @@ from zeroguide.evaluation import report
 from zeroguide.evaluation.charts import interval_bar, line_chart
 from zeroguide.evaluation.results import (
     METRICS,
+    PROTOCOLS,
     ClassRow,
     Curve,
     ImageRow,
     Results,
     Sums,
+    make_value,
     split_key,
 )
 from zeroguide.evaluation.views import image_scores, main_key, score
@@ -76,7 +78,7 @@ def test_tables_hold_one_protocol_each():
         "Semantic, summed over the data set",
         "Cost and shape of the results",
     ]
-    columns, rows, _ = tables[0]
+    columns, rows = tables[0].columns, tables[0].rows
     assert columns == ("metric", "variant", "value", "95 % interval", "images")
     assert rows == [("IoU_TT", "union, all names", "50.0 %", "[49.0, 51.0]", "3")]
     assert tables[2].rows[0][2] == "0.25 s"
@@ -226,6 +228,59 @@ def test_writes_all_files(tmp_path: Path):
 )
 def test_quantities(number_, unit, expected):
     assert quantity(number_, unit) == expected
+
+
+@pytest.mark.parametrize("name", ["clip_score", "ref_clip_score"])
+def test_clip_scores_have_the_digits_they_need(name):
+    """2.5 times a cosine: methods differ by hundredths."""
+    metric = METRICS[name]
+    assert quantity(0.73251, metric) == number(0.73251, metric) == "0.733"
+    assert quantity(-0.0041, metric) == "-0.004" and quantity(1.0, metric) == "1.000"
+    assert quantity(math.nan, metric) == "–"
+    assert interval(0.70049, 0.7606, metric) == "[0.700, 0.761]"
+    made = results([image("a", {name: 0.7326})], [make_value(name, 0.7326, 0.7, 0.8, 1)])
+    assert report.table_rows(made)[0].rows[0][2:4] == ("0.733", "[0.700, 0.800]")
+    cells = page(made).of("td")
+    assert "0.733" in cells and "[0.700, 0.800]" in cells
+    assert "0.733 | [0.700, 0.800]" in report.markdown(made)
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [("segments", "7.6"), ("distinct_labels", "8"), ("miou", "7.6 %"), ("seconds", "7.64 s")],
+)
+def test_quantities_of_metrics(metric, expected):
+    assert quantity(8.0 if expected == "8" else 7.64, METRICS[metric]) == expected
+
+
+TEXT_KEYS = (IOU, "miou/TT", "pq/TT", "name_top1")
+OTHER_KEYS = ("lac_miou/exact", "cluster_miou/many-to-one", "best_overlap", "seconds")
+
+
+def test_captions_name_the_sentence_encoder_where_it_matters():
+    keys = [*TEXT_KEYS, *OTHER_KEYS]
+    made = results([image("a")], [value(key, 1.0) for key in keys], sentence_encoder="mpnet")
+    said = {split_key(key)[0].protocol for key in TEXT_KEYS}
+    titles = {PROTOCOLS[name].title for name in said}
+    abouts = {table.title: table.about for table in report.table_rows(made)}
+    assert len(abouts) == len(keys)
+    expected = {title: "Sentence encoder: mpnet." * (title in titles) for title in abouts}
+    assert abouts == expected
+    for block in report.markdown(made).split("\n**")[1:]:
+        assert ("Sentence encoder: mpnet." in block) == (block.split(".**")[0] in titles)
+    heads = re.findall(r"<h3>(.*?)</h3><p.*?>(.*?)</p>", report.page(made))
+    captions = [(title, text) for title, text in heads if title in abouts]
+    assert len(captions) == len(keys)
+    assert {title for title, text in captions if "Sentence encoder: mpnet." in text} == titles
+    without = results([image("a")], [value("miou/ST", 1.0)])  # of CLIP alone
+    assert report.table_rows(without)[0].about == ""
+
+
+def test_class_tables_name_the_sentence_encoder():
+    values = {"miou/TT": 1.0, "lac_miou/exact": 1.0}
+    made = results(classes=(ClassRow("dog", 1, values),), sentence_encoder="mpnet")
+    details = re.findall("<details.*?</details>", report.page(made), re.S)
+    assert ["Sentence encoder: mpnet." in text for text in details[:2]] == [True, False]
 
 
 def test_intervals_in_words():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from zeroguide.cli import main
 from zeroguide.errors import UsageError, WeightsError
@@ -74,17 +75,49 @@ def _package(monkeypatch):
     monkeypatch.setattr(sentences, "find_spec", lambda name: object())
 
 
-@pytest.mark.usefixtures("_package")
-def test_weights_that_are_not_here():
-    with pytest.raises(WeightsError, match="--sentence-encoder") as caught:
-        SentenceTransformer("somebody/encoder", offline=True)
-    assert "\n" not in str(caught.value)
+def refused(checkpoint: str, offline: bool) -> str:
+    """The sentence that says what is wrong, with a remedy for sentence encoders."""
+    with pytest.raises(WeightsError) as caught:
+        SentenceTransformer(checkpoint, offline=offline)
+    text = str(caught.value)
+    assert "\n" not in text and "--preset" not in text and "rendered" not in text
+    return text
 
 
 @pytest.mark.usefixtures("_package")
-def test_a_folder_of_another_kind(tmp_path):
-    with pytest.raises(WeightsError, match=r"config\.json"):
-        SentenceTransformer(str(tmp_path))
+@pytest.mark.parametrize(
+    ("offline", "why"), [(True, "offline is set"), (False, "the hub can't be reached")]
+)
+def test_weights_that_are_not_here(offline, why, monkeypatch):
+    def unreachable(*args: object, local_files_only: bool, **options: object) -> str:
+        raise LocalEntryNotFoundError("no network")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    text = refused("somebody/encoder", offline)
+    assert why in text and "`hf download somebody/encoder`" in text
+    assert "--sentence-encoder" in text and "--protocol" in text
+
+
+@pytest.mark.usefixtures("_package")
+def test_other_faults_of_the_hub_keep_their_words(monkeypatch):
+    def broken(*args: object, local_files_only: bool, **options: object) -> str:
+        raise LocalEntryNotFoundError("") if local_files_only else OSError("disk full")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", broken)
+    assert "disk full" in refused("somebody/encoder", offline=False)
+
+
+@pytest.mark.usefixtures("_package")
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_folder_of_another_kind(offline, tmp_path):
+    for missing in ("config.json", "modules.json"):
+        text = refused(str(tmp_path), offline)
+        assert f"{tmp_path} has no {missing}" in text and "--sentence-encoder" in text
+        (tmp_path / missing).write_text("[]")
+    text = refused(str(tmp_path / "no"), offline)
+    assert f"there is no folder {tmp_path / 'no'}: name" in text and "--sentence-encoder" in text
+    (tmp_path / "file").write_text("")
+    assert "is a file" in refused(str(tmp_path / "file"), offline)
 
 
 @pytest.mark.usefixtures("_package")

@@ -10,18 +10,21 @@ from zeroguide.datasets.registry import DATASETS
 from zeroguide.errors import UsageError
 from zeroguide.evaluation.published import UNVERIFIED, Published, published
 from zeroguide.evaluation.results import METRICS, PROTOCOLS, Results, split_key
-from zeroguide.evaluation.suite import PAPER, Part, beside, paper
+from zeroguide.evaluation.suite import PAPER, SUITES, UNSUPERVISED, Part, Suite, beside, run_parts
 
 from .made_by_hand import IOU, image, results, value
 
 ST = "iou_st/union, all names"
 NAMING = "name_top1"
+PIXELS = "cluster_miou/Hungarian on pixels"
+PER_IMAGE = "image_miou/released code"
 
 
 def measured(part: Part) -> Results:
     keys = {"tt": IOU, "st": ST, "naming": NAMING, "cost": "seconds"}
+    keys |= {"unsupervised": PIXELS, "per-image": PER_IMAGE}
     made = results([image("a")], [value(keys[name], 33.3) for name in part.protocols])
-    return dataclasses.replace(made, dataset=dataclasses.replace(made.dataset, name=part.dataset))
+    return dataclasses.replace(made, dataset=dataclasses.replace(made.dataset, name=part.title))
 
 
 def without_context(part: Part) -> Results:
@@ -72,20 +75,22 @@ def test_a_published_number_has_its_place(protocol, metrics):
 
 def test_parts_are_what_can_be_measured():
     assert {part.dataset for part in PAPER} == {"voc2012", "context-59"}
-    for part in PAPER:
-        assert part.dataset in DATASETS
-        assert set(part.protocols) <= set(PROTOCOLS)
+    for parts in SUITES.values():
+        assert len({part.folder for part in parts}) == len(parts)
+        for part in parts:
+            assert part.dataset in DATASETS
+            assert set(part.protocols) <= set(PROTOCOLS)
 
 
 def test_runs_all_parts_in_order():
     asked = []
-    suite = paper(lambda part: asked.append(part) or measured(part))  # type: ignore[func-returns-value]
+    suite = run_parts(lambda part: asked.append(part) or measured(part), PAPER)  # type: ignore[func-returns-value]
     assert asked == list(PAPER)
     assert len(suite.results) == 4 and suite.missing == ()
 
 
 def test_every_table_is_of_one_protocol():
-    tables = paper(measured).tables()
+    tables = run_parts(measured, PAPER).tables()
     titles = [PROTOCOLS[name].title for name in ("tt", "st", "naming", "cost")]
     assert [table.title for table in tables] == [*titles, "Other protocols"]
     for name, table in zip(("tt", "st", "naming", "cost"), tables, strict=False):
@@ -94,7 +99,7 @@ def test_every_table_is_of_one_protocol():
 
 
 def test_what_is_unverified_has_its_own_column_and_word():
-    table = paper(measured).tables()[0]
+    table = run_parts(measured, PAPER).tables()[0]
     assert table.columns[-1] == "published, protocol unverified"
     voc, context = table.rows
     assert voc[:4] == ("voc2012", "IoU_TT", "union, all names", "33.3 %")
@@ -105,7 +110,7 @@ def test_what_is_unverified_has_its_own_column_and_word():
 
 
 def test_numbers_of_other_protocols_stand_apart():
-    tables = paper(measured).tables()
+    tables = run_parts(measured, PAPER).tables()
     *ours, others = tables
     assert any(row[1] == "AutoSeg" and row[3] == "LLM mapping" for row in others.rows)
     assert {row[0] for row in others.rows} == {"voc2012", "context-59"}
@@ -130,7 +135,7 @@ def test_published_beside_measured_of_the_same_metric_and_data_alone():
 
 
 def test_a_missing_data_set_is_said_and_the_others_go_on(tmp_path: Path):
-    suite = paper(without_context)
+    suite = run_parts(without_context, PAPER)
     assert [results.dataset.name for results in suite.results] == ["voc2012", "voc2012"]
     assert [missing.part for missing in suite.missing] == list(PAPER[2:])
     assert suite.notes == ("context-59: no folder trainval in data; get it from the authors' page",)
@@ -149,12 +154,81 @@ def test_other_faults_are_not_hidden():
         raise RuntimeError("a fault of the program")
 
     with pytest.raises(RuntimeError):
-        paper(broken)
+        run_parts(broken, PAPER)
 
 
 def test_nothing_at_all_makes_no_table():
     def absent(part: Part) -> Results:
         raise UsageError("missing")
 
-    suite = paper(absent)
+    suite = run_parts(absent, PAPER)
     assert suite.tables() == [] and len(suite.missing) == 4
+
+
+# Crops and clusters
+
+
+def cells(suite, title):
+    (table,) = [table for table in suite.tables() if table.title == title]
+    return {(row[0], row[1]): row for row in table.rows}
+
+
+def test_a_number_of_crops_stands_beside_the_same_crops_alone():
+    suite = run_parts(measured, UNSUPERVISED)
+    assert [r.dataset.name for r in suite.results] == [
+        "coco-stuff-27, crop 320", "cityscapes-27, crop 320", "voc2012", "coco-stuff-27",
+        "ade20k-150",
+    ]  # fmt: skip
+    rows = cells(suite, PROTOCOLS["unsupervised"].title)
+    assert rows["coco-stuff-27, crop 320", "mIoU"][5] == "28.2 (STEGO), 45.3 (CAUSE-TR)"
+    assert rows["cityscapes-27, crop 320", "mIoU"][5] == "29.9 (CAUSE-TR)"
+    assert rows["voc2012", "mIoU"][5] == "–"  # published ones are matched on IoU
+    rows = cells(suite, PROTOCOLS["per-image"].title)
+    assert rows["coco-stuff-27", "mIoU"][5] == "49.1 (DiffCut)"
+    assert rows["voc2012", "mIoU"][5] == "65.2 (DiffCut)"
+    assert "28.2 (STEGO), coco-stuff-27, crop 320: ICLR 2022" in suite.markdown()
+
+
+def test_a_number_of_crops_stands_apart_where_whole_images_were_measured():
+    suite = run_parts(measured, [Part("coco-stuff-27", "full", ("unsupervised",))])
+    assert cells(suite, PROTOCOLS["unsupervised"].title)["coco-stuff-27", "mIoU"][5] == "–"
+    (other,) = [table for table in suite.tables() if table.title == "Other protocols"]
+    assert {row[:3] for row in other.rows} == {
+        ("coco-stuff-27, crop 320", "STEGO", "28.2 %"),
+        ("coco-stuff-27, crop 320", "CAUSE-TR", "45.3 %"),
+    }
+
+
+def test_one_to_one_on_iou_is_the_protocol_of_pascal_voc():
+    key = "cluster_miou/Hungarian on IoU"
+    numbers = [number for number in published() if key in number.metrics]
+    row = beside("unsupervised", [("voc2012", value(key, 10.0))], numbers).rows[0]
+    assert row[5] == "37.2 (Deep Spectral), 45.8 (MaskDistill), 47.1 (ACSeg), 50.0 (COMUS)"
+
+
+def test_tables_name_the_sentence_encoder_of_their_numbers(tmp_path: Path):
+    suite = run_parts(measured, PAPER)
+    abouts = {table.title: table.about for table in suite.tables()}
+    judged = {PROTOCOLS[name].title for name in ("tt", "naming")}
+    assert abouts == {t: "Sentence encoder: encoder." * (t in judged) for t in abouts}
+    suite.write(tmp_path)
+    captions = (tmp_path / "suite.md").read_text(encoding="utf-8").split("**")[1:]
+    said = {
+        title.rstrip(".")
+        for title, text in zip(captions[::2], captions[1::2], strict=True)
+        if "Sentence encoder: encoder." in text
+    }
+    assert said == judged
+    tables = json.loads((tmp_path / "suite.json").read_text(encoding="utf-8"))["tables"]
+    assert {table["title"]: table["about"] for table in tables} == abouts
+
+
+def test_two_sentence_encoders_are_both_named():
+    first, *others = run_parts(measured, PAPER).results
+    suite = Suite((dataclasses.replace(first, sentence_encoder="another"), *others), ())
+    assert suite.tables()[0].about == "Sentence encoder: another. Sentence encoder: encoder."
+
+
+def test_clip_scores_have_three_decimals():
+    (row,) = beside("naming", [("voc2012", value("clip_score", 0.7326))], []).rows
+    assert row[3] == "0.733"

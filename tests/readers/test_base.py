@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from readers.writing import SHAPE, write_grey, write_image
-from zeroguide.datasets.base import (
-    ClassName,
-    Entry,
-    Lookup,
-    Sample,
-    number_regions,
-    semantic_regions,
-)
+from zeroguide.datasets.base import ClassName, Entry, Sample, number_regions, semantic_regions
+from zeroguide.datasets.lookup import Lookup
 from zeroguide.datasets.masks import MaskDataset
 from zeroguide.errors import UsageError, ZeroguideError
 

@@ -68,8 +68,33 @@ def test_nothing_salient(tmp_path):
 
 
 def test_sixteen_bits_are_refused(tmp_path):
-    with pytest.raises(ZeroguideError, match=r"a\.png: holds values above 255"):
+    with pytest.raises(ZeroguideError, match=r"a\.png: holds uint16 values from 0 to 65535, not"):
         write_one(tmp_path, MASK * 65535).semantic()
+
+
+def write_mask(folder, image, ending="png"):
+    write_image(folder / "images" / "a.jpg")
+    (folder / "masks").mkdir()
+    image.save(folder / "masks" / "a.png", ending)
+    return load_dataset("saliency", folder)[0]
+
+
+@pytest.mark.parametrize("scale", [1.0, 255.0, -1.0])
+def test_fractions_are_refused_in_one_sentence(tmp_path, scale):
+    image = PIL.Image.fromarray(np.where(MASK, scale / 2, 0).astype(np.float32))
+    with pytest.raises(ZeroguideError) as error:
+        write_mask(tmp_path, image, "tiff").semantic()
+    low, high = sorted([0, scale / 2])
+    assert str(error.value) == (
+        f"{tmp_path / 'masks' / 'a.png'}: holds float32 values from {low:g} to {high:g}, not a "
+        "mask of 8 bits; save it as a grey PNG of 0 and 255."
+    )
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "1"])
+def test_grey_in_any_mode(tmp_path, mode):
+    image = PIL.Image.fromarray((MASK * 255).astype(np.uint8)).convert(mode)
+    assert np.array_equal(write_mask(tmp_path, image).semantic(), MASK)
 
 
 def test_missing_pieces(tmp_path):

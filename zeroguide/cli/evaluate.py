@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from zeroguide.evaluation.results import Results, Stage
     from zeroguide.evaluation.suite import Part
 
-STAGES = ("full", "true-masks", "true-names")
-SUITES = ("paper",)
+STAGES = ("full", "true-masks", "true-names", "segments")
+SUITES = ("paper", "unsupervised")
 ROWS, RESULTS = "rows.jsonl", "results.json"
 TABLES = ("results.csv", "classes.csv", "images.csv", "results.md", "report.html")
 
@@ -55,12 +55,19 @@ def evaluate(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Its part; default: the usual one.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Score the first N images only.")] = None,
+    crop: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="PIXELS", help="Score centre squares of this side."),
+    ] = None,
     predictions: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Score these: our JSON, COCO's, or label maps."),
     ] = None,
     stage: Annotated[
-        str, typer.Option(metavar="|".join(STAGES), help="What is ours; the rest is the truth's.")
+        str,
+        typer.Option(
+            metavar="|".join(STAGES), help="What is ours; the rest is the truth's, or left out."
+        ),
     ] = "full",
     protocol: Annotated[
         str | None,
@@ -70,7 +77,7 @@ def evaluate(
         str | None, typer.Option(metavar="ID|FOLDER", help="For TT; default: the paper's.")
     ] = None,
     suite: Annotated[
-        str | None, typer.Option(metavar="|".join(SUITES), help="All that a paper reports.")
+        str | None, typer.Option(metavar="|".join(SUITES), help="All that papers report.")
     ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FOLDER", help="Results folder.")
@@ -104,19 +111,19 @@ def evaluate(
     from zeroguide.evaluation.command import Options, run
 
     options = Options(
-        data, split, limit, predictions, sentence_encoder, recipe, device, offline, overwrite
+        data, split, limit, crop, predictions, sentence_encoder, recipe, device, offline, overwrite
     )
     if suite is not None:
         if suite not in SUITES:
             raise UsageError(f"unknown --suite {suite!r}: Choices: {', '.join(SUITES)}")
-        if (dataset, predictions, protocol, split, stage) != (None, None, None, None, "full"):
+        if (dataset, predictions, protocol, split, crop, stage) != (*[None] * 5, "full"):
             raise UsageError(
-                "--suite chooses data sets, splits, stages and protocols itself: leave --dataset, "
-                "--split, --stage, --protocol and --predictions out"
+                "--suite chooses data sets, splits, crops, stages and protocols itself: leave "
+                "--dataset, --split, --crop, --stage, --protocol and --predictions out"
             )
         if data is None:
             raise UsageError("--suite reads several data sets: name their folder with --data")
-        return _run_suite(options, output, console)
+        return _run_suite(suite, options, output, console)
     if dataset is None:
         raise UsageError("no data set to score on: name one with --dataset, or --dataset list")
     names = None if protocol is None else [name.strip() for name in protocol.split(",")]
@@ -157,7 +164,7 @@ def compare(
             raise OutputError(f"{output}: already exists; replace it with --overwrite")
     comparison = compare_results(Results.load(a), Results.load(b))
     for table in comparison.tables():
-        console.table(table.columns, table.rows, table.title)
+        console.table(table.columns, table.rows, table.title, table.about)
     for note in comparison.notes:
         console.note(note)
     if output is not None:
@@ -199,10 +206,10 @@ def _print(results: Results, console: Console) -> None:
     from zeroguide.evaluation.report import table_rows
 
     for table in table_rows(results):
-        console.table(table.columns, table.rows, table.title)
+        console.table(table.columns, table.rows, table.title, table.about)
 
 
-def _run_suite(options: Options, output: Path, console: Console) -> int:
+def _run_suite(name: str, options: Options, output: Path, console: Console) -> int:
     """Every part of a suite in a folder of its own; published beside measured."""
     from zeroguide.evaluation import suite
     from zeroguide.evaluation.command import run
@@ -210,19 +217,19 @@ def _run_suite(options: Options, output: Path, console: Console) -> int:
     def run_part(part: Part) -> Results:
         assert options.data is not None
         own = options.data / part.dataset
-        here = replace(options, data=own if own.is_dir() else options.data)
-        folder = output / f"{part.dataset}-{part.stage}"
+        here = replace(options, data=own if own.is_dir() else options.data, crop=part.crop)
+        folder = output / part.folder
         with output_folder(folder):
             return run(
                 part.dataset, part.stage, part.protocols, here, folder, console, _command_line()
             )
 
     with output_folder(output), console.progress():
-        found = suite.paper(run_part)
+        found = suite.run_parts(run_part, suite.SUITES[name])
         if found.results:
             found.write(output)
     for table in found.tables():
-        console.table(table.columns, table.rows, table.title)
+        console.table(table.columns, table.rows, table.title, table.about)
     for note in found.notes:
         console.note(note)
     if not found.results:

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from zeroguide.datasets.base import Dataset, Entry, Lookup
+from zeroguide.datasets.base import Dataset, Entry
 from zeroguide.datasets.classes import read_classes
 from zeroguide.datasets.files import find_root, read_colours
+from zeroguide.datasets.lookup import Lookup
 from zeroguide.datasets.masks import MaskDataset, paired_entries
 from zeroguide.errors import UsageError
 

@@ -12,9 +12,10 @@ turn off, and not noticed if it is upside down.
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -67,7 +68,10 @@ class Regions:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one sample lies: a name unique in the data set, its image and its truth."""
+    """Where one sample lies: a name unique in the data set, its image and its truth.
+
+    image: the file with the very pixels that are scored; None where they are rendered or cut out.
+    """
 
     name: str
     image: Path | None
@@ -88,7 +92,7 @@ class Sample:
 
     @property
     def image(self) -> Path | None:
-        """The image file; None where images are rendered."""
+        """The image file; None where images are rendered or cut out of others."""
         return self.entry.image
 
     def open_image(self) -> Image:
@@ -146,11 +150,13 @@ class Dataset(ABC):
         name: the name in the registry.
         classes: index i of a semantic truth is `classes[i]`.
         background: index of a class that means "nothing of interest", or None.
+        split: the part that was opened; None where there are no parts.
         entries: what the samples are made from, in order; `select` shortens it.
         source: where the data is had, for messages.
     """
 
     background: int | None = None
+    split: str | None = None
 
     def __init__(
         self, name: str, classes: Sequence[ClassName], entries: Sequence[Entry], source: str
@@ -209,6 +215,24 @@ class Dataset(ABC):
             raise ValueError(f"{entry.name} has no image file")
         return open_image(entry.image)
 
+    @property
+    def tells_objects_apart(self) -> bool:
+        """Whether regions can be more than one per class."""
+        return type(self).read_annotations is not Dataset.read_annotations
+
+    def truth_files(self, entry: Entry) -> tuple[Path, ...]:
+        """Every file that an entry's truth is read from, whether it is there or not."""
+        return () if entry.truth is None else (entry.truth,)
+
+    def stamp(self, entry: Entry) -> str:
+        """Names, sizes and times of change of its `truth_files`: results of another are stale."""
+        found = []
+        for path in self.truth_files(entry):
+            with contextlib.suppress(OSError):  # reading it says what is wrong
+                stat = path.stat()
+                found.append(f"{path.name} {stat.st_size} {stat.st_mtime_ns}")
+        return "; ".join(found)
+
     @abstractmethod
     def read_semantic(self, entry: Entry) -> np.ndarray:
         """(H, W) int32 class indices of an entry, -1 void."""
@@ -216,51 +240,6 @@ class Dataset(ABC):
     def read_annotations(self, entry: Entry) -> tuple[Regions, ...]:
         """All annotators' regions of an entry; by default one region per class that occurs."""
         return (semantic_regions(self.read_semantic(entry), self.background),)
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """Class ids as a data set's masks hold them -> class indices.
-
-    Attributes:
-        indices: id -> class index, or -1 for an id that means void.
-        others_void: whether ids that aren't listed are void too, instead of an error.
-    """
-
-    indices: dict[int, int]
-    others_void: bool = False
-    _table: np.ndarray = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        unknown = VOID if self.others_void else VOID - 1
-        table = np.full(max(self.indices) + 2, unknown, dtype=np.int32)
-        table[list(self.indices)] = list(self.indices.values())
-        object.__setattr__(self, "_table", table)
-
-    def __call__(self, ids: np.ndarray, path: Path) -> np.ndarray:
-        """(H, W) ids >= 0 -> (H, W) int32 class indices.
-
-        Raises ZeroguideError: not whole numbers, a negative id, or one that isn't listed.
-        """
-        if ids.dtype.kind not in "bui":
-            raise ZeroguideError(
-                f"{path}: holds {ids.dtype} numbers where class ids belong; save the ids as whole "
-                "numbers."
-            )
-        if ids.min(initial=0) < 0:
-            raise ZeroguideError(
-                f"{path}: holds the class id {ids.min()}, and none is below 0; mark void as this "
-                "data set does."
-            )
-        # Every id beyond the table shares its last row, which no listed id uses.
-        indices: np.ndarray = self._table[np.minimum(ids, len(self._table) - 1)]
-        unknown = indices < VOID
-        if unknown.any():
-            raise ZeroguideError(
-                f"{path}: holds the class id {ids[unknown].min()}, which this data set's class "
-                "list doesn't have; check that masks and data set belong together."
-            )
-        return indices
 
 
 def semantic_regions(semantic: np.ndarray, background: int | None) -> Regions:

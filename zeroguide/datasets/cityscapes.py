@@ -26,10 +26,15 @@ _N_IDS = 34
 class Cityscapes(MaskDataset):
     """Class masks, and object masks beside them where the folder has them."""
 
+    def truth_files(self, entry: Entry) -> tuple[Path, ...]:
+        """The class mask and the object mask."""
+        assert entry.truth is not None
+        return entry.truth, _objects(entry.truth)
+
     def read_annotations(self, entry: Entry) -> tuple[Regions, ...]:
         """Objects one by one, stuff by class; one region per class without instanceIds.png."""
         assert entry.truth is not None
-        path = entry.truth.with_name(entry.truth.name.replace(_MASK, _OBJECTS))
+        path = _objects(entry.truth)
         if not path.exists():
             return super().read_annotations(entry)
         keys = read_ids(path)
@@ -39,6 +44,11 @@ class Cityscapes(MaskDataset):
         class_of = self.lookup(np.where(ids >= 1000, ids // 1000, ids), path)
         things = np.array([each.kind == "thing" for each in self.classes])
         return (Regions(label_map, class_of, (ids < 1000) & things[class_of]),)
+
+
+def _objects(mask: Path) -> Path:
+    """The object mask that belongs to a class mask."""
+    return mask.with_name(mask.name.replace(_MASK, _OBJECTS))
 
 
 def load_cityscapes(root: Path, split: str, n_classes: int) -> Dataset:

@@ -13,7 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from zeroguide.datasets.base import VOID, ClassName, Lookup
+from zeroguide.datasets.base import VOID, ClassName
+from zeroguide.datasets.lookup import Lookup
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,11 @@ class CocoPanoptic(Dataset):
         self.class_index = {value: index for index, value in enumerate(class_ids)}
         self.json_file = json_file
 
+    def truth_files(self, entry: Entry) -> tuple[Path, ...]:
+        """The PNG, and the JSON that says what its ids are."""
+        assert entry.truth is not None
+        return entry.truth, self.json_file
+
     def read_semantic(self, entry: Entry) -> np.ndarray:
         """(H, W) int32 class indices of an entry, -1 void."""
         regions = self.read_annotations(entry)[0]

@@ -14,9 +14,10 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from zeroguide.datasets.base import VOID, Dataset, Entry, Lookup
+from zeroguide.datasets.base import VOID, Dataset, Entry
 from zeroguide.datasets.classes import read_classes
 from zeroguide.datasets.files import find_root, first_folder, read_lines
+from zeroguide.datasets.lookup import Lookup
 from zeroguide.datasets.masks import MaskDataset, paired_entries
 from zeroguide.errors import UsageError
 

@@ -156,7 +156,7 @@ def read_ids(path: Path) -> np.ndarray:
 
     Raises ZeroguideError: missing, damaged, colours where ids belong, fractions or numbers below 0.
     """
-    pixels = _read(path)
+    pixels = read_pixels(path)
     if pixels.ndim != 2:
         raise ZeroguideError(
             f"{path}: is a colour picture, not a mask of class ids; save the ids as a grey or "
@@ -172,7 +172,7 @@ def read_ids(path: Path) -> np.ndarray:
 
 def read_colours(path: Path) -> np.ndarray:
     """(H, W, 3) uint8 colours of a mask that encodes ids as colours; errors as in `read_ids`."""
-    pixels = _read(path, palette=True)
+    pixels = read_pixels(path, palette=True)
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
         raise ZeroguideError(
             f"{path}: is a grey picture where colours stand for ids; use the original file."
@@ -180,8 +180,11 @@ def read_colours(path: Path) -> np.ndarray:
     return pixels[:, :, :3]
 
 
-def _read(path: Path, palette: bool = False) -> np.ndarray:
-    """A mask's stored values, without any conversion; a palette's colours only if asked for."""
+def read_pixels(path: Path, palette: bool = False) -> np.ndarray:
+    """(H, W) or (H, W, c) values of a mask as stored; a palette's colours only if asked for.
+
+    Raises ZeroguideError: missing or damaged.
+    """
     try:
         with PIL.Image.open(path) as image:
             return np.asarray(image.convert("RGB") if palette and image.mode == "P" else image)

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zeroguide.datasets.base import VOID, ClassName, Dataset, Lookup
+from zeroguide.datasets.base import VOID, ClassName, Dataset
 from zeroguide.datasets.files import read_lines
+from zeroguide.datasets.lookup import Lookup
 from zeroguide.datasets.masks import MaskDataset, paired_entries
 from zeroguide.errors import UsageError
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from zeroguide.datasets.base import ClassName, Dataset, Entry, Lookup
+from zeroguide.datasets.base import ClassName, Dataset, Entry
 from zeroguide.datasets.files import files_by_stem, pair, read_ids
+from zeroguide.datasets.lookup import Lookup
 
 
 class MaskDataset(Dataset):

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from zeroguide.datasets.base import Dataset, Entry, Lookup
+from zeroguide.datasets.base import Dataset, Entry
 from zeroguide.datasets.classes import read_classes
 from zeroguide.datasets.files import find_root, read_ids, read_lines, read_mat
+from zeroguide.datasets.lookup import Lookup
 from zeroguide.datasets.masks import MaskDataset, paired_entries
 
 SOURCE = "https://cs.stanford.edu/~roozbeh/pascal-context/ (trainval.tar.gz, and VOC 2010's images)"

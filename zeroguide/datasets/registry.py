@@ -13,6 +13,7 @@ from zeroguide.datasets.camvid import load_camvid
 from zeroguide.datasets.cityscapes import load_cityscapes
 from zeroguide.datasets.coco_panoptic import load_coco_panoptic
 from zeroguide.datasets.coco_stuff import load_coco_stuff, load_coco_stuff_27
+from zeroguide.datasets.cropped import SMALLEST, Cropped
 from zeroguide.datasets.folder import load_folder
 from zeroguide.datasets.pascal_context import load_pascal_context
 from zeroguide.datasets.playroom import SCENES, SIZE, TEST_SEED, Playroom
@@ -88,6 +89,7 @@ def load_dataset(
     limit: int | None = None,
     seed: int | None = None,
     size: int | None = None,
+    crop: int | None = None,
 ) -> Dataset:
     """Open a data set; call its `check` before anything expensive.
 
@@ -99,6 +101,7 @@ def load_dataset(
         seed: which `limit` samples: drawn at random with this seed, instead of the first. For
             Playroom the world (default `TEST_SEED`).
         size: Playroom's height and width in pixels; None for `SIZE`.
+        crop: score centre squares of this side, in pixels; see `cropped`. None: whole images.
 
     Raises UsageError: an unknown name or split, an argument the data set doesn't take, or files
     missing from the official layout.
@@ -109,8 +112,17 @@ def load_dataset(
         raise UsageError(f"the limit is {limit}; give at least 1, or none for all samples.")
     if seed is not None and seed < 0:
         raise UsageError(f"the seed is {seed}; give 0 or more.")
+    if crop is not None and crop < SMALLEST:
+        raise UsageError(f"the crop is {crop} pixels; give at least {SMALLEST}, or none.")
     if name == "playroom":
-        return _playroom(root, split, limit, seed, size)
+        dataset = _playroom(root, split, limit, seed, size)
+    else:
+        dataset = _from_files(name, root, split, size)
+        dataset.select(limit, seed)
+    return dataset if crop is None else Cropped(dataset, crop)
+
+
+def _from_files(name: str, root: Path | None, split: str | None, size: int | None) -> Dataset:
     if size is not None:
         raise UsageError(f"the data set {name} has images of its own; give no size.")
     if root is None:
@@ -123,7 +135,7 @@ def load_dataset(
             f"the data set {name} has no split {split!r}: {nearest(split, reader.splits)}"
         )
     dataset = reader.load(root.expanduser(), split)
-    dataset.select(limit, seed)
+    dataset.split = split
     return dataset
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from zeroguide.datasets.base import ClassName, Dataset, Lookup
-from zeroguide.datasets.files import find_root, read_colours, read_ids
+from zeroguide.datasets.base import ClassName, Dataset
+from zeroguide.datasets.files import find_root, read_pixels
+from zeroguide.datasets.lookup import Lookup
 from zeroguide.datasets.masks import MaskDataset, paired_entries
 from zeroguide.errors import UsageError, ZeroguideError
 
@@ -57,13 +58,17 @@ def load_saliency(root: Path, split: str) -> Dataset:
 
 
 def _read_binary(path: Path) -> np.ndarray:
-    """(H, W) int32, 0 or 1; a mask of 0 and 1 alone is taken as it is."""
-    try:
-        values = read_ids(path)
-    except ZeroguideError:  # some sets store grey masks as RGB
-        values = read_colours(path)[:, :, 0].astype(np.int32)
-    if values.max() <= 1:
-        return values
-    if values.max() > 255:
-        raise ZeroguideError(f"{path}: holds values above 255; save the mask with 8 bits.")
+    """(H, W) int32, 0 or 1; a mask of 0 and 1 alone is taken as it is.
+
+    Some sets store grey masks as RGB, some with an alpha channel, which is ignored.
+    """
+    pixels = read_pixels(path)
+    values = pixels if pixels.ndim == 2 else pixels[:, :, 0]
+    if values.dtype.kind not in "bui" or values.min(initial=0) < 0 or values.max(initial=0) > 255:
+        raise ZeroguideError(
+            f"{path}: holds {values.dtype} values from {values.min():g} to {values.max():g}, not a "
+            "mask of 8 bits; save it as a grey PNG of 0 and 255."
+        )
+    if values.max(initial=0) <= 1:
+        return values.astype(np.int32)
     return (values >= 128).astype(np.int32)

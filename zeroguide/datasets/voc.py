@@ -24,10 +24,15 @@ _BORDER = 255
 class Voc(MaskDataset):
     """Class masks, and object masks beside them where the folder has them."""
 
+    def truth_files(self, entry: Entry) -> tuple[Path, ...]:
+        """The class mask and the object mask."""
+        assert entry.truth is not None
+        return entry.truth, _objects(entry.truth)
+
     def read_annotations(self, entry: Entry) -> tuple[Regions, ...]:
         """The objects one by one; one region per class if there is no ``SegmentationObject``."""
         assert entry.truth is not None
-        path = entry.truth.parents[1] / "SegmentationObject" / entry.truth.name
+        path = _objects(entry.truth)
         if not path.exists():
             return super().read_annotations(entry)
         objects = read_ids(path)
@@ -43,6 +48,11 @@ class Voc(MaskDataset):
         np.add.at(counts, (label_map[known], semantic[known]), 1)
         classes = np.where(counts.any(axis=1), counts.argmax(axis=1), VOID).astype(np.int32)
         return (Regions(label_map, classes, np.zeros(len(ids), dtype=bool)),)
+
+
+def _objects(mask: Path) -> Path:
+    """The object mask that belongs to a class mask."""
+    return mask.parents[1] / "SegmentationObject" / mask.name
 
 
 def load_voc(root: Path, split: str) -> Dataset:

@@ -6,6 +6,7 @@
 | `runner` | image after image: scoring beside inference, resuming, failures as rows |
 | `predictions`, `prediction_*` | what is scored, and folders of it written by any tool |
 | `pipeline` | predictions of our own, whole or with a stage replaced by the truth |
+| `segments` | our segments alone, a fitted model's classes as labels |
 | `sentences` | sentence embeddings, for the comparison of texts with texts |
 | `protocols`, `scoring*` | one image's numbers, by family of metrics |
 | `rows` | what is kept of an image: the file that a stopped run goes on with |

@@ -19,14 +19,18 @@ from zeroguide.evaluation.predictions import Predictor
 from zeroguide.evaluation.protocols import TEXT, Available, check_names, impossible
 from zeroguide.evaluation.results import Results, Source, Stage
 from zeroguide.evaluation.runner import evaluate
+from zeroguide.evaluation.segments import Segments
 from zeroguide.evaluation.sentences import DEFAULT, SentenceEncoder, SentenceTransformer
+from zeroguide.fitted import METHODS
+from zeroguide.fitted.config import read_config
+from zeroguide.folder_lock import locked
 from zeroguide.metrics.lac import Relation
 from zeroguide.metrics.wordnet import WordNet
 from zeroguide.models import choose_device, prepare
 from zeroguide.recipe import Recipe
 
 if TYPE_CHECKING:
-    from zeroguide.labeler import Labeler
+    from zeroguide.labeler import Labeler, Segmenter
 
 RESULTS = "results.json"
 
@@ -38,6 +42,7 @@ class Options:
     data: Path | None
     split: str | None
     limit: int | None
+    crop: int | None
     predictions: Path | None
     encoder: str | None
     recipe: Recipe
@@ -63,18 +68,35 @@ def run(
         output: an existing folder.
         command: the command line, for the report.
 
-    Raises UsageError and ZeroguideError.
+    Raises UsageError and ZeroguideError; OutputError if another run is writing to the folder.
     """
+    if options.predictions is not None:
+        _check_outside(output, options.predictions)
+    with locked(output):
+        return _run(name, stage, protocols, options, output, console, command)
+
+
+def _run(
+    name: str,
+    stage: Stage,
+    protocols: Sequence[str] | None,
+    options: Options,
+    output: Path,
+    console: Console,
+    command: str | None,
+) -> Results:
+    """As `run`, alone in the folder."""
     wanted = None if protocols is None else check_names(protocols)
     dataset, known = _open(name, options)
     dataset.check()
-    predictor, source, settings = _predictor(dataset, known, stage, options)
-    embeddings = options.predictions is None and stage != "true-names"
-    names = not isinstance(predictor, FolderPredictions) or predictor.named
+    predictor, source, settings = _predictor(name, dataset, known, stage, options)
+    embeddings = isinstance(predictor, Pipeline) and stage != "true-names"
+    names = predictor.named if isinstance(predictor, FolderPredictions) else stage != "segments"
+    clusters = stage != "segments" or options.recipe.segmenter.method == "fitted"
     # Before anything is loaded; without names there is nothing to load for.
-    _choose(dataset, wanted, Available(True, embeddings, True, stage, names))
+    _choose(dataset, wanted, Available(True, embeddings, True, stage, names, clusters))
     encoder, relation, missing = _tools(wanted, options) if names else (None, None, [])
-    have = Available(encoder is not None, embeddings, relation is not None, stage, names)
+    have = Available(encoder is not None, embeddings, relation is not None, stage, names, clusters)
     chosen = _choose(dataset, wanted, have)
     for reason in missing:
         console.note(f"left out: {reason}")
@@ -90,7 +112,6 @@ def run(
         protocols=chosen,
         encoder=encoder,
         relation=relation,
-        split=options.split,
         seed=options.recipe.seed,
         settings=settings,
         restart=options.overwrite,
@@ -102,38 +123,75 @@ def run(
     return results
 
 
+def _check_outside(output: Path, predictions: Path) -> None:
+    """UsageError for results among the predictions: one could replace the other."""
+    if output.resolve().is_relative_to(predictions.resolve()):
+        raise UsageError(
+            f"{output}: is in the folder of the predictions, where results don't belong; choose "
+            "another folder with -o"
+        )
+
+
 def _open(name: str, options: Options) -> tuple[Dataset, list[str]]:
-    """The data set, cut to the limit, and the names of all its images."""
-    if name == "playroom":  # rendered: there is no end of it
-        dataset = load_dataset(name, options.data, split=options.split, limit=options.limit)
+    """The data set, cut to the limit, and the names of all its images.
+
+    Of a rendered world those that are scored: it has no end, see `_more_scenes`.
+    """
+    if name == "playroom":
+        dataset = load_dataset(
+            name, options.data, split=options.split, limit=options.limit, crop=options.crop
+        )
         return dataset, [sample.name for sample in dataset]
-    dataset = load_dataset(name, options.data, split=options.split)
+    dataset = load_dataset(name, options.data, split=options.split, crop=options.crop)
     known = [sample.name for sample in dataset]
     dataset.select(options.limit, None)
     return dataset, known
 
 
+def _more_scenes(known: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Of names of predictions those of further scenes of the world that `known` ones are of."""
+    world = known[0].rpartition("-")[0]
+    numbers = (name.removeprefix(f"{world}-") for name in names if name.startswith(f"{world}-"))
+    valid = (n for n in numbers if n.isascii() and n.isdigit() and n == f"{int(n):05d}")
+    return [f"{world}-{number}" for number in valid]
+
+
 def _predictor(
-    dataset: Dataset, known: list[str], stage: Stage, options: Options
+    name: str, dataset: Dataset, known: list[str], stage: Stage, options: Options
 ) -> tuple[Predictor, Source, dict[str, Any]]:
     """What is scored, what results say of it, and what else its rows depend on."""
     if options.predictions is not None:
         folder = FolderPredictions(options.predictions)
+        if name == "playroom":
+            known = [*known, *_more_scenes(known, folder.names)]
         folder.check(dataset, known)
         source = Source("predictions", stage, folder=str(options.predictions))
         return folder, source, {"files": folder.fingerprint()}
 
     check_stage(stage, dataset)
-    prepare(options.recipe.checkpoints(), offline=options.offline)
-
-    def load() -> Labeler:
-        from zeroguide.labeler import Labeler  # imports torch: what is missing is said before
-
-        return Labeler(options.recipe, device=options.device, offline=options.offline)
-
-    recipe = options.recipe.model_dump(mode="json")
+    recipe = options.recipe
+    prepare(recipe.checkpoints(labels=stage != "segments"), offline=options.offline)
+    source = Source("pipeline", stage, recipe.model_dump(mode="json"))
     device = str(choose_device(options.device))
-    return Pipeline(load, stage, device), Source("pipeline", stage, recipe), {"device": device}
+    settings: dict[str, Any] = {"device": device}
+    if recipe.segmenter.model is not None:
+        # Another model in the same folder is another method.
+        settings["fitted"] = read_config(Path(recipe.segmenter.model), list(METHODS)).digest
+
+    # These import torch: what is missing is said before.
+    def load() -> Labeler:
+        from zeroguide.labeler import Labeler
+
+        return Labeler(recipe, device=options.device, offline=options.offline)
+
+    def load_segmenter() -> Segmenter:
+        from zeroguide.labeler import Segmenter
+
+        return Segmenter(recipe, device=options.device, offline=options.offline)
+
+    if stage == "segments":
+        return Segments(load_segmenter, device), source, settings
+    return Pipeline(load, stage, device), source, settings
 
 
 def _tools(
@@ -154,11 +212,11 @@ def _tools(
             if protocols is not None or options.encoder is not None:
                 raise
             missing.append(f"what compares texts with texts: {error}")
-    if protocols is None or "lac" in protocols:
+    if protocols is None or not {"lac", "naming"}.isdisjoint(protocols):
         try:
             relation = WordNet().relation
         except ZeroguideError as error:
-            if protocols is not None:
+            if protocols is not None and "lac" in protocols:
                 raise
             missing.append(f"the lexical alignment curve: {error}")
     return encoder, relation, missing

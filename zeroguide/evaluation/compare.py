@@ -22,9 +22,9 @@ import numpy as np
 
 from zeroguide.errors import UsageError
 from zeroguide.evaluation.report import Table
-from zeroguide.evaluation.results import METRICS, PROTOCOLS, Results, Value
-from zeroguide.evaluation.views import image_scores, score
-from zeroguide.evaluation.wording import interval, of_what, quantity, share
+from zeroguide.evaluation.results import METRICS, PROTOCOLS, Results, Value, key
+from zeroguide.evaluation.views import image_scores, needs_sentences, score
+from zeroguide.evaluation.wording import interval, judge, of_what, quantity, share
 from zeroguide.metrics.bootstrap import Interval, of_difference
 
 SCHEMA = "zeroguide-comparison/1"
@@ -61,24 +61,36 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs side by side: what they are, their differences, and what was left out and why."""
+    """Two runs side by side: what they are, their differences, and what was left out and why.
+
+    sentence_encoder: both runs'; None if they have none, or two, of whom then nothing is in `rows`.
+    """
 
     a: str
     b: str
     rows: tuple[Difference, ...]
     notes: tuple[str, ...]
+    sentence_encoder: str | None = None
 
     def tables(self) -> list[Table]:
         """One table per protocol, as `Console.table` and `report.markdown_table` take them."""
-        return [
-            Table(COLUMNS, [_cells(row) for row in rows], known.title)
-            for name, known in PROTOCOLS.items()
-            if (rows := [row for row in self.rows if row.protocol == name])
-        ]
+        tables = []
+        for name, known in PROTOCOLS.items():
+            rows = [row for row in self.rows if row.protocol == name]
+            about = judge((key(row.metric, row.variant) for row in rows), self.sentence_encoder)
+            if rows:
+                tables.append(Table(COLUMNS, list(map(_cells, rows)), known.title, about))
+        return tables
 
     def to_json(self) -> str:
         """JSON text of the schema zeroguide-comparison/1, NaN as null."""
-        data = {"schema": SCHEMA, "a": self.a, "b": self.b, "notes": list(self.notes)}
+        data = {
+            "schema": SCHEMA,
+            "a": self.a,
+            "b": self.b,
+            "sentence_encoder": self.sentence_encoder,
+            "notes": list(self.notes),
+        }
         rows = [{name: _plain(value) for name, value in asdict(row).items()} for row in self.rows]
         return json.dumps({**data, "rows": rows}, indent=1, ensure_ascii=False, allow_nan=False)
 
@@ -88,10 +100,12 @@ def compare(a: Results, b: Results) -> Comparison:
 
     The images of one run may be some of the other's: then those are compared, and a note says so.
 
-    Raises UsageError: another data set, split or class list, images that only one of the runs has
-    on either side, no image that both have scored, or no number that both have.
+    Raises UsageError: another data set (a crop is one), split or class list, another truth of the
+    same images, images that only one of the runs has on either side, no image that both have
+    scored, or no number that both have.
     """
     notes = _require_same_images(a, b)
+    _require_same_truth(a, b)
     theirs = {row.name for row in b.scored}
     images = [row.name for row in a.scored if row.name in theirs]
     in_both = len({row.name for row in a.images} & {row.name for row in b.images})
@@ -101,18 +115,22 @@ def compare(a: Results, b: Results) -> Comparison:
         notes.append(f"left out, since one of the runs failed on them: {in_both - len(images)}")
     if a.source.stage != b.source.stage:
         notes.append(f"a is of stage {a.source.stage}, b of stage {b.source.stage}")
+    versions = [results.versions.get("zeroguide", "unknown") for results in (a, b)]
+    if len(set(versions)) > 1:
+        notes.append("a was scored by zeroguide {}, b by {}".format(*versions))
     pairs = _shared(a, b, notes)
     whole = len(images) == len(a.scored) == len(b.scored)
     rows = [_difference(a, b, *pair, images, whole) for pair in pairs]
+    unknown = [METRICS[v.metric].title for (v, _), row in zip(pairs, rows, strict=True) if not row]
+    if unknown:
+        notes.append(f"known of all images of a run together alone: {', '.join(unknown)}")
     return Comparison(
-        of_what(a), of_what(b), tuple(row for row in rows if row is not None), tuple(notes)
+        of_what(a),
+        of_what(b),
+        tuple(row for row in rows if row is not None),
+        tuple(notes),
+        a.sentence_encoder if a.sentence_encoder == b.sentence_encoder else None,
     )
-
-
-def needs_sentences(value: Value) -> bool:
-    """Whether a number depends on the sentence encoder."""
-    names = ("name_similar", "name_top1")
-    return value.protocol == "tt" or value.variant.startswith("TT") or value.metric in names
 
 
 def _require_same_images(a: Results, b: Results) -> list[str]:
@@ -138,6 +156,26 @@ def _require_same_images(a: Results, b: Results) -> list[str]:
     return []
 
 
+def _require_same_truth(a: Results, b: Results) -> None:
+    """UsageError for classes of other names, or of other sizes in the same images.
+
+    Where the two runs have scored different images, sizes say nothing.
+    """
+    alike = {row.name for row in a.scored} == {row.name for row in b.scored}
+    for ours, theirs in zip(a.classes, b.classes, strict=False):
+        if ours.name != theirs.name:
+            raise UsageError(
+                f"a's class {ours.name} is {theirs.name} in b: compare runs with the same class "
+                "list."
+            )
+        if alike and ours.pixels != theirs.pixels:
+            raise UsageError(
+                f"the class {ours.name} has {ours.pixels:,} true pixels in a and "
+                f"{theirs.pixels:,} in b, so their truths differ (in size, crop or version): "
+                "evaluate both on the same data."
+            )
+
+
 def _shared(a: Results, b: Results, notes: list[str]) -> list[tuple[Value, Value]]:
     """The numbers of one protocol, metric, variant and judge; UsageError if there are none."""
     theirs = {(value.protocol, value.key): value for value in b.summary}
@@ -152,8 +190,13 @@ def _shared(a: Results, b: Results, notes: list[str]) -> list[tuple[Value, Value
             "the runs share no number (protocols of a: {}; of b: {}): numbers of two protocols "
             "aren't compared, so evaluate both with the same --protocol.".format(*protocols)
         )
+    keys = {pair[0].key for pair in pairs}
+    for name, results in (("a", a), ("b", b)):
+        alone = [PROTOCOLS[v.protocol].title for v in results.summary if v.key not in keys]
+        if alone:
+            notes.append(f"{name} alone has more numbers of: {'; '.join(dict.fromkeys(alone))}")
     if a.sentence_encoder != b.sentence_encoder:
-        kept = [pair for pair in pairs if not needs_sentences(pair[0])]
+        kept = [pair for pair in pairs if not needs_sentences(pair[0].key)]
         reason = (
             f"a's sentence encoder is {a.sentence_encoder} and b's is {b.sentence_encoder}, "
             "so text-to-text numbers aren't compared"
@@ -225,12 +268,12 @@ def _clip(results: Results) -> str:
 
 def _cells(row: Difference) -> tuple[str, ...]:
     return (
-        METRICS[row.metric].title,
+        (metric := METRICS[row.metric]).title,
         row.variant,
-        quantity(row.a, row.unit),
-        quantity(row.b, row.unit),
-        quantity(row.difference, row.unit),
-        interval(row.low, row.high, row.unit),
+        quantity(row.a, metric),
+        quantity(row.b, metric),
+        quantity(row.difference, metric),
+        interval(row.low, row.high, metric),
         share(row.better),
         share(row.worse),
     )

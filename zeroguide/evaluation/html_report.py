@@ -20,7 +20,7 @@ from zeroguide.console import plain
 from zeroguide.evaluation.charts import element as e
 from zeroguide.evaluation.charts import interval_bar, line_chart
 from zeroguide.evaluation.confusion_table import confusion_table
-from zeroguide.evaluation.metrics_table import LADDER_NAMES
+from zeroguide.evaluation.metrics_table import LADDER_NAMES, Metric
 from zeroguide.evaluation.pictures import Pictures, card
 from zeroguide.evaluation.results import METRICS, PROTOCOLS, Results, Value, split_key
 from zeroguide.evaluation.views import by_protocol, class_keys, image_scores, main_key
@@ -29,6 +29,7 @@ from zeroguide.evaluation.wording import (
     dataset,
     images_phrase,
     interval,
+    judge,
     key_title,
     method,
     number,
@@ -99,6 +100,7 @@ def _numbers(results: Results) -> list[ET.Element]:
     ]
     for protocol, values in by_protocol(results.summary):
         known = PROTOCOLS[protocol]
+        keys = [value.key for value in values]
         heading = ("metric", "variant", "value", "95 % interval", "images")
         classes = ("metric", "", "n", "n", "n count")
         head = e("tr", *(e("th", h, class_=c) for h, c in zip(heading, classes, strict=True)))
@@ -108,10 +110,16 @@ def _numbers(results: Results) -> list[ET.Element]:
             rows.append(_number_row(value, explained=first))
         parts += [
             e("h3", known.title),
-            e("p", known.description, class_="soft"),
+            e("p", known.description, *_judge(keys, results), class_="soft"),
             e("table", e("thead", head), e("tbody", *rows), class_="numbers"),
         ]
     return parts if len(parts) > 1 else []
+
+
+def _judge(keys: Sequence[str], results: Results) -> list[str]:
+    """The end of a caption: who judged the numbers, if they depend on that."""
+    text = judge(keys, results.sentence_encoder)
+    return [f" {plain(text)}"] if text else []
 
 
 def _number_row(value: Value, *, explained: bool) -> ET.Element:
@@ -120,8 +128,8 @@ def _number_row(value: Value, *, explained: bool) -> ET.Element:
     if explained:
         direction = "" if metric.higher_is_better else " Lower is better."
         name.append(e("small", metric.description + direction * (metric.protocol != "cost")))
-    shown = e("td", quantity(value.value, value.unit), class_="n")
-    between = e("td", interval(value.low, value.high, value.unit), class_="n")
+    shown = e("td", quantity(value.value, metric), class_="n")
+    between = e("td", interval(value.low, value.high, metric), class_="n")
     if value.unit == "%":
         between.append(interval_bar(value.value, value.low, value.high))
     return e(
@@ -138,7 +146,8 @@ def _classes(results: Results) -> list[ET.Element]:
     for name in [name for name in PROTOCOLS if name in families]:
         own = [key for key in keys if split_key(key)[0].protocol == name]
         summary = e("summary", PROTOCOLS[name].title)
-        parts.append(e("details", summary, _class_table(results, own)))
+        about = [e("p", *text, class_="soft")] if (text := _judge(own, results)) else []
+        parts.append(e("details", summary, *about, _class_table(results, own)))
     if not parts:
         return []
     parts[0].set("open", "")
@@ -150,9 +159,9 @@ def _class_table(results: Results, keys: Sequence[str]) -> ET.Element:
     for row in results.classes:
         cells = [_text_cell(row.name)]
         for i, key in enumerate(keys):
-            value, unit = row.values.get(key, math.nan), split_key(key)[0].unit
-            cells.append(_value_cell(value, unit))
-            if i == 0 and unit == "%" and not math.isnan(value):
+            value, metric = row.values.get(key, math.nan), split_key(key)[0]
+            cells.append(_value_cell(value, metric))
+            if i == 0 and metric.unit == "%" and not math.isnan(value):
                 width = min(max(value, 0.0), 100.0)
                 cells[-1].append(e("span", e("i", style=f"width:{width:.1f}%"), class_="meter"))
         cells.append(_number_cell(float(row.pixels), f"{row.pixels:,}"))
@@ -277,8 +286,8 @@ def _text_cell(text: str) -> ET.Element:
     return e("td", plain(text), class_="name", data_value=plain(text))
 
 
-def _value_cell(value: float, unit: str) -> ET.Element:
-    return _number_cell(value, number(value, unit))
+def _value_cell(value: float, of: Metric | str) -> ET.Element:
+    return _number_cell(value, number(value, of))
 
 
 def _number_cell(value: float, text: str) -> ET.Element:

@@ -46,7 +46,7 @@ NAMES = ("all names", "own names")
 """Classes a segment is compared with: the data set's, or those in the image (an easier task)."""
 
 _IOU_VARIANTS = tuple(f"{how}, {names}" for names in NAMES for how in ("union", "argmax"))
-_MATCHINGS = ("Hungarian on pixels", "Hungarian on IoU", "many-to-one")
+_MATCHINGS = ("Hungarian on pixels", "Hungarian on IoU", "VOC's over-clustering", "many-to-one")
 LADDER_NAMES = ("exact", "synonym", "hyponym", "meronym")
 
 _PROTOCOLS = (
@@ -83,7 +83,7 @@ _PROTOCOLS = (
         "unsupervised",
         "Unsupervised, one matching for the data set",
         "Labels are clusters, whatever their words: each is matched to a class once for all "
-        "images.",
+        "images. STEGO's tables are of centre crops (--crop 320), matched on pixels.",
     ),
     Protocol(
         "per-image",
@@ -104,7 +104,8 @@ _PROTOCOLS = (
     Protocol(
         "foreground",
         "Foreground",
-        "All segments but the background's against the true foreground.",
+        "All segments but the background's against the true foreground, which is everything that "
+        "isn't the background class, whatever else it is.",
     ),
     Protocol("cost", "Cost and shape of the results", "What it takes, and what it gives."),
 )
@@ -200,6 +201,11 @@ _METRICS = (
         "Share of regions whose embedding is nearest to the true class, by CLIP.",
     ),
     Metric(
+        "name_lac", "LAC accuracy of names", "naming", "%", True,
+        "Share of regions whose name is accepted for their class up to a relation in WordNet.",
+        LADDER_NAMES,
+    ),
+    Metric(
         "clip_score", "CLIPScore", "naming", "count", True,
         "2.5 max(0, cosine of region and name), from 0 to 2.5, by the method's own CLIP.",
     ),
@@ -209,7 +215,10 @@ _METRICS = (
     ),
     Metric(
         "cluster_miou", "mIoU", "unsupervised", "%", True,
-        "mIoU of the matched labels.", _MATCHINGS,
+        "mIoU of the matched labels. Hungarian: one label per class, on pixels as STEGO or on IoU. "
+        "VOC's over-clustering: with more labels than classes each takes the class of its highest "
+        "IoU, else as Hungarian on IoU. Many-to-one: each takes that of most of its pixels.",
+        _MATCHINGS,
     ),
     Metric(
         "cluster_accuracy", "accuracy", "unsupervised", "%", True,
@@ -224,9 +233,12 @@ _METRICS = (
         "image_accuracy", "accuracy", "per-image", "%", True,
         "Pixel accuracy of matched segments.", ("left over: missed", "released code"),
     ),
-    Metric(
-        "ar100", "AR@100", "class-agnostic", "%", True,
-        "COCO's recall of true regions over IoU 0.5 to 0.95, 100 masks an image.",
+    *(
+        Metric(
+            f"ar{n}", f"AR@{n}", "class-agnostic", "%", True,
+            f"COCO's recall of true regions over IoU 0.5 to 0.95; best scored masks an image: {n}.",
+        )
+        for n in (1, 10, 100)
     ),
     Metric(
         "ap", "AP", "class-agnostic", "%", True,

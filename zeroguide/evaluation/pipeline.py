@@ -4,6 +4,8 @@
 - "true-masks": the true regions are given, embedded and named: what is lost is the names' fault.
 - "true-names": our segments, each named with the class of the true region it overlaps most, by
   IoU: what is lost is the masks' fault. Their embeddings play no part, so there is no ST.
+
+Our segments without any names are in `segments`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from zeroguide.evaluation.results import Stage
 from zeroguide.metrics.overlap import intersections
 
 if TYPE_CHECKING:
+    import torch
+
     from zeroguide.labeler import Labeler, NamedSegment
 
 
@@ -88,13 +92,8 @@ class Pipeline:
         return None if self.stage == "true-names" else self._embed(texts)
 
     def peak_memory(self) -> float:
-        """MiB: of the graphics card if that is where the models are, else of the process."""
-        import torch
-
-        device = self.labeler.device
-        if device.type == "cuda":
-            return torch.cuda.max_memory_allocated(device) / 2**20
-        return process_memory()
+        """MiB; see the function of this name."""
+        return peak_memory(self.labeler.device)
 
     def _embed(self, texts: Sequence[str]) -> np.ndarray:
         rows: np.ndarray = self.labeler.texts.embed(texts).cpu().numpy()
@@ -148,6 +147,15 @@ def true_names(label_map: np.ndarray, n_segments: int, sample: Sample) -> list[s
         names[classes[row.argmax()]] if row.any() and classes[row.argmax()] >= 0 else ""
         for row in overlap.iou
     ]
+
+
+def peak_memory(device: torch.device) -> float:
+    """MiB: of the graphics card if that is where the models are, else of the process."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return process_memory()
 
 
 def process_memory() -> float:

@@ -1,28 +1,34 @@
 """Predictions in COCO's formats for instances: a list of results, or annotations with images.
 
-One file holds all images. Panoptic COCO files aren't read: their PNGs of colours are another kind.
+One file holds all images. For COCO's panoptic format see `prediction_panoptic`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.evaluation.prediction_files import PredictionFile, check_scores, read_json
+from zeroguide.evaluation.prediction_files import PredictionFile, check_scores
 from zeroguide.evaluation.predictions import Prediction
 
 if TYPE_CHECKING:
     from zeroguide.metrics.class_agnostic import RLE
 
 
-def coco_files(folder: Path, paths: Sequence[Path]) -> dict[str, PredictionFile]:
-    """The images of a file of COCO results or instances; UsageError if it can't be understood."""
-    documents = {path: read_json(path) for path in paths}
+def coco_files(folder: Path, documents: Mapping[Path, Any]) -> dict[str, PredictionFile]:
+    """The images of a file of COCO results or instances.
+
+    Args:
+        folder: that of the predictions.
+        documents: the contents of its JSON files.
+
+    Raises UsageError if they can't be understood.
+    """
     tables = [d for d in documents.values() if isinstance(d, dict)]
     holders = [
         (path, d if isinstance(d, list) else d["annotations"])
@@ -51,12 +57,7 @@ def coco_files(folder: Path, paths: Sequence[Path]) -> dict[str, PredictionFile]
             f"{path}: isn't COCO results or instances ({e} is missing or wrong); every entry needs "
             "image_id, category_id and segmentation."
         ) from e
-    unknown = {each["category_id"] for each in annotations} - names.keys()
-    if unknown:
-        raise UsageError(
-            f"{path}: has the category {min(unknown, key=str)} without a name; put a JSON file "
-            'with {"categories": [{"id": ..., "name": ...}]} beside it.'
-        )
+    check_categories(path, (each["category_id"] for each in annotations), names)
     found: dict[str, PredictionFile] = {}
     for identity, entries in own.items():
         image = images.get(identity, {})
@@ -66,6 +67,16 @@ def coco_files(folder: Path, paths: Sequence[Path]) -> dict[str, PredictionFile]
             raise UsageError(f"{path}: has two images named {name}; keep one of them.")
         found[name] = _coco_image(path, name, image, entries, names)
     return found
+
+
+def check_categories(path: Path, used: Iterable[int | str], names: Mapping[Any, str]) -> None:
+    """UsageError for a category that a file uses and that has no name."""
+    unknown = set(used) - names.keys()
+    if unknown:
+        raise UsageError(
+            f"{path}: has the category {min(unknown, key=str)} without a name; put a JSON file "
+            'with {"categories": [{"id": ..., "name": ...}]} beside it.'
+        )
 
 
 def _check_entry(entry: Mapping[str, Any]) -> None:

@@ -1,12 +1,17 @@
-"""One image's predictions in a file: results of `zeroguide label`, and label maps of any tool."""
+"""One image's predictions in a file: results of `zeroguide label`, and label maps of any tool.
+
+A folder of predictions may hold JSON of other kinds, such as results of an evaluation: `kind_of`
+tells them apart.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,15 +22,25 @@ from zeroguide.formats import json_
 from zeroguide.labeling import SCHEMA
 
 NAMES_FILE = "names.txt"
+Kind = Literal["ours", "coco", "other"]
+"""JSON of `zeroguide label`, of one of COCO's formats, either damaged or not, or no prediction."""
+
+# The beginning of whatever zeroguide writes, so that large files need not be read to be told apart.
+_BEGINNING = re.compile(rb'\s*\{\s*"schema"\s*:\s*"([^"\\]*)"')
+_OWN = SCHEMA.partition("/")[0]
 
 
 @dataclass(frozen=True)
 class PredictionFile:
-    """One image's prediction: where it lies, (height, width) and the segments when asked."""
+    """One image's prediction: where it lies, (height, width) and the segments when asked.
+
+    check: raises UsageError if pixels and lists contradict each other; None: `read` finds out.
+    """
 
     path: Path
     size: Callable[[], tuple[int, int]]
     read: Callable[[], Prediction]
+    check: Callable[[], object] | None = None
 
 
 def read_json(path: Path) -> Any:
@@ -33,13 +48,49 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as e:
-        raise ZeroguideError(f"{path}: can't be read as JSON ({e}); write it again.") from e
+        raise ZeroguideError(
+            f"{path}: can't be read as JSON ({e}); write it again or take it away."
+        ) from e
 
 
-def is_ours(path: Path) -> bool:
-    """Whether a JSON file is a result of `zeroguide label`."""
-    document = read_json(path)
-    return isinstance(document, dict) and document.get("schema") == SCHEMA
+def kind_of(path: Path) -> tuple[Kind, Any]:
+    """What a JSON file is, and the content of one of COCO's formats; None of others.
+
+    Only what is plainly no prediction is "other": a list of anything but objects, or an object
+    without a single key of a prediction. Raises ZeroguideError if it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            beginning = _BEGINNING.match(file.read(200))
+    except OSError as e:
+        raise ZeroguideError(f"{path}: can't be read ({e.strerror}); make it readable.") from e
+    if beginning is not None:
+        schema: object = beginning[1].decode(errors="replace")
+    else:
+        content = read_json(path)
+        if isinstance(content, list):
+            damaged = not content or any(isinstance(each, dict) for each in content)
+            return ("coco", content) if damaged else ("other", None)
+        if not isinstance(content, dict):
+            return "other", None
+        schema = content.get("schema")
+        if not str(schema).startswith(_OWN):
+            if _is_coco(content):
+                return "coco", content
+            # A result of ours that lost its schema is damaged, not something else.
+            schema = _OWN if {"image", "segments"} <= content.keys() else ""
+    return "ours" if str(schema).partition("/")[0] == _OWN else "other", None
+
+
+def _is_coco(content: dict[str, Any]) -> bool:
+    """Whether an object has a key of COCO's formats, with anything but a list of other things."""
+    if {"annotations", "segmentation", "segments_info"} & content.keys():
+        return True
+    tables = [content[name] for name in ("images", "categories") if name in content]
+    return any(
+        isinstance(table, list) and all(isinstance(each, dict) for each in table)
+        for table in tables
+    )
 
 
 def labeling_file(path: Path) -> PredictionFile:

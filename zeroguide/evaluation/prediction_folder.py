@@ -6,15 +6,18 @@ It holds, for every image of the data set, one of
   matter);
 - in one JSON file, COCO results (a list of image_id, category_id, segmentation, score) with a
   second file of its `categories` (and `images`), or COCO instances, which have all in one;
+- COCO's panoptic format: one JSON file and PNGs of colours (see `prediction_panoptic`);
 - `NAME.png`, grey, palette or 16-bit, each pixel the number of its segment, and the names of the
   numbers, one per line from number 0, in `NAME.txt` or for all images in `names.txt`. Without
   either, number 3 is called "cluster 3", for protocols that need no names. 255 (65535 with 16 bits)
-  means no segment, unless there are that many names.
+  means no segment, unless there are that many names. Where there are `NAME.jpg.map.png`, as
+  `zeroguide discover` writes them, they are the label maps and other pictures don't matter.
 
 Files are matched by name without ending, with folders where the data set's names have them. A
 segment of COCO's may overlap others: the pixel's label is that of the highest score, and masks as
 they are go to AR and AP. Names are looked up in a listing, so the check of a folder before the run
-reads headers and JSON, no pixels: a damaged file is a failed image, not an end.
+reads headers and JSON, but pixels of the panoptic format alone: a damaged file is a failed image,
+not an end. JSON that is plainly no prediction, such as results of an evaluation, is passed over.
 """
 
 from __future__ import annotations
@@ -33,15 +36,18 @@ from zeroguide.evaluation.prediction_coco import coco_files
 from zeroguide.evaluation.prediction_files import (
     NAMES_FILE,
     PredictionFile,
-    is_ours,
+    kind_of,
     label_map_file,
     labeling_file,
     read_names,
 )
+from zeroguide.evaluation.prediction_panoptic import is_panoptic, panoptic_files
 from zeroguide.evaluation.predictions import Prediction
 
 if TYPE_CHECKING:
     from zeroguide.datasets import Dataset, Sample
+
+MAP = ".map.png"
 
 
 class FolderPredictions:
@@ -56,15 +62,32 @@ class FolderPredictions:
             raise UsageError(f"{folder}: no such folder; name the folder of the predictions.")
         self.folder = folder
         paths = sorted(_walk(folder))
-        documents = [p for p in paths if p.suffix.lower() == ".json"]
         pictures = [p for p in paths if p.suffix.lower() == ".png"]
-        self._read = documents
+        kinds = {p: kind_of(p) for p in paths if p.suffix.lower() == ".json"}
+        ours = [path for path, (kind, _) in kinds.items() if kind == "ours"]
+        coco = {path: content for path, (kind, content) in kinds.items() if kind == "coco"}
+        self._passed_over = {
+            _image_name(folder, path): path for path, (kind, _) in kinds.items() if kind == "other"
+        }
         self.named = True
-        if documents and is_ours(documents[0]):
-            self._files = _by_name(folder, ((p, labeling_file(p)) for p in documents))
-        elif documents:
-            self._files = coco_files(folder, documents)
+        if ours and coco:
+            raise UsageError(
+                f"{folder}: holds results of zeroguide ({ours[0].name}) and JSON of COCO's formats "
+                f"({min(coco).name}); leave one kind there."
+            )
+        if ours:
+            self._read = ours
+            self._files = _by_name(folder, ((p, labeling_file(p)) for p in ours))
+        elif any(map(is_panoptic, coco.values())):
+            self._files = panoptic_files(folder, coco, pictures)
+            used = {file.path for file in self._files.values()}
+            self._read = [*coco, *(p for p in pictures if p in used)]
+        elif coco:
+            self._read = list(coco)
+            self._files = coco_files(folder, coco)
         else:
+            # Beside the maps of `zeroguide discover` lie overlays and a sheet of its classes.
+            pictures = [p for p in pictures if p.name.endswith(MAP)] or pictures
             names = read_names(folder / NAMES_FILE)
             wanted = {folder / NAMES_FILE, *(p.with_suffix(".txt") for p in pictures)}
             lists = [p for p in paths if p in wanted]
@@ -75,6 +98,11 @@ class FolderPredictions:
             raise UsageError(
                 f"{folder}: holds no predictions; put NAME.json, COCO results or NAME.png there."
             )
+
+    @property
+    def names(self) -> list[str]:
+        """How the folder calls the images it has predictions for."""
+        return sorted(self._files)
 
     def check(self, dataset: Dataset, known: Iterable[str]) -> None:
         """UsageError about the first image without a prediction, or of another size, or prediction
@@ -87,6 +115,13 @@ class FolderPredictions:
         for sample in dataset:
             name = self._name(sample.name)
             if name is None:
+                base = sample.name.rpartition("/")[2]
+                strange = self._passed_over.get(sample.name) or self._passed_over.get(base)
+                if strange is not None:
+                    raise UsageError(
+                        f"{strange}: is named like the image {sample.name} but is no prediction; "
+                        "write it again."
+                    )
                 raise UsageError(
                     f"{self.folder}: has no prediction for the image {sample.name}; add it or "
                     "choose images with --limit or --split."
@@ -100,6 +135,8 @@ class FolderPredictions:
                     f"{file.path}: is {predicted[1]} x {predicted[0]} pixels but the image "
                     f"{sample.name} is {truth[1]} x {truth[0]}; predict at the image's size."
                 )
+            if file.check is not None:
+                file.check()
         others = set(self._files) - found - {self._name(name) for name in known}
         if others:
             name = min(others)
@@ -148,16 +185,26 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(parent) / name for name in files if not name.startswith("."))
 
 
+def _image_name(folder: Path, path: Path) -> str:
+    """The image that a file is named after."""
+    name = path.relative_to(folder)
+    name = (
+        name.with_name(name.name.removesuffix(MAP))
+        if name.name.endswith(MAP)
+        else name.with_suffix("")
+    )
+    if name.suffix.lower() in IMAGE_ENDINGS:  # photo.jpg.json
+        name = name.with_suffix("")
+    return name.as_posix()
+
+
 def _by_name(
     folder: Path, files: Iterable[tuple[Path, PredictionFile]]
 ) -> dict[str, PredictionFile]:
     """Files by the image's name; UsageError for two of one name."""
     found: dict[str, PredictionFile] = {}
     for path, file in files:
-        name = path.relative_to(folder).with_suffix("")
-        if name.suffix.lower() in IMAGE_ENDINGS:  # photo.jpg.json
-            name = name.with_suffix("")
-        key = name.as_posix()
+        key = _image_name(folder, path)
         if key in found:
             raise UsageError(
                 f"{path}: is a second prediction for {key}, beside {found[key].path.name}; keep "

@@ -21,13 +21,17 @@ TEXT = ("tt", "semantic", "panoptic", "naming")
 
 @dataclasses.dataclass(frozen=True)
 class Available:
-    """What a run has beside a data set: sentence encoder, segments' embeddings, WordNet, names."""
+    """What a run has beside a data set: sentence encoder, segments' embeddings, WordNet, names.
+
+    clusters: whether labels, names or not, mean the same in all images.
+    """
 
     encoder: bool
     embeddings: bool
     relation: bool
     stage: Stage = "full"
     names: bool = True
+    clusters: bool = True
 
 
 def check_names(names: Sequence[str]) -> list[str]:
@@ -50,14 +54,21 @@ def impossible(dataset: Dataset, have: Available) -> dict[str, str]:
         named = ("tt", "st", "semantic", "lac", "naming", "unsupervised", "per-image", "panoptic")
         no(f"the data set {dataset.name} has no class names", *named)
     if not have.names:
+        remedy = "" if have.stage == "segments" else " (put them in names.txt)"
         no(
-            "the predictions have no names (put them in names.txt)",
+            f"the predictions have no names{remedy}",
             "tt", "st", "semantic", "lac", "naming", "panoptic",
         )  # fmt: skip
-    if type(dataset).read_annotations is Dataset.read_annotations:
+    if not have.clusters:
+        no(
+            "segments of two images can't be told to be of one kind (fit a model with `zeroguide "
+            "fit` and take --set segmenter.method=fitted --set segmenter.model=MODEL)",
+            "unsupervised",
+        )
+    if not dataset.tells_objects_apart:
         no(f"the data set {dataset.name} doesn't tell objects apart", "panoptic")
-    if len(dataset.classes) != 2 or dataset.background is None:
-        no(f"the data set {dataset.name} isn't one of foreground and background", "foreground")
+    if dataset.background is None:
+        no(f"the data set {dataset.name} has no background", "foreground")
     if have.stage == "true-masks":
         no("the masks are the true ones", "per-image", "class-agnostic", "foreground")
     else:
@@ -67,7 +78,9 @@ def impossible(dataset: Dataset, have: Available) -> dict[str, str]:
     if not have.encoder:
         no("there is no sentence encoder", "tt", "panoptic")
         if not have.embeddings:
-            no("there are neither a sentence encoder nor embeddings", "semantic", "naming")
+            no("there are neither a sentence encoder nor embeddings", "semantic")
+            if not have.relation:
+                no("there is no sentence encoder, no embeddings and no WordNet", "naming")
     if not have.relation:
         no("there is no WordNet", "lac")
     return reasons

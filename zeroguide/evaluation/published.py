@@ -4,7 +4,8 @@ They are data, `published.json`, copied from the named sources and not measured 
 protocol decides where it may stand: beside a number measured under the same one; in a column of
 its own if nobody could verify which one it is (`UNVERIFIED`); or apart, if `zeroguide eval` doesn't
 have the protocol, such as a mapping by a language model, or methods that are told the class names.
-Differences remain even within a protocol: crops, refinement, how images are resized (`remark`).
+A crop is other data: a number of crops stands beside a number of the same crops alone. Differences
+remain even within a protocol: refinement, how images are resized (`remark`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from zeroguide.datasets.cropped import cropped_name
 from zeroguide.evaluation.results import PROTOCOLS, split_key
 
 UNVERIFIED = "unverified"
@@ -34,6 +36,7 @@ class Published:
             unverified, otherwise none.
         remark: how it differs, as far as known.
         approximate: whether the source gives it only roughly.
+        crop: side of the centre squares that were scored; None: whole images.
     """
 
     method: str
@@ -46,6 +49,7 @@ class Published:
     metrics: tuple[str, ...]
     remark: str
     approximate: bool = False
+    crop: int | None = None
 
     def __post_init__(self) -> None:
         families = {split_key(name)[0].protocol for name in self.metrics}
@@ -54,6 +58,16 @@ class Published:
             raise ValueError(f"{self.method}: a number of {self.protocol} beside {families}")
         if not known and bool(families) != (self.protocol == UNVERIFIED):
             raise ValueError(f"{self.method}: {self.protocol} has no place beside {families}")
+
+    @property
+    def title(self) -> str:
+        """The data set as results of the same images name it."""
+        return self.dataset if self.crop is None else cropped_name(self.dataset, self.crop)
+
+    @property
+    def places(self) -> set[tuple[str, str]]:
+        """Data sets' names with the keys that it may stand beside."""
+        return {(self.title, key) for key in self.metrics}
 
     @property
     def text(self) -> str:

@@ -23,24 +23,33 @@ from zeroguide.evaluation.html_report import page
 from zeroguide.evaluation.pictures import Pictures
 from zeroguide.evaluation.results import METRICS, PROTOCOLS, Results, Value
 from zeroguide.evaluation.views import by_protocol, class_keys, image_scores
-from zeroguide.evaluation.wording import images_phrase, interval, of_what, quantity
+from zeroguide.evaluation.wording import images_phrase, interval, judge, of_what, quantity
 from zeroguide.formats import write_atomically
 
 COLUMNS = ("metric", "variant", "value", "95 % interval", "images")
 
 
 class Table(NamedTuple):
-    """Cells as text, with the title of the only protocol in it."""
+    """Cells as text, with the title of the only protocol in it.
+
+    about: what else its numbers depend on, for a caption: the sentence encoder.
+    """
 
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     title: str
+    about: str = ""
 
 
 def table_rows(results: Results) -> list[Table]:
     """The summary as tables, one per protocol, in the order of `PROTOCOLS`."""
     return [
-        Table(COLUMNS, [_row(value) for value in values], PROTOCOLS[protocol].title)
+        Table(
+            COLUMNS,
+            [_row(value) for value in values],
+            PROTOCOLS[protocol].title,
+            judge((value.key for value in values), results.sentence_encoder),
+        )
         for protocol, values in by_protocol(results.summary)
     ]
 
@@ -114,8 +123,8 @@ def markdown(results: Results) -> str:
     for protocol, values in by_protocol(results.summary):
         known = PROTOCOLS[protocol]
         caption = f"**{known.title}.** {known.description} {images_phrase(results)}"
-        if protocol == "tt" and results.sentence_encoder:
-            caption += f" Sentence encoder: {results.sentence_encoder}."
+        about = judge((value.key for value in values), results.sentence_encoder)
+        caption = f"{caption} {about}"
         parts.append(f"{escape_markdown(caption)}\n\n{markdown_table(COLUMNS, map(_row, values))}")
     parts.append("Intervals: 95 %, percentile bootstrap over images.\n")
     return "\n".join(parts)
@@ -136,10 +145,10 @@ def escape_markdown(text: str) -> str:
 
 def _row(value: Value) -> tuple[str, ...]:
     return (
-        METRICS[value.metric].title,
+        (metric := METRICS[value.metric]).title,
         value.variant,
-        quantity(value.value, value.unit),
-        interval(value.low, value.high, value.unit),
+        quantity(value.value, metric),
+        interval(value.low, value.high, metric),
         str(value.n_images),
     )
 

@@ -32,7 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 SCHEMA: Literal["zeroguide-evaluation/1"] = "zeroguide-evaluation/1"
-Stage = Literal["full", "true-masks", "true-names"]
+Stage = Literal["full", "true-masks", "true-names", "segments"]
 
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A float whose NaN is null in JSON."""
@@ -53,8 +53,9 @@ class Source:
     """What made the predictions.
 
     kind: our pipeline, or a folder of predictions. stage: "full", or which part the truth stood in
-    for: "true-masks" (true regions, our names), "true-names" (our segments, true names). recipe:
-    provenance and all knobs. folder: that of the predictions.
+    for: "true-masks" (true regions, our names), "true-names" (our segments, true names); or
+    "segments" (ours without names). recipe: provenance and all knobs. folder: that of the
+    predictions.
     """
 
     kind: Literal["pipeline", "predictions"]

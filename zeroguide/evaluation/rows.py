@@ -71,7 +71,7 @@ class Row:
         masks: segments and regions; None only for an image with an error.
         foreground: precision of everything, precision and recall of the foreground.
         peak_memory: MiB so far; NaN if not measured.
-        truth: the truth's file as it was, name, size and time of change; "" if there is none.
+        truth: `Dataset.stamp`: the truth's files as they were; "" if there are none.
     """
 
     image: ImageRow

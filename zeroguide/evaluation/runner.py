@@ -46,7 +46,6 @@ def evaluate(
     protocols: Sequence[str],
     encoder: SentenceEncoder | None = None,
     relation: Relation | None = None,
-    split: str | None = None,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     restart: bool = False,
@@ -58,7 +57,7 @@ def evaluate(
         dataset: what is scored, in its order.
         predictor: asked for one image after the other, in this thread.
         folder: rows.jsonl goes there; it exists.
-        source, split, seed: for the results.
+        source, seed: for the results.
         protocols: names of families, none of them `protocols.impossible`.
         encoder, relation: what they need.
         settings: what else decides a row; a run goes on only with rows of its own settings.
@@ -75,7 +74,7 @@ def evaluate(
         "zeroguide": __version__,
         "dataset": dataset.name,
         "classes": _digest(dataset),
-        "split": split,
+        "split": dataset.split,
         "source": [source.kind, source.folder],
         "stage": source.stage,
         "recipe": source.recipe,
@@ -84,7 +83,7 @@ def evaluate(
         "seed": seed,
         **(settings or {}),
     }
-    truths = {entry.name: _stamp(entry.truth) for entry in dataset.entries}
+    truths = {entry.name: dataset.stamp(entry) for entry in dataset.entries}
     kept = RowFile(folder, decides, truths=truths, restart=restart)
     try:
         todo = [sample for sample in dataset if sample.name not in kept.rows]
@@ -106,7 +105,7 @@ def evaluate(
     found = summarise(rows, names, protocols, background=dataset.background)
     peaks = [row.peak_memory for row in rows if row.peak_memory == row.peak_memory]
     return Results(
-        dataset=DatasetInfo(dataset.name, split, len(dataset), len(dataset.classes)),
+        dataset=DatasetInfo(dataset.name, dataset.split, len(dataset), len(dataset.classes)),
         source=source,
         versions=_versions(),
         seed=seed,
@@ -169,15 +168,6 @@ def _digest(dataset: Dataset) -> str:
     """Changes with the list of classes and which of them is the background."""
     classes = [(each.name, each.synonyms, each.kind) for each in dataset.classes]
     return hashlib.sha256(repr((classes, dataset.background)).encode()).hexdigest()[:16]
-
-
-def _stamp(truth: Path | None) -> str:
-    """A truth's file without reading it; "" if there is none or it has gone."""
-    try:
-        stat = truth.stat() if truth is not None else None
-    except OSError:  # reading it says what is wrong
-        stat = None
-    return f"{truth.name} {stat.st_size} {stat.st_mtime_ns}" if truth and stat else ""
 
 
 def _versions() -> dict[str, str]:

@@ -46,7 +46,10 @@ def class_agnostic(case: Case) -> Numbers:
     counted = (overlap.truth_areas[:n] > 0) & ~crowd
     total = int(counted.sum())
     if total:
-        yield "ar100", ratio(_average_recall(case, counted) * total, total)
+        ious, scores = _ious(case, counted)
+        for limit in (1, 10, 100):
+            found = average_recall(ious, scores, limit=limit)
+            yield f"ar{limit}", ratio(found * total, total)
     yield "best_overlap", ratio(float(best_ious(overlap)[:n][counted].sum()), total)
     if len(overlap.counts):
         borders = boundary_iou(
@@ -69,13 +72,13 @@ def class_agnostic(case: Case) -> Numbers:
     yield "mask_pq", ratio(float(counts.iou[0]), below)
 
 
-def _average_recall(case: Case, counted: np.ndarray) -> float:
-    """AR@100 of the (n,) true regions that count; segments without a pixel are no masks."""
+def _ious(case: Case, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(m, n) IoU of masks and the true regions that count, (m,) scores; empty masks are none."""
     scores = np.array(case.masks.scores)
     if case.prediction.masks is None:  # the table of pixels holds what masks would say
         kept = case.region_overlap.areas > 0
         ious = case.region_overlap.iou[kept][:, :-1][:, counted]
-        return average_recall(ious, scores[kept])
+        return ious, scores[kept]
     from pycocotools import mask as codes
 
     size = list(case.masks.size)
@@ -83,9 +86,9 @@ def _average_recall(case: Case, counted: np.ndarray) -> float:
     kept = np.array([codes.area(mask) > 0 for mask in predicted], dtype=bool)
     true = [rle(case.masks.true[i], size) for i in np.flatnonzero(counted)]
     if not kept.any():
-        return 0.0
+        return np.zeros((0, len(true))), scores[kept]
     shown = [predicted[i] for i in np.flatnonzero(kept)]
-    return average_recall(codes.iou(shown, true, [0] * len(true)), scores[kept])
+    return codes.iou(shown, true, [0] * len(true)), scores[kept]
 
 
 def add_masks(collected: ClassAgnostic, masks: Masks) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from zeroguide.evaluation.metrics_table import LADDER_NAMES, NAMES
 from zeroguide.evaluation.scoring import Case, Numbers, accuracy_sums, iou_sums, ratio, sparse
 from zeroguide.metrics.assignment import ST_THRESHOLD, TT_THRESHOLD, assign, cosine, keep_best
-from zeroguide.metrics.lac import LADDER, Level, assign_up_to, relation_levels
+from zeroguide.metrics.lac import LADDER, Level, assign_up_to, ladder, relation_levels
 from zeroguide.metrics.naming import clip_score, ref_clip_score, similar_enough, top1
 from zeroguide.metrics.open_vocabulary import (
     class_ious,
@@ -99,19 +99,25 @@ def _semantic(case: Case, way: str, classes: np.ndarray) -> Numbers:
 
 def lac(case: Case) -> Numbers:
     """The ladder: classes by relations of words; listed synonyms are synonyms."""
+    levels = _levels(case)
+    background = case.classes.background
+    for name, level in zip(LADDER_NAMES, LADDER, strict=True):
+        counts = class_counts(case.overlap, assign_up_to(levels, level), unassigned_as=background)
+        yield f"lac_miou/{name}", iou_sums(counts)
+        yield f"lac_accuracy/{name}", accuracy_sums(counts)
+
+
+def _levels(case: Case) -> np.ndarray:
+    """(m, C) Level of each label towards each class; none is related to the background."""
     relation = case.classes.relation
     assert relation is not None
     labels = case.prediction.labels
     levels = relation_levels(labels, [[name] for name in case.classes.names], relation)
     listed = relation_levels(labels, case.classes.synonyms, relation)
     levels = np.minimum(levels, np.maximum(listed, Level.SYNONYM))
-    background = case.classes.background
-    if background is not None:
-        levels[:, background] = Level.NONE
-    for name, level in zip(LADDER_NAMES, LADDER, strict=True):
-        counts = class_counts(case.overlap, assign_up_to(levels, level), unassigned_as=background)
-        yield f"lac_miou/{name}", iou_sums(counts)
-        yield f"lac_accuracy/{name}", accuracy_sums(counts)
+    if case.classes.background is not None:
+        levels[:, case.classes.background] = Level.NONE
+    return levels
 
 
 def naming(case: Case) -> Numbers:
@@ -124,6 +130,10 @@ def naming(case: Case) -> Numbers:
         similarity = case.tt[regions]
         yield "name_similar", ratio(float(similar_enough(similarity, true).sum()), n)
         yield "name_top1", ratio(float(top1(similarity, true).sum()), n)
+    if classes.relation is not None:
+        shares = ladder(_levels(case)[regions], true) if n else np.zeros(len(LADDER))
+        for name, accepted in zip(LADDER_NAMES, shares, strict=True):
+            yield f"name_lac/{name}", ratio(float(accepted) * n, n)
     if prediction.embeddings is None or prediction.text_embeddings is None:
         return
     if classes.clip_names is None:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from zeroguide.errors import UsageError, WeightsError
-from zeroguide.models.hub import find, resolve
+from zeroguide.models.hub import LAYOUTS, SHIPPED, find, resolve
 
 DEFAULT = "sentence-transformers/all-mpnet-base-v2"
 
@@ -93,14 +93,44 @@ def _check_package() -> None:
 
 def _resolve(checkpoint: str, offline: bool) -> Path:
     """The model's folder; WeightsError with the remedy for an encoder if it isn't here."""
-    local = checkpoint.startswith("shipped:") or Path(checkpoint).expanduser().exists()
-    if offline and not local and find(checkpoint, "sentence_encoder") is None:
+    folder = Path(checkpoint).expanduser()
+    wrong = None
+    if folder.is_dir():
+        needed = LAYOUTS["sentence_encoder"].required
+        missing = [name for name in needed if not (folder / name).is_file()]
+        if missing:
+            wrong = f"{folder} has no {missing[0]}, so it isn't a whole sentence-transformers model"
+    elif checkpoint.startswith((".", "/", "~")) and not folder.exists():
+        wrong = f"there is no folder {checkpoint}"
+    if wrong is not None:
         raise WeightsError(
-            f"the sentence encoder {checkpoint} isn't on this machine and offline is set: run "
-            f"`hf download {checkpoint}` once with network access, or name a folder with "
+            f"{wrong}: name the folder or the hub id of a sentence-transformers model with "
             "--sentence-encoder"
         )
-    return resolve(checkpoint, "sentence_encoder", offline=offline)
+    own = folder.exists() or checkpoint.startswith(SHIPPED)  # what is wrong with it is no download
+    if offline and not own and find(checkpoint, "sentence_encoder") is None:
+        raise WeightsError(_not_here(checkpoint, "offline is set"))
+    try:
+        return resolve(checkpoint, "sentence_encoder", offline=offline)
+    except WeightsError as error:
+        if not _unreachable(error.__cause__):
+            raise
+        raise WeightsError(_not_here(checkpoint, "the hub can't be reached")) from error
+
+
+def _unreachable(cause: BaseException | None) -> bool:
+    """Whether a download failed since there is no network."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    return isinstance(cause, LocalEntryNotFoundError)
+
+
+def _not_here(checkpoint: str, why: str) -> str:
+    return (
+        f"the sentence encoder {checkpoint} is neither a folder nor downloaded, and {why}: run "
+        f"`hf download {checkpoint}` once with network access, name another's folder with "
+        "--sentence-encoder, or choose families that compare no texts with --protocol"
+    )
 
 
 def check_modules(folder: Path) -> None:

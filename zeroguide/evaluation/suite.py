@@ -1,8 +1,10 @@
 """Suites: several runs of `zeroguide eval`, with published numbers beside the measured ones.
 
-`PAPER` is what the paper on zero-guidance segmentation (ICCV 2023) reports: IoU_TT, IoU_ST, segment
+`paper` is what the paper on zero-guidance segmentation (ICCV 2023) reports: IoU_TT, IoU_ST, segment
 recall and AR of the whole pipeline, and the names given to true masks, on Pascal VOC 2012 and
-Pascal Context. A data set that isn't there is said, the others go on.
+Pascal Context. `unsupervised` is what methods without names report: labels as clusters, matched
+once for the data set (STEGO's crops of COCO-Stuff and Cityscapes, Pascal VOC) or image by image
+(DiffCut's data sets). A data set that isn't there is said, the others go on.
 
 A table never holds numbers of two protocols: `beside` refuses to make one. What nobody could verify
 stands in a column with that word, numbers of protocols that aren't ours in a table of their own.
@@ -15,11 +17,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zeroguide.datasets.cropped import STEGO_CROP, cropped_name
 from zeroguide.errors import ZeroguideError
 from zeroguide.evaluation.published import UNVERIFIED, Published, published
 from zeroguide.evaluation.report import Table, escape_markdown, markdown_table
 from zeroguide.evaluation.results import METRICS, PROTOCOLS, Results, Stage, Value
-from zeroguide.evaluation.wording import MISSING, images_phrase, interval, of_what, quantity
+from zeroguide.evaluation.wording import (
+    MISSING,
+    images_phrase,
+    interval,
+    judge,
+    of_what,
+    quantity,
+)
 from zeroguide.formats import write_atomically
 
 SCHEMA = "zeroguide-suite/1"
@@ -42,6 +52,18 @@ class Part:
     dataset: str
     stage: Stage
     protocols: tuple[str, ...]
+    crop: int | None = None
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its results."""
+        crop = "" if self.crop is None else f"-crop{self.crop}"
+        return f"{self.dataset}{crop}-{self.stage}"
+
+    @property
+    def title(self) -> str:
+        """The data set as results name it."""
+        return self.dataset if self.crop is None else cropped_name(self.dataset, self.crop)
 
 
 @dataclass(frozen=True)
@@ -58,6 +80,14 @@ PAPER = (
     Part("context-59", "full", ("tt", "st", "cost")),
     Part("context-59", "true-masks", ("naming",)),
 )
+UNSUPERVISED = (
+    Part("coco-stuff-27", "full", ("unsupervised", "cost"), STEGO_CROP),
+    Part("cityscapes-27", "full", ("unsupervised", "cost"), STEGO_CROP),
+    Part("voc2012", "full", ("unsupervised", "per-image", "cost")),
+    Part("coco-stuff-27", "full", ("per-image",)),
+    Part("ade20k-150", "full", ("per-image",)),
+)
+SUITES: dict[str, tuple[Part, ...]] = {"paper": PAPER, "unsupervised": UNSUPERVISED}
 
 
 @dataclass(frozen=True)
@@ -70,7 +100,7 @@ class Suite:
     @property
     def notes(self) -> tuple[str, ...]:
         """Each reason why something is missing, once."""
-        return tuple(dict.fromkeys(f"{m.part.dataset}: {m.reason}" for m in self.missing))
+        return tuple(dict.fromkeys(f"{m.part.title}: {m.reason}" for m in self.missing))
 
     def tables(self) -> list[Table]:
         """Published beside measured: a table per protocol, and one for those that aren't here."""
@@ -80,13 +110,26 @@ class Suite:
         for name in PROTOCOLS:
             ours = [(dataset, value) for dataset, value in measured if value.protocol == name]
             keys = {(dataset, value.key) for dataset, value in ours}
-            theirs = [p for p in published() if keys & {(p.dataset, key) for key in p.metrics}]
+            theirs = [p for p in published() if keys & p.places]
             if ours:
-                tables.append(beside(name, ours, theirs))
-        others = [p for p in published() if not p.metrics and p.dataset in datasets]
+                tables.append(beside(name, ours, theirs)._replace(about=self._judges(name)))
+        # Of other protocols, or of crops where whole images were measured.
+        others = [
+            p
+            for p in published()
+            if p.dataset in datasets and not (p.metrics and p.title in datasets)
+        ]
         if others:
             tables.append(Table(OTHER_COLUMNS, list(map(_other_row, others)), "Other protocols"))
         return tables
+
+    def _judges(self, protocol: str) -> str:
+        """For a table's caption: the sentence encoder of its numbers that depend on one."""
+        said = (
+            judge((v.key for v in each.summary if v.protocol == protocol), each.sentence_encoder)
+            for each in self.results
+        )
+        return " ".join(dict.fromkeys(filter(None, said)))
 
     def write(self, folder: Path) -> None:
         """Write suite.json and suite.md into an existing folder. ZeroguideError if it can't be."""
@@ -99,11 +142,16 @@ class Suite:
             "schema": SCHEMA,
             "runs": [of_what(results) for results in self.results],
             "missing": [
-                {"dataset": m.part.dataset, "stage": m.part.stage, "reason": m.reason}
+                {"dataset": m.part.title, "stage": m.part.stage, "reason": m.reason}
                 for m in self.missing
             ],
             "tables": [
-                {"title": t.title, "columns": list(t.columns), "rows": list(map(list, t.rows))}
+                {
+                    "title": t.title,
+                    "about": t.about,
+                    "columns": list(t.columns),
+                    "rows": list(map(list, t.rows)),
+                }
                 for t in self.tables()
             ],
         }
@@ -116,14 +164,14 @@ class Suite:
         for table in self.tables():
             caption = f"**{table.title}.** {descriptions.get(table.title, 'Not to be compared.')}"
             rows = markdown_table(table.columns, table.rows)
-            parts.append(f"{escape_markdown(caption)}\n\n{rows}")
+            parts.append(f"{escape_markdown(f'{caption} {table.about}')}\n\n{rows}")
         runs = [f"{of_what(results)}; {images_phrase(results)}" for results in self.results]
         lines = [*runs, *_sources(self.results), *(f"missing: {note}" for note in self.notes)]
         parts.append("".join(f"- {escape_markdown(line)}\n" for line in lines))
         return "\n".join(parts)
 
 
-def paper(run: Callable[[Part], Results], parts: Sequence[Part] = PAPER) -> Suite:
+def run_parts(run: Callable[[Part], Results], parts: Sequence[Part]) -> Suite:
     """Run the parts one after the other; one that raises ZeroguideError is missing, not the end.
 
     Args:
@@ -161,16 +209,17 @@ def beside(
         )
     rows: list[tuple[str, ...]] = []
     for dataset, value in measured:
-        here = [p for p in numbers if p.dataset == dataset and value.key in p.metrics]
+        here = [p for p in numbers if (dataset, value.key) in p.places]
         known = [p.text for p in here if p.protocol == protocol]
         unverified = [f"{p.text} {UNVERIFIED}" for p in here if p.protocol == UNVERIFIED]
+        metric = METRICS[value.metric]
         rows.append(
             (
                 dataset,
-                METRICS[value.metric].title,
+                metric.title,
                 value.variant,
-                quantity(value.value, value.unit),
-                interval(value.low, value.high, value.unit),
+                quantity(value.value, metric),
+                interval(value.low, value.high, metric),
                 ", ".join(known) or MISSING,
                 ", ".join(unverified) or MISSING,
             )
@@ -181,7 +230,7 @@ def beside(
 def _other_row(number: Published) -> tuple[str, ...]:
     value = f"{'~' * number.approximate}{number.value:.1f} %"
     source = number.source
-    return (number.dataset, number.method, value, number.protocol, source, number.remark)
+    return (number.title, number.method, value, number.protocol, source, number.remark)
 
 
 def _sources(results: Iterable[Results]) -> list[str]:
@@ -189,8 +238,8 @@ def _sources(results: Iterable[Results]) -> list[str]:
     keys = {(r.dataset.name, value.key) for r in results for value in r.summary}
     lines = []
     for number in published():
-        if keys & {(number.dataset, key) for key in number.metrics}:
+        if keys & number.places:
             facts = [number.source, number.network or "", number.remark]
             shown = "; ".join(fact for fact in facts if fact)
-            lines.append(f"{number.text}, {number.dataset}: {shown}")
+            lines.append(f"{number.text}, {number.title}: {shown}")
     return lines

@@ -36,12 +36,18 @@ from zeroguide.metrics.overlap import Overlap
 from zeroguide.metrics.recall import THRESHOLDS
 from zeroguide.metrics.saliency import FCurve, max_f
 from zeroguide.metrics.semantic import nan_mean
-from zeroguide.metrics.unsupervised import hungarian_counts, hungarian_iou, majority_vote
+from zeroguide.metrics.unsupervised import (
+    hungarian_counts,
+    hungarian_iou,
+    majority_vote,
+    voc_matching,
+)
 
 CONFUSIONS = 200
 _MATCHINGS: dict[str, Callable[[Overlap], np.ndarray]] = {
     "Hungarian on pixels": hungarian_counts,
     "Hungarian on IoU": hungarian_iou,
+    "VOC's over-clustering": voc_matching,
     "many-to-one": majority_vote,
 }
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from zeroguide.evaluation.results import PROTOCOLS, Results, Value
+from zeroguide.evaluation.results import PROTOCOLS, Results, Value, split_key
 
 # What images and classes are ranked by: the first that a run has.
 _MAIN = (
@@ -36,6 +36,13 @@ def by_protocol(values: Iterable[Value]) -> list[tuple[str, list[Value]]]:
 def class_keys(results: Results) -> list[str]:
     """The metrics that any class has a value of, in their order of appearance."""
     return list(dict.fromkeys(key for row in results.classes for key in row.values))
+
+
+def needs_sentences(key: str) -> bool:
+    """Whether the numbers with this `key` depend on the sentence encoder."""
+    metric, variant = split_key(key)
+    named = metric.name in ("name_similar", "name_top1")
+    return named or metric.protocol == "tt" or variant.startswith("TT")
 
 
 def score(numerators: np.ndarray, denominators: np.ndarray) -> float:

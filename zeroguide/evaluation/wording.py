@@ -3,40 +3,77 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+from zeroguide.evaluation.metrics_table import Metric
 from zeroguide.evaluation.results import Results, split_key
+from zeroguide.evaluation.views import needs_sentences
 
 MISSING = "–"
 _STAGES = {
     "full": "whole pipeline",
     "true-masks": "true masks, names of the pipeline",
     "true-names": "segments of the pipeline, true names",
+    "segments": "segments of the pipeline, without names",
 }
 
 
-def number(value: float, unit: str) -> str:
-    """A value without its unit: one decimal mostly, two for short times, none for MiB."""
+# Cosines and their kin: no count, and what tells two methods apart is in the third decimal.
+_SCORES = frozenset({"clip_score", "ref_clip_score"})
+
+
+def number(value: float, of: Metric | str) -> str:
+    """A value without its unit.
+
+    Args:
+        value: in the metric's unit.
+        of: the metric, or a unit alone. It decides the decimals: one mostly, two for short times,
+            none for MiB, three for CLIPScores.
+    """
     if math.isnan(value):
         return MISSING
-    digits = {"s": 1 if abs(value) >= 100 else 2, "MiB": 0}.get(unit, 1)
+    if isinstance(of, Metric) and of.name in _SCORES:
+        digits = 3
+    else:
+        digits = {"s": 1 if abs(value) >= 100 else 2, "MiB": 0}.get(_unit(of), 1)
     text = f"{value:.{digits}f}"
     return text.removeprefix("-") if float(text) == 0 else text
 
 
-def quantity(value: float, unit: str) -> str:
-    """A value with its unit: ``"20.1 %"``, ``"0.29 s"``, ``"93"``; a dash if there is none."""
-    if unit == "count":
-        return f"{value:.0f}" if float(value).is_integer() else number(value, unit)
+def quantity(value: float, of: Metric | str) -> str:
+    """A value with its unit: ``"20.1 %"``, ``"0.29 s"``, ``"93"``; a dash if there is none.
+
+    Args as of `number`.
+    """
     if math.isnan(value):
         return MISSING
-    return f"{number(value, unit)} {unit}"
+    if _unit(of) != "count":
+        return f"{number(value, of)} {_unit(of)}"
+    score = isinstance(of, Metric) and of.name in _SCORES
+    return f"{value:.0f}" if float(value).is_integer() and not score else number(value, of)
 
 
-def interval(low: float, high: float, unit: str) -> str:
-    """``"[19.3, 21.1]"``; a dash if there is none."""
+def interval(low: float, high: float, of: Metric | str) -> str:
+    """``"[19.3, 21.1]"``; a dash if there is none. `of` as of `number`."""
     if math.isnan(low) or math.isnan(high):
         return MISSING
-    return f"[{number(low, unit)}, {number(high, unit)}]"
+    return f"[{number(low, of)}, {number(high, of)}]"
+
+
+def _unit(of: Metric | str) -> str:
+    return of.unit if isinstance(of, Metric) else of
+
+
+def judge(keys: Iterable[str], sentence_encoder: str | None) -> str:
+    """For the caption of a table: the sentence encoder, if any number depends on it, or nothing.
+
+    Args:
+        keys: of all metrics in the table.
+        sentence_encoder: that of the run.
+    """
+    if sentence_encoder is None or not any(map(needs_sentences, keys)):
+        return ""
+    return f"Sentence encoder: {sentence_encoder}."
 
 
 def of_what(results: Results) -> str:

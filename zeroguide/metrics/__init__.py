@@ -1,6 +1,7 @@
 """Scores of segments and their names against ground truth: pure functions on numpy arrays.
 
-Nearly all start from `overlap.intersections`, a table of pixels counted once per image:
+Nearly all start from `overlap.intersections`, a table of pixels counted once per image; more
+examples are in docs/evaluation.md:
 
     overlap = intersections(segments, truth, n_segments, n_classes)
     classes = assign(cosine(label_embeddings, class_embeddings), threshold=TT_THRESHOLD)

@@ -43,11 +43,13 @@ def majority_vote(overlap: Overlap) -> np.ndarray:
 def voc_matching(overlap: Overlap) -> np.ndarray:
     """(m,) class of each cluster by the Pascal VOC protocol of Deep Spectral Methods.
 
-    As many clusters as classes: `hungarian_iou`. Otherwise (over-clustering) every cluster takes
-    the class it has the highest IoU with, as in the released code; -1 without a pixel of any class.
+    As many clusters as classes: `hungarian_iou`, and so with fewer, as if the others were empty.
+    With more (over-clustering) every cluster takes the class it has the highest IoU with, as in the
+    released code; -1 without a pixel of any class. As with `majority_vote`, numbers of two numbers
+    of clusters don't compare.
     """
     m, n_classes = overlap.counts.shape
-    if m == n_classes:
+    if m <= n_classes:
         return hungarian_iou(overlap)
     return np.where(overlap.areas > 0, _argmax_rows(overlap.iou), -1)
 
