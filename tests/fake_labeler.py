@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 
 from zeroguide.image import Image
 from zeroguide.labeling import Label, Labeling
+from zeroguide.provenance import provenance
 from zeroguide.recipe import Recipe
 from zeroguide.segmenters import SegmenterResult
 
@@ -38,14 +40,15 @@ class FakeLabeler:
             Label("tall tree", 0.25, 0.5, (("bush", 0.2),), (0,)),
             Label("blue sky", 0.75, 0.9, (), (1, 2)),
         ]
-        return Labeling.build(
-            image, self.segment(image).label_map, labels, {"name": self.recipe.name}
-        )
+        label_map = self.segment(image).label_map
+        return Labeling.build(image, label_map, labels, provenance(self.recipe))
+
+    def label_batch(self, images: Sequence[Image]) -> list[Labeling]:
+        return [self.label(image) for image in images]
 
 
 def module() -> types.ModuleType:
     """To be put into sys.modules as zeroguide.labeler."""
     fake = types.ModuleType("zeroguide.labeler")
     fake.Labeler = fake.Segmenter = FakeLabeler  # type: ignore[attr-defined]
-    fake.provenance = lambda recipe: {"name": recipe.name}  # type: ignore[attr-defined]
     return fake

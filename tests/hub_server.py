@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 
 @dataclass
@@ -73,23 +74,27 @@ class _Handler(BaseHTTPRequestHandler):
         if self.hub.broken:
             return self._send(503, b"")
         match = re.fullmatch(
-            r"(?:/api/models)?/([^/]+/[^/]+)/(revision|tree|resolve)/([^/]+)(.*)", path
+            r"(?:/api/models|/api/datasets|/datasets)?/([^/]+/[^/]+)/(revision|tree|resolve)"
+            r"/([^/]+)(.*)",
+            path,
         )
         folder = self.hub.repositories.get(match[1]) if match else None
         if match is None or folder is None:
             return self._send(404, b"", {"X-Error-Code": "RepoNotFound"})
         if match[1] in self.hub.gated:
             return self._send(403, b"", {"X-Error-Code": "GatedRepo"})
-        names = sorted(p.name for p in folder.iterdir())
+        if match[3] not in ("main", self.hub.commit):
+            return self._send(404, b"", {"X-Error-Code": "RevisionNotFound"})
+        names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
         if match[2] == "revision":
             siblings = [{"rfilename": name} for name in names]
             return self._json({"id": match[1], "sha": self.hub.commit, "siblings": siblings})
         if match[2] == "tree":
-            return self._json([self._entry(folder / name) for name in names])
-        return self._file(folder / match[4].lstrip("/"))
+            return self._json([self._entry(folder / name, name) for name in names])
+        return self._file(folder / unquote(match[4]).lstrip("/"))
 
-    def _entry(self, path: Path) -> dict[str, object]:
-        return {"type": "file", "path": path.name, "size": path.stat().st_size, "oid": _hash(path)}
+    def _entry(self, path: Path, name: str) -> dict[str, object]:
+        return {"type": "file", "path": name, "size": path.stat().st_size, "oid": _hash(path)}
 
     def _file(self, path: Path) -> None:
         if not path.is_file():

@@ -214,7 +214,10 @@ def test_odd_images_are_labelled(command: str, recipe: Path, capsys: pytest.Capt
     assert main([command, *READABLE, "--preset", str(recipe), "--device", "cpu", "-o", "out"]) == 0
     out, err = capsys.readouterr()
     notes = [f"note: {name}: {note}." for name, (_, _, note) in READABLE.items() if note]
-    expected = ["note: preset random: random numbers.", *notes, "note: results are in out."]
+    results = (
+        "9 images labelled; results are in out" if command == "label" else "results are in out"
+    )
+    expected = ["note: preset random: random numbers.", *notes, f"note: {said}results are in out."]
     assert sorted(err.splitlines()) == sorted(expected)
     for name, (_, size, _) in READABLE.items():
         labeling = Labeling.load(f"out/{name}.json")  # checks: every pixel in one segment

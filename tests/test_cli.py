@@ -69,7 +69,7 @@ def test_label_one_image(capsys: pytest.CaptureFixture) -> None:
         "note: device cpu, chosen by auto.",
         "note: results are in labels/photo.png.png and labels/photo.png.json.",
     ]
-    assert files("labels") == ["photo.png.json", "photo.png.png"]
+    assert files("labels") == ["photo.png.json", "photo.png.png", "run.json"]
     labeling = Labeling.load("labels/photo.png.json")
     assert [s.label for s in labeling.segments] == ["blue sky", "tall tree"]
     assert labeling.file_name == "photo.png"
@@ -99,7 +99,7 @@ def test_notes_about_an_image_are_said(capsys: pytest.CaptureFixture) -> None:
 
 def test_recipe_flags_reach_the_recipe() -> None:
     argv = ["--preset", "tiny", "--seed", "7", "--set", "decoder.beam_size=9", "--offline"]
-    argv += ["--set", "merge.threshold=0.5", "--legend", "never", "--format", "json"]
+    argv += ["--set", "merge.threshold=0.5", "--legend", "never"]
     assert main(["label", str(photo()), *argv]) == 0
     (recipe,) = FakeLabeler.made
     assert (recipe.name, recipe.seed) == ("tiny", 7)
@@ -111,18 +111,18 @@ def test_several_images_load_models_once(capsys: pytest.CaptureFixture) -> None:
     assert main(["label", *images, "-o", "out/deep"]) == 0
     assert len(FakeLabeler.made) == 1
     expected = [f"{i}.{kind}" for i in images for kind in ("json", "png")]
-    assert files("out/deep") == sorted(expected)
+    assert files("out/deep") == sorted([*expected, "run.json"])
     out, err = capsys.readouterr()
     assert out.splitlines()[0] == "a.png\t1\tblue sky\t0.750\t0.90\t0.6667"
     assert len(out.splitlines()) == 6
-    assert "note: results are in out/deep.\n" in err
+    assert "note: 3 images labelled; results are in out/deep.\n" in err
 
 
 def test_equal_names_of_two_folders_stay_apart() -> None:
     images = [photo("in/a/x.png"), photo("in/b/x.png"), photo("in/b/c/x.png")]
     assert main(["label", *map(str, images), "-o", "out"]) == 0
     wanted = ["a/x.png.json", "a/x.png.png", "b/c/x.png.json", "b/c/x.png.png"]
-    assert files("out") == [*wanted, "b/x.png.json", "b/x.png.png"]
+    assert files("out") == [*wanted, "b/x.png.json", "b/x.png.png", "run.json"]
 
 
 def test_an_image_named_twice_is_labelled_once(capsys: pytest.CaptureFixture) -> None:
@@ -130,28 +130,39 @@ def test_an_image_named_twice_is_labelled_once(capsys: pytest.CaptureFixture) ->
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-def test_existing_results_stay_unless_overwritten(capsys: pytest.CaptureFixture) -> None:
+def test_what_is_labelled_is_not_labelled_again(capsys: pytest.CaptureFixture) -> None:
     old, new = photo("old.png"), photo("new.png")
     assert main(["label", str(old)]) == 0
-    Path("labels/old.png.json").write_text("mine")
-    capsys.readouterr()
-    assert main(["label", str(new), str(old)]) == 1
-    assert capsys.readouterr().err == (
-        "error: labels/old.png.png (and 1 more): already exists; replace with --overwrite or "
-        "choose another folder with -o.\n"
-    )
-    assert len(FakeLabeler.made) == 1  # nothing was started
-    assert files("labels") == ["old.png.json", "old.png.png"]
-    assert Path("labels/old.png.json").read_text() == "mine"
-    assert main(["label", str(new), str(old), "--overwrite"]) == 0
-    assert json.loads(Path("labels/old.png.json").read_text())["schema"] == "zeroguide/1"
+    first = capsys.readouterr().out
+    assert main(["label", str(old)]) == 0
+    assert capsys.readouterr().out == first  # told again, from the result
+    assert len(FakeLabeler.made) == 1  # no model was loaded
+    assert main(["label", str(old), str(new)]) == 0
+    assert "note: 1 image labelled, 1 were labelled before" in capsys.readouterr().err
+    assert main(["label", str(old), "--overwrite"]) == 0
+    assert len(FakeLabeler.made) == 3
+
+
+def test_files_of_others_are_never_replaced(capsys: pytest.CaptureFixture) -> None:
+    images = [str(photo("a.png")), str(photo("b.png")), str(photo("c.png"))]
+    Path("labels").mkdir()
+    Path("labels/a.png.json").write_text('{"shapes": []}')
+    photo("labels/b.png.png")
+    before = Path("labels/b.png.png").read_bytes()
+    assert main(["label", *images, "--overwrite"]) == 3
+    err = capsys.readouterr().err
+    for name in ("a.png.json", "b.png.png"):
+        assert f"labels/{name}: already exists and isn't a result of this program" in err
+    assert Path("labels/a.png.json").read_text() == '{"shapes": []}'
+    assert Path("labels/b.png.png").read_bytes() == before
+    assert Path("labels/c.png.json").exists()
 
 
 def test_results_never_replace_an_image_of_the_run(capsys: pytest.CaptureFixture) -> None:
     photo("x.jpg"), photo("x.jpg.png")
     before = Path("x.jpg.png").read_bytes()
-    assert main(["label", "x.jpg", "x.jpg.png", "-o", ".", "--overwrite"]) == 2
-    assert "would replace a file of this run" in capsys.readouterr().err
+    assert main(["label", "x.jpg", "x.jpg.png", "-o", ".", "--overwrite"]) == 3
+    assert "x.jpg.png: already exists" in capsys.readouterr().err
     assert Path("x.jpg.png").read_bytes() == before
 
 
@@ -161,7 +172,7 @@ def test_a_name_that_is_not_utf8(capfd: pytest.CaptureFixture) -> None:
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
     assert main(["label", *map(str, images)]) == 0
-    assert len(files("labels")) == 4
+    assert len(files("labels")) == 5
     assert "caf" in capfd.readouterr().out
 
 
@@ -183,13 +194,14 @@ def test_bad_images_do_not_stop_the_others(capsys: pytest.CaptureFixture) -> Non
     assert [line.split("\t")[0] for line in out.splitlines()] == ["a.png"] * 2 + ["d.png"] * 2
     errors = [line.removeprefix("error: ") for line in err.splitlines() if "error" in line]
     assert len(errors) == 3
-    assert "note: 3 of 5 images failed, listed in labels/failures.jsonl.\n" in err
+    said = "2 images labelled, 3 failed, listed in labels/failures.jsonl; results are in labels.\n"
+    assert said in err
     lines = [json.loads(line) for line in Path("labels/failures.jsonl").read_text().splitlines()]
     assert {line["file"] for line in lines} == {"b.png", "c.png", "e.png"}
     assert [line["error"] for line in lines] == errors
-    assert len(files("labels")) == 5
-    # The next run of several has its own list.
-    assert main(["label", "a.png", "d.png", "--overwrite"]) == 0
+    assert len(files("labels")) == 6
+    # The next run has its own list.
+    assert main(["label", "a.png", "d.png"]) == 0
     assert "failures.jsonl" not in files("labels")
 
 
@@ -247,9 +259,9 @@ def test_interrupt(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(FakeLabeler, "hook", staticmethod(interrupt))
     images = [str(photo(f"{name}.png")) for name in "abc"]
-    assert main(["label", *images, "missing.png"]) == 130
+    assert main(["label", "missing.png", *images]) == 130
     assert capsys.readouterr().err.endswith("error: interrupted.\n")
-    assert files("labels") == ["a.png.json", "a.png.png", "failures.jsonl"]
+    assert files("labels") == ["a.png.json", "a.png.png", "failures.jsonl", "run.json"]
 
 
 def test_a_failing_write_leaves_no_half(
@@ -261,8 +273,8 @@ def test_a_failing_write_leaves_no_half(
     monkeypatch.setattr(Labeling, "save", full)
     assert main(["label", str(photo("a.png")), str(photo("b.png"))]) == 1
     assert capsys.readouterr().err.endswith(
-        "error: a.png: its results can't be written (No space left on device); choose another "
-        "folder with -o.\n"
+        "error: a.png: its results can't be written (No space left on device); make room or choose "
+        "another folder with -o: what is written is kept.\n"
     )
     assert not Path("labels").exists()
 
@@ -315,14 +327,14 @@ def test_segment_has_no_legend_flag(capsys: pytest.CaptureFixture) -> None:
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["label"], "Missing argument 'IMAGE' (see zeroguide label --help)."),
+        (["label"], "Missing argument 'INPUT' (see zeroguide label --help)."),
         (["lable"], "No such command 'lable'"),
         (["label", "x", "--overwite"], "No such option: --overwite"),
         (["label", "x", "--legend", "maybe"], "Invalid value for '--legend'"),
         (["label", "x", "--seed", "one"], "Invalid value for '--seed'"),
         (["label", "x", "--seed", "-1"], "seed"),
         (["label", "x", "--device", "gpu"], "unknown device 'gpu'; use auto, cpu, cuda, cuda:N"),
-        (["label", "x", "--format", "jsn"], "unknown format 'jsn': did you mean 'json'?"),
+        (["label", "x", "--format", "coc"], "unknown --format 'coc': did you mean 'coco'?"),
         (["label", "x", "--preset", "fsat"], "unknown preset 'fsat': did you mean 'fast'?"),
         (["label", "x", "--set", "decoder.beam=2"], "did you mean 'decoder.beam_size'?"),
         (["label", "x", "--set", "decoder.method=beem"], "did you mean 'beam'?"),

@@ -16,7 +16,14 @@ import PIL.ImageOps
 import pytest
 
 from zeroguide.errors import ImageError
-from zeroguide.image import MAX_PIXELS, check_image, from_array, open_image
+from zeroguide.image import (
+    MAX_PIXELS,
+    check_image,
+    from_array,
+    open_image,
+    read_file,
+    read_image,
+)
 
 
 @pytest.fixture
@@ -352,3 +359,43 @@ def test_from_array_says_what_it_expects(wrong: object) -> None:
 def test_from_array_without_pixels() -> None:
     with pytest.raises(ImageError, match="has no pixels"):
         from_array(np.zeros((0, 4, 3), np.uint8))
+
+
+# Bytes --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "tiff", "webp"])
+def test_bytes_give_what_the_file_gives(tmp_path: Path, pixels: np.ndarray, suffix: str) -> None:
+    path = tmp_path / f"photo.{suffix}"
+    frames = [PIL.Image.fromarray(pixels[::-1])]
+    more = {"save_all": True, "append_images": frames} if suffix in ("gif", "tiff") else {}
+    PIL.Image.fromarray(pixels).save(path, **more)
+    assert read_file(path) == path.read_bytes()
+    one, other = open_image(path), read_image(read_file(path), f"photos.tar:a/photo.{suffix}")
+    assert np.array_equal(one.pixels, other.pixels)
+    assert (one.file_name, one.sha256, one.notes) == (
+        other.file_name,
+        other.sha256,
+        other.notes,
+    )
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"\xff\xd8\xff cut off", bomb(20_000, 10_001), bomb(90, 90)[:50]]
+)
+def test_bytes_are_refused_like_the_file(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(data)
+    with pytest.raises(ImageError) as caught:
+        read_image(data, "table.parquet row 7")
+    assert str(caught.value) == f"table.parquet row 7: {refusal(path)}"
+
+
+def test_a_file_is_refused_by_the_name_the_user_gave(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    for path in (tmp_path / "empty.jpg", tmp_path / "gone.jpg"):
+        with pytest.raises(ImageError) as caught:
+            read_file(path, "p/x.jpg")
+        assert str(caught.value) == f"p/x.jpg: {refusal(path)}"
+    with pytest.raises(ImageError, match=r"^p/q: is a folder, .* for example p/q/\*\.jpg\.$"):
+        read_file(tmp_path, "p/q")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from zeroguide.console import Console
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.formats import write_atomically
+from zeroguide.files import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FAILURES = "failures.jsonl"
 EXIT_FAILED, EXIT_SOME_FAILED = 1, 3
+_SOFTWARE = ("Software", "zeroguide")
 
 
 class OutputError(ZeroguideError):
@@ -133,13 +134,28 @@ def saving(job: Job) -> Iterator[None]:
 
 
 def write_png(pixels: PIL.Image.Image | np.ndarray, path: Path) -> None:
-    """Write a picture, or an (H, W) uint16 array as 16-bit grey, whole or not at all."""
+    """Write a picture, or an (H, W) uint16 array as 16-bit grey, whole or not at all.
+
+    The file names this program, so that `is_own_png` can tell it from a user's picture.
+    """
     import PIL.Image
+    from PIL.PngImagePlugin import PngInfo
 
     picture = pixels if isinstance(pixels, PIL.Image.Image) else PIL.Image.fromarray(pixels)
-    data = io.BytesIO()
-    picture.save(data, format="PNG")
+    data, info = io.BytesIO(), PngInfo()
+    info.add_text(*_SOFTWARE)
+    # Level 3 takes half the time of the usual 6 for a tenth more bytes.
+    picture.save(data, format="PNG", pnginfo=info, compress_level=3)
     write_atomically(path, data.getvalue())
+
+
+def is_own_png(path: Path) -> bool:
+    """Whether a file is there and `write_png` has written it."""
+    try:
+        with open(path, "rb") as file:
+            return "\0".join(_SOFTWARE).encode() in file.read(256)
+    except OSError:
+        return False
 
 
 def run(

@@ -14,6 +14,7 @@ from zeroguide.errors import ZeroguideError
 
 if TYPE_CHECKING:
     import rich.console
+    from rich.progress import Progress
     from rich.status import Status
 
 
@@ -80,6 +81,45 @@ class Console:
             self._status.start()
         else:
             self._status.update(line)
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody sits at a terminal who can answer a question."""
+        return sys.stdin.isatty() and self._err.is_terminal
+
+    def bar(self) -> Progress | None:
+        """A bar for many images, not started yet; None without a terminal and when quiet.
+
+        Its tasks have a field "failed"; what is printed meanwhile appears above it.
+        """
+        if self.quiet or not self._err.is_terminal:
+            return None
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            ProgressColumn,
+            Task,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+        from rich.text import Text
+
+        class Rate(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            Rate(),
+            TimeRemainingColumn(),
+            TextColumn("[red]{task.fields[failed]}"),
+            console=self._err,
+            transient=True,
+            speed_estimate_period=120,
+        )
 
     def table(
         self,

@@ -1,4 +1,4 @@
-"""Opens one image file as RGB pixels: upright, any colour mode, bounded, or one clear sentence.
+"""Opens one encoded image as RGB pixels: upright, any colour mode, bounded, or one clear sentence.
 
 Limits are read from the header, before a pixel is decoded. Whatever Pillow raises on a damaged
 file becomes an `ImageError`; what had to be decided on the way (first frame, transparency) becomes
@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import PIL.Image
@@ -67,26 +68,43 @@ def open_image(path: str | os.PathLike[str]) -> Image:
     permitted, empty, not an image, truncated or damaged, too large.
     """
     path = Path(path)
-    notes: list[str] = []
-    with _opened(path) as (image, handle):
-        if getattr(image, "is_animated", False) and image.format != "MPO":
-            # An MPO's further pictures are depth or gain maps, not frames.
-            kind = "multi-page" if image.format == "TIFF" else "animated"
-            notes.append(f"{kind} {image.format}: only the first frame is used")
-            image.seek(0)
-        image.load()
-        orientation = _orientation(image, notes)
-        pixels = _turn(_to_rgb(image, path, notes), orientation)
-        handle.seek(0)
-        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
-    # A name that isn't valid UTF-8 could not be written into a JSON file.
-    name = os.fsencode(path.name).decode("utf-8", "replace")
-    return Image(pixels=pixels, file_name=name, sha256=sha256, notes=tuple(notes))
+    with _file(path) as handle:
+        return _read(handle, str(path))
+
+
+def read_image(data: bytes, name: str) -> Image:
+    """Read the bytes of an image file as `open_image` reads the file.
+
+    name : what sentences call it; its last part, after any "/", becomes the file name
+
+    Raises ImageError like `open_image`: empty, not an image, truncated or damaged, too large.
+    """
+    if not data:
+        raise _empty(name)
+    return _read(io.BytesIO(data), name)
+
+
+def read_file(path: str | os.PathLike[str], name: str | None = None) -> bytes:
+    """The bytes of an image file, for `read_image`; `name` is what sentences call it.
+
+    Raises ImageError like `open_image`: missing, a folder, not permitted, empty.
+    """
+    name = name or str(path)
+    with _file(Path(path), name) as handle:
+        try:
+            data = handle.read()
+        except OSError as error:
+            raise ImageError(f"{name}: can't be read ({_reason(error)}); copy it again.") from error
+        except MemoryError as error:
+            raise _too_much_memory(name) from error
+    if not data:  # cut off since it was looked at
+        raise _empty(name)
+    return data
 
 
 def check_image(path: str | os.PathLike[str]) -> None:
     """Raise the ImageError that a file's header alone gives away, without decoding any pixel."""
-    with _opened(Path(path)):
+    with _file(Path(path)) as handle, _opened(handle, str(path)):
         pass
 
 
@@ -99,67 +117,83 @@ def from_array(pixels: np.ndarray, file_name: str = "array") -> Image:
             f"{file_name}: expected pixels of shape (height, width, 3) and type uint8 (RGB), "
             f"got shape {pixels.shape} and type {pixels.dtype}."
         )
-    _check_size(Path(file_name), width=pixels.shape[1], height=pixels.shape[0])
+    _check_size(file_name, width=pixels.shape[1], height=pixels.shape[0])
     pixels = np.ascontiguousarray(pixels)
     return Image(pixels, file_name, hashlib.sha256(pixels.tobytes()).hexdigest())
 
 
+def _read(handle: BinaryIO, name: str) -> Image:
+    notes: list[str] = []
+    with _opened(handle, name) as image:
+        if getattr(image, "is_animated", False) and image.format != "MPO":
+            # An MPO's further pictures are depth or gain maps, not frames.
+            kind = "multi-page" if image.format == "TIFF" else "animated"
+            notes.append(f"{kind} {image.format}: only the first frame is used")
+            image.seek(0)
+        image.load()
+        orientation = _orientation(image, notes)
+        pixels = _turn(_to_rgb(image, name, notes), orientation)
+        handle.seek(0)
+        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()  # type: ignore[arg-type]
+    # A name that isn't valid UTF-8 could not be written into a JSON file.
+    file_name = os.fsencode(Path(name).name).decode("utf-8", "replace")
+    return Image(pixels=pixels, file_name=file_name, sha256=sha256, notes=tuple(notes))
+
+
 @contextlib.contextmanager
-def _file(path: Path) -> Iterator[io.BufferedReader]:
+def _file(path: Path, name: str | None = None) -> Iterator[BinaryIO]:
     """Open a non-empty regular file, or say why not."""
+    name = name or str(path)
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise ImageError(
-                f"{path}: is a folder, not an image; name its files, for example {path / '*.jpg'}."
+                f"{name}: is a folder, not an image; name its files, for example "
+                f"{Path(name) / '*.jpg'}."
             )
         if not stat.S_ISREG(status.st_mode):
-            raise ImageError(f"{path}: is not a regular file; save the image to a file first.")
+            raise ImageError(f"{name}: is not a regular file; save the image to a file first.")
         if status.st_size == 0:
-            raise ImageError(f"{path}: is empty (0 bytes); copy or export it again.")
+            raise _empty(name)
         handle = path.open("rb")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ImageError(f"{path}: no such file; check the path.") from error
+        raise ImageError(f"{name}: no such file; check the path.") from error
     except PermissionError as error:
         raise ImageError(
-            f"{path}: permission denied; make the file and its folders readable."
+            f"{name}: permission denied; make the file and its folders readable."
         ) from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        raise ImageError(f"{path}: can't be opened ({_reason(error)}); check the path.") from error
+        raise ImageError(f"{name}: can't be opened ({_reason(error)}); check the path.") from error
     with handle:
         yield handle
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[PIL.Image.Image, io.BufferedReader]]:
-    """Open a file as a Pillow image of permitted size; what goes wrong inside is an ImageError."""
-    with _file(path) as handle:
-        try:
-            with _pillow_open(handle) as image:
-                _check_size(path, *image.size)
-                yield image, handle
-        except ImageError:
-            raise
-        except PIL.UnidentifiedImageError as error:
-            handle.seek(0)
-            kind = _signature(handle.read(16))
-            if kind:
-                raise _damaged(path, f"starts like {kind}") from error
-            raise ImageError(
-                f"{path}: is not an image in a supported format; "
-                "convert it to JPEG, PNG, WebP or TIFF."
-            ) from error
-        except MemoryError as error:
-            raise ImageError(
-                f"{path}: decoding it needs more memory than there is; shrink the image."
-            ) from error
-        # Pillow's readers let OSError, SyntaxError, ValueError, struct.error, EOFError, KeyError
-        # and more escape on damaged files: to the user they all mean the same.
-        except Exception as error:
-            raise _damaged(path, _reason(error)) from error
+def _opened(handle: BinaryIO, name: str) -> Iterator[PIL.Image.Image]:
+    """Bytes as a Pillow image of permitted size; what goes wrong inside is an ImageError."""
+    try:
+        with _pillow_open(handle) as image:
+            _check_size(name, *image.size)
+            yield image
+    except ImageError:
+        raise
+    except PIL.UnidentifiedImageError as error:
+        handle.seek(0)
+        kind = _signature(handle.read(16))
+        if kind:
+            raise _damaged(name, f"starts like {kind}") from error
+        raise ImageError(
+            f"{name}: is not an image in a supported format; convert it to JPEG, PNG, WebP or TIFF."
+        ) from error
+    except MemoryError as error:
+        raise _too_much_memory(name) from error
+    # Pillow's readers let OSError, SyntaxError, ValueError, struct.error, EOFError, KeyError
+    # and more escape on damaged files: to the user they all mean the same.
+    except Exception as error:
+        raise _damaged(name, _reason(error)) from error
 
 
-def _pillow_open(handle: io.BufferedReader) -> PIL.Image.Image:
+def _pillow_open(handle: BinaryIO) -> PIL.Image.Image:
     """Read the header only; Pillow's own limit, 179 Mpx for the process, gives way to ours."""
     with _open_lock:
         PIL.Image.init()
@@ -171,8 +205,16 @@ def _pillow_open(handle: io.BufferedReader) -> PIL.Image.Image:
             PIL.Image.MAX_IMAGE_PIXELS = limit
 
 
-def _damaged(path: Path, why: str) -> ImageError:
-    return ImageError(f"{path}: is truncated or damaged ({why}); copy or export it again.")
+def _empty(name: str) -> ImageError:
+    return ImageError(f"{name}: is empty (0 bytes); copy or export it again.")
+
+
+def _too_much_memory(name: str) -> ImageError:
+    return ImageError(f"{name}: decoding it needs more memory than there is; shrink the image.")
+
+
+def _damaged(name: str, why: str) -> ImageError:
+    return ImageError(f"{name}: is truncated or damaged ({why}); copy or export it again.")
 
 
 def _signature(start: bytes) -> str | None:
@@ -182,19 +224,19 @@ def _signature(start: bytes) -> str | None:
     return next((name for magic, name in _SIGNATURES.items() if start.startswith(magic)), None)
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
+def _check_size(name: str, width: int, height: int) -> None:
     if width < 1 or height < 1:
-        raise ImageError(f"{path}: has no pixels ({width} x {height}); export it again.")
+        raise ImageError(f"{name}: has no pixels ({width} x {height}); export it again.")
     if width * height > MAX_PIXELS:
         raise ImageError(
-            f"{path}: {width} x {height} pixels are more than the limit of "
+            f"{name}: {width} x {height} pixels are more than the limit of "
             f"{MAX_PIXELS // 1_000_000} million; shrink or tile the image."
         )
 
 
-def _to_rgb(image: PIL.Image.Image, path: Path, notes: list[str]) -> np.ndarray:
+def _to_rgb(image: PIL.Image.Image, name: str, notes: list[str]) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":
-        grey = _to_bytes(np.asarray(image), path, notes)  # (H, W)
+        grey = _to_bytes(np.asarray(image), name, notes)  # (H, W)
         return np.repeat(grey[:, :, None], 3, axis=2)
     try:
         if image.has_transparency_data:
@@ -208,15 +250,15 @@ def _to_rgb(image: PIL.Image.Image, path: Path, notes: list[str]) -> np.ndarray:
         return np.array(image.convert("RGB"))
     except ValueError as error:
         raise ImageError(
-            f"{path}: its colour mode {image.mode} can't be converted; save it as RGB."
+            f"{name}: its colour mode {image.mode} can't be converted; save it as RGB."
         ) from error
 
 
-def _to_bytes(values: np.ndarray, path: Path, notes: list[str]) -> np.ndarray:
+def _to_bytes(values: np.ndarray, name: str, notes: list[str]) -> np.ndarray:
     """Scale 16-bit, 32-bit or float grey values (H, W) to uint8 (H, W)."""
     values = values.astype(np.float32)
     if not np.isfinite(values).all():
-        raise ImageError(f"{path}: holds values that are not numbers; replace them and export it.")
+        raise ImageError(f"{name}: holds values that are not numbers; replace them and export it.")
     low, high = float(values.min()), float(values.max())
     if low >= 0 and 4095 < high <= 65535:
         low, high = 0.0, 65535.0

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 import torch
 
-from zeroguide import __version__
 from zeroguide.confidence import Confidence
 from zeroguide.decoders import UNNAMED, Ranked, make_decoder
 from zeroguide.embeddings import Prepared, SegmentEmbedder
@@ -22,6 +19,7 @@ from zeroguide.labeling import Label, Labeling
 from zeroguide.models import Dino, choose_device, load_all, load_dino
 from zeroguide.models.device import autocast
 from zeroguide.prompts_folder import read_prompts
+from zeroguide.provenance import provenance
 from zeroguide.recipe import Recipe
 from zeroguide.refine import refine
 from zeroguide.region import Picture, Region
@@ -135,7 +133,12 @@ class Labeler:
         return [self._finish(*done) for done in zip(images, self.describe(images), strict=True)]
 
     def describe(self, images: Sequence[Image]) -> list[list[NamedSegment]]:
-        """Every picture's segments, merged, with their embeddings, in the order of their parts."""
+        """Every picture's segments, merged, with their embeddings, in the order of their parts.
+
+        To the last bit a function of these pictures alone, whatever was described before, so that
+        a run that was interrupted ends like one that was not.
+        """
+        self.texts.forget()
         pictures = []
         for image in images:
             over = self.segmenter.segment(image)
@@ -206,6 +209,7 @@ class Labeler:
                 confidence=confidence,
                 alternatives=segment.labels[1:],
                 merged_from=[part + 1 for part in segment.region.parts],
+                embedding=segment.embedding.cpu().numpy(),
             )
             for segment, confidence in zip(segments, confidences, strict=True)
         ]
@@ -228,13 +232,3 @@ def segment_map(segments: list[NamedSegment]) -> np.ndarray:
     for i, named in enumerate(segments):
         segment_of[list(named.region.parts)] = i
     return segment_of[label_map]
-
-
-def provenance(recipe: Recipe) -> dict[str, Any]:
-    """What a result records of its making: versions, the recipe, and all that isn't a default."""
-    libraries = ("torch", "open_clip_torch", "transformers")
-    versions = {"zeroguide": __version__, **{name: version(name) for name in libraries}}
-    knobs = recipe.model_dump(
-        mode="json", exclude={"name", "description", "knows", "seed"}, exclude_defaults=True
-    )
-    return {"name": recipe.name, "seed": recipe.seed, "versions": versions, "settings": knobs}

@@ -6,6 +6,7 @@ read 0 as "no label".
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class Label(NamedTuple):
     confidence: float
     alternatives: Sequence[tuple[str, float]]
     merged_from: Sequence[int]
+    embedding: np.ndarray | None = None  # (e,), any length but zero
 
 
 class ImageLike(Protocol):
@@ -67,10 +69,12 @@ class Labeling:
     file_name, sha256: the picture's. label_map: (H, W) int32, the segment id of every pixel,
     read-only. segments: in order of id, 1..n, so that `segments[id - 1]` is the segment `id`.
     recipe: how the labels were made (name, versions, seed), only values that JSON has.
+    embeddings: (n, e) float16, read-only: what CLIP sees in each segment, as unit vectors, row i
+    for segment i + 1; None where none were made or kept.
 
     Raises ValueError if the segments are not exactly the regions of the label map: an id missing
     or out of order, a pixel without a segment, a segment without a pixel, a wrong area or bbox,
-    a score that is not a finite number.
+    a score or an embedding that is not finite, embeddings for another number of segments.
     """
 
     file_name: str
@@ -78,6 +82,7 @@ class Labeling:
     label_map: np.ndarray
     segments: tuple[Segment, ...]
     recipe: dict[str, Any]
+    embeddings: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         given = np.asarray(self.label_map)
@@ -109,6 +114,15 @@ class Labeling:
             scores += [score for _, score in segment.alternatives]
             if not all(map(math.isfinite, scores)):  # JSON has no NaN
                 raise ValueError(f"segment {segment.id}: scores must be finite numbers")
+        if self.embeddings is not None:
+            embeddings = np.array(self.embeddings, dtype=np.float16)
+            if embeddings.ndim != 2 or len(embeddings) != n or not np.isfinite(embeddings).all():
+                raise ValueError(
+                    f"embeddings: expected finite numbers of shape ({n}, e), got shape "
+                    f"{embeddings.shape}"
+                )
+            embeddings.setflags(write=False)
+            object.__setattr__(self, "embeddings", embeddings)
 
     @classmethod
     def build(
@@ -121,8 +135,8 @@ class Labeling:
         """Measure the regions and number them 1..n from the largest to the smallest.
 
         label_map: (H, W) integers 0..n-1, of the picture's size, every value present. labels: n of
-        them; labels[i] names the region i. Regions of equal area keep their order. Raises
-        ValueError if map, labels and picture don't agree.
+        them; labels[i] names the region i; embeddings are kept if all have one. Regions of equal
+        area keep their order. Raises ValueError if map, labels and picture don't agree.
         """
         label_map = np.asarray(label_map)
         if label_map.shape != image.pixels.shape[:2]:
@@ -152,7 +166,14 @@ class Labeling:
                     area=area,
                 )
             )
-        return cls(image.file_name, image.sha256, new_id[label_map], tuple(segments), recipe)
+        known_embeddings = [labels[i].embedding for i in order]
+        embeddings = None
+        if segments and all(one is not None for one in known_embeddings):
+            rows = np.stack([np.asarray(one, np.float32) for one in known_embeddings])
+            embeddings = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return cls(
+            image.file_name, image.sha256, new_id[label_map], tuple(segments), recipe, embeddings
+        )
 
     @property
     def width(self) -> int:
@@ -168,12 +189,25 @@ class Labeling:
             raise KeyError(f"no segment {id}: ids are 1..{len(self.segments)}")
         return self.label_map == id
 
-    def to_dict(self) -> dict[str, Any]:
-        """The schema zeroguide/1, ready for JSON; `segmentation` is COCO's compressed RLE."""
+    def rles(self) -> list[dict[str, Any]]:
+        """Every segment's mask as COCO's compressed RLE, ready for JSON: {"size", "counts"}."""
         columns = np.asfortranarray(self.label_map)  # COCO's RLE runs down the columns
-        segments = []
+        found = []
         for s in self.segments:
             rle = coco_mask.encode((columns == s.id).view(np.uint8))
+            found.append(
+                {"size": [self.height, self.width], "counts": rle["counts"].decode("ascii")}
+            )
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """The schema zeroguide/1, ready for JSON.
+
+        `segmentation` is COCO's compressed RLE; `embedding`, where there is one, base64 of
+        little-endian float16.
+        """
+        segments: list[dict[str, Any]] = []
+        for s, rle in zip(self.segments, self.rles(), strict=True):
             segments.append(
                 {
                     "id": s.id,
@@ -184,12 +218,12 @@ class Labeling:
                     "merged_from": list(s.merged_from),
                     "bbox": list(s.bbox),
                     "area": s.area,
-                    "segmentation": {
-                        "size": [self.height, self.width],
-                        "counts": rle["counts"].decode("ascii"),
-                    },
+                    "segmentation": rle,
                 }
             )
+            if self.embeddings is not None:
+                row = self.embeddings[s.id - 1].astype("<f2").tobytes()
+                segments[-1]["embedding"] = base64.b64encode(row).decode("ascii")
         return {
             "schema": SCHEMA,
             "image": {
@@ -213,6 +247,10 @@ class Labeling:
             size = [int(image["height"]), int(image["width"])]
             label_map = np.zeros(size, np.int32)
             segments = []
+            encoded = [e["embedding"] for e in entries if "embedding" in e]
+            if len(encoded) not in (0, len(entries)):
+                raise ValueError("some segments have an embedding, others don't")
+            rows = [np.frombuffer(base64.b64decode(row, validate=True), "<f2") for row in encoded]
             for e in entries:
                 if e["segmentation"]["size"] != size:
                     raise ValueError(
@@ -236,7 +274,15 @@ class Labeling:
                         area=e["area"],
                     )
                 )
-            return cls(image["file_name"], image["sha256"], label_map, tuple(segments), d["recipe"])
+            embeddings = np.stack(rows) if rows else None
+            return cls(
+                image["file_name"],
+                image["sha256"],
+                label_map,
+                tuple(segments),
+                d["recipe"],
+                embeddings,
+            )
         except KeyError as e:
             raise ValueError(f"the field {e} is missing") from e
         except TypeError as e:

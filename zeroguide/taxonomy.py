@@ -21,9 +21,10 @@ from zeroguide.decoders import UNNAMED, Ranked
 from zeroguide.discovery import Classes, discover_classes
 from zeroguide.errors import ImageError
 from zeroguide.image import Image, open_image
-from zeroguide.labeler import Labeler, provenance, segment_map
+from zeroguide.labeler import Labeler, segment_map
 from zeroguide.labeling import Label, Labeling
 from zeroguide.overlay.contact_sheet import Card, cut_out
+from zeroguide.provenance import provenance
 from zeroguide.region import Picture, Region
 
 SCHEMA = "zeroguide-taxonomy/1"

@@ -76,6 +76,12 @@ class TextEncoder:
             self._remember(new[start : start + _BATCH])
         return self._rows_of(texts)
 
+    def forget(self) -> None:
+        """Start anew: rounding makes an embedding depend, in its last digits, on texts read with
+        it, and so do all later ones that are taken from memory.
+        """
+        self._forget_all_but({})
+
     @torch.inference_mode()
     def embed_phrases(self, phrases: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
         """Unit mean embeddings of phrases over prompt templates: (n, e) float32.

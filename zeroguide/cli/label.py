@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeroguide.batch import Job, plan, saving, write_png
+from zeroguide.batch import EXIT_FAILED, EXIT_SOME_FAILED, output_folder
+from zeroguide.cli.export import format_names, write_formats
 from zeroguide.cli.options import (
     Device,
-    Images,
     Legend,
     Offline,
     Output,
@@ -23,27 +23,53 @@ from zeroguide.cli.options import (
     Verbose,
     read_recipe,
 )
-from zeroguide.cli.running import note_device, run_jobs, table_name
+from zeroguide.cli.running import note_device
 from zeroguide.console import Console
 from zeroguide.errors import UsageError
 from zeroguide.models import prepare
-from zeroguide.sources import find_images
+from zeroguide.run_folder import EXPORTS, FAILURES
+from zeroguide.sources import find_items
 
 if TYPE_CHECKING:
-    from zeroguide.image import Image
+    from zeroguide.labeler import Labeler
+    from zeroguide.runs.label_run import Shard, Summary
 
-FORMATS = {"json": ".json"}  # name -> suffix of the result's file; the overlay is always written
+INTERRUPTED = 130
 
 
 def label(
-    images: Images,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT",
+            help="Images, folders, globs, lists of paths (.txt), - for a list on stdin, .tar, "
+            ".parquet, hf://datasets/OWNER/NAME.",
+        ),
+    ],
     output: Output = Path("labels"),
     preset: Preset = "fast",
     set_: Set = None,
     format_: Annotated[
-        str, typer.Option("--format", metavar="NAME,...", help=f"Data: {', '.join(FORMATS)}.")
-    ] = "json",
+        str | None,
+        typer.Option(
+            "--format", metavar="NAME,...", help="Export when done; see `zeroguide export --help`."
+        ),
+    ] = None,
+    overlay: Annotated[bool, typer.Option(help="Draw a captioned overlay of each image.")] = True,
     legend: Annotated[Legend, typer.Option(help="Captions in a legend.")] = Legend.auto,
+    embeddings: Annotated[
+        bool, typer.Option(help="Keep what `zeroguide search` compares, 2 KB a segment.")
+    ] = True,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Processes; default: what the machine is for.")
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(metavar="N", help="Images in the networks at once; default: by device.")
+    ] = 0,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Do only the I-th of N parts of the images.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Only the first N images.")] = None,
     device: Device = "auto",
     seed: Seed = None,
     offline: Offline = False,
@@ -53,53 +79,87 @@ def label(
 ) -> int:
     """Segment images and name every segment.
 
-    Writes FOLDER/photo.jpg.png (the overlay) and FOLDER/photo.jpg.json; prints id, label, score
-    and share of the image, tab-separated if the output isn't a terminal (after the file's name if
-    there are several).
-    """
-    console = Console(quiet=quiet, verbose=verbose)
-    suffixes = [".png", *_suffixes(format_)]
-    recipe = read_recipe(preset, set_ or [], seed, device)
-    jobs = plan(find_images(images, output, console.note), output, suffixes, overwrite=overwrite)
+    Writes FOLDER/photo.jpg.json (the labels), FOLDER/photo.jpg.png (the overlay) and
+    FOLDER/run.json; of up to 32 images, prints id, label, score, confidence and share of the image,
+    tab-separated if the output isn't a terminal (after the image's name if there are several).
 
-    def start() -> Callable[[Job, Image], None]:
+    The same command again goes on where it was stopped: images are done if their labels are there,
+    made from the same bytes by the same recipe.
+    """
+    from zeroguide.cli.run_progress import RunProgress
+    from zeroguide.runs.label_run import Run, Shard
+    from zeroguide.runs.worker import Settings
+
+    console = Console(quiet=quiet, verbose=verbose)
+    formats = format_names(format_) if format_ else []
+    part = Shard.parse(shard) if shard else None
+    if part and formats:
+        raise UsageError(
+            "--shard with --format: export when all parts are done, `zeroguide export`"
+        )
+    for name, value in (("--workers", workers), ("--limit", limit)):
+        if value is not None and value < 1:
+            raise UsageError(f"{name} {value}: at least 1 is needed")
+    if batch_size < 0:
+        raise UsageError(f"--batch-size {batch_size}: at least 1 is needed")
+    recipe = read_recipe(preset, set_ or [], seed, device)
+    items = find_items(inputs, output, console.note, offline=offline)
+    settings = Settings(
+        recipe,
+        output,
+        device=device,
+        offline=offline,
+        overlay=overlay,
+        legend=legend.value,
+        embeddings=embeddings,
+        overwrite=overwrite,
+        batch_size=batch_size,
+    )
+
+    def load() -> Labeler:
+        console.note(f"preset {recipe.name}: {recipe.knows}")
         prepare(recipe.checkpoints(), offline=offline)
         from zeroguide.labeler import Labeler  # imports torch: what is missing is said before
-        from zeroguide.overlay import draw
 
         labeler = Labeler(recipe, device=device, offline=offline)
         note_device(console, device, labeler.device)
+        return labeler
 
-        def work(job: Job, image: Image) -> None:
-            labeling = labeler.label(image)
-            picture = draw(labeling, image.pixels, legend=legend.value)
-            with saving(job):
-                write_png(picture, job.outputs[".png"])
-                labeling.save(job.outputs[".json"])
-            rows = [
-                (
-                    str(s.id),
-                    s.label,
-                    f"{s.score:.3f}",
-                    f"{s.confidence:.2f}",
-                    f"{s.area / labeling.label_map.size:.4f}",
-                )
-                for s in labeling.segments
-            ]
-            columns = ["id", "label", "score", "confidence", "share"]
-            console.table(columns, rows, table_name(job, jobs))
+    progress = RunProgress(console, settings, None if "-" in inputs or part or limit else items)
+    run = Run(
+        itertools.islice(items, limit),
+        settings,
+        roots=items.roots,
+        workers=workers,
+        shard=part,
+        load_labeler=load,
+        observer=progress.observer(),
+    )
+    with output_folder(output), console.progress():
+        try:
+            summary = run.label()
+        finally:
+            progress.close()
+    if summary.interrupted:
+        return INTERRUPTED
+    if formats and summary.total > summary.failed:
+        write_formats(output, formats, output / EXPORTS, console, overwrite=True)
+    if summary.total == 1 and not summary.failed:
+        console.note(f"results are in {' and '.join(map(str, progress.files))}")
+    elif summary.total > 1:
+        _tell(summary, output, part, console)
+    if not summary.failed:
+        return 0
+    return EXIT_FAILED if summary.failed == summary.total else EXIT_SOME_FAILED
 
-        return work
 
-    return run_jobs(recipe, jobs, start, output, console)
-
-
-def _suffixes(formats: str) -> list[str]:
-    """The suffixes of the comma-separated formats; UsageError with the nearest name."""
-    names = [name.strip() for name in formats.split(",")]
-    for name in names:
-        if name not in FORMATS:
-            from zeroguide.recipe import nearest
-
-            raise UsageError(f"unknown format {name!r}: {nearest(name, list(FORMATS))}")
-    return [FORMATS[name] for name in dict.fromkeys(names)]
+def _tell(summary: Summary, output: Path, shard: Shard | None, console: Console) -> None:
+    """Say what came of a run over several images."""
+    phrases = [f"{summary.labelled} image{'s' * (summary.labelled != 1)} labelled"]
+    if summary.kept:
+        phrases.append(f"{summary.kept} were labelled before")
+    if summary.failed:
+        listed = output / (shard.file_name(FAILURES) if shard else FAILURES)
+        phrases.append(f"{summary.failed} failed, listed in {listed}")
+    where = "" if summary.failed == summary.total else f"; results are in {output}"
+    console.note(", ".join(phrases) + where)

@@ -89,9 +89,10 @@ def segment(
 
     def start() -> Callable[[Job, Image], None]:
         prepare(recipe.checkpoints(labels=False), offline=offline)
-        from zeroguide.labeler import Segmenter, provenance  # imports torch
+        from zeroguide.labeler import Segmenter  # imports torch
         from zeroguide.labeling import Label, Labeling
         from zeroguide.overlay import colour_mask, draw, side_by_side
+        from zeroguide.provenance import provenance
 
         segmenter = Segmenter(recipe, device=device, offline=offline)
         note_device(console, device, segmenter.device)

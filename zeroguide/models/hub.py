@@ -125,7 +125,7 @@ def download(checkpoint: str, role: Role) -> Path:
     )
 
     try:
-        with _hub_output():
+        with hub_output():
             return _snapshot(checkpoint, role, local_files_only=False)
     except GatedRepoError as e:
         raise WeightsError(
@@ -228,7 +228,7 @@ def _snapshot(checkpoint: str, role: Role, *, local_files_only: bool) -> Path:
 
 
 @contextmanager
-def _hub_output() -> Iterator[None]:
+def hub_output() -> Iterator[None]:
     """The hub client's progress bars on a terminal only, and none of its warnings."""
     from huggingface_hub import utils
 

@@ -1,4 +1,4 @@
-"""What the command line is given, as a list of image files: files stay, folders are searched."""
+"""Files and folders as a list of image files, for the commands that need all of them at once."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from pathlib import Path
 
 from zeroguide.errors import UsageError
 
-_SUFFIX = (
-    r"\.(avif|bmp|dib|gif|ico|j2k|jfif|jp2|jpe|jpeg|jpg|mpo|pbm|pcx|pgm|png|pnm|ppm|qoi|tga|tif|tiff"
-    r"|webp)"
-)
-_IMAGE = re.compile(f".+{_SUFFIX}", re.IGNORECASE)
+SUFFIXES = "avif bmp dib gif ico j2k jfif jp2 jpe jpeg jpg mpo pbm pcx pgm png pnm ppm qoi tga tif"
+SUFFIXES += " tiff webp"
+_SUFFIX = rf"\.({SUFFIXES.replace(' ', '|')})"
+IMAGE = re.compile(f".+{_SUFFIX}", re.IGNORECASE | re.DOTALL)
 # What this program writes beside photo.jpg: photo.jpg.png, photo.jpg.map.png, photo.jpg.mask.png.
-_RESULT = re.compile(rf".+{_SUFFIX}(\.map|\.mask)?\.png", re.IGNORECASE)
+RESULT = re.compile(rf".+{_SUFFIX}(\.map|\.mask)?\.png", re.IGNORECASE | re.DOTALL)
 
 
 def find_images(paths: Sequence[Path], output: Path, note: Callable[[str], None]) -> list[Path]:
@@ -52,9 +51,9 @@ def _images_in(folder: Path, output: Path, note: Callable[[str], None]) -> list[
             and os.path.abspath(os.path.join(place, name)) != os.path.abspath(output)
         ]
         for name in files:
-            if name.startswith(".") or not _IMAGE.fullmatch(name):
+            if name.startswith(".") or not IMAGE.fullmatch(name):
                 continue
-            if _RESULT.fullmatch(name):
+            if RESULT.fullmatch(name):
                 n_results += 1
             else:
                 images.append(Path(place, name))

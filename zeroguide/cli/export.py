@@ -1,0 +1,80 @@
+"""`zeroguide export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zeroguide.cli.options import Overwrite, Quiet, Verbose
+from zeroguide.console import Console
+from zeroguide.run_folder import EXPORTS
+
+
+def _list_formats(formats: str) -> str:
+    if formats == "list":
+        from zeroguide.formats.registry import FORMATS
+
+        rows = [(name, each.about) for name, each in FORMATS.items()]
+        Console().table(["format", "what it is"], rows)
+        raise typer.Exit
+    return formats
+
+
+def export(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder that `zeroguide label` wrote.")
+    ],
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAME[,NAME...]|list",
+            callback=_list_formats,
+            is_eager=True,
+            help="What to write; `list` shows all formats.",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FOLDER", help="Default: exports/ in the run."),
+    ] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Write the labels of a run in other tools' formats: FOLDER/NAME for each."""
+    names = format_names(formats)
+    console = Console(quiet=quiet, verbose=verbose)
+    folder = run / EXPORTS if output is None else output
+    write_formats(run, names, folder, console, overwrite=overwrite)
+    return 0
+
+
+def format_names(formats: str) -> list[str]:
+    """The names in a comma-separated list; UsageError for one that can't be written here."""
+    from zeroguide.formats.registry import check_formats
+
+    names = list(dict.fromkeys(name.strip() for name in formats.split(",")))
+    check_formats(names)
+    return names
+
+
+def write_formats(
+    run: Path, names: list[str], folder: Path, console: Console, *, overwrite: bool
+) -> None:
+    """Write a run in these formats, telling how far the work is."""
+    from zeroguide.formats.registry import export as write
+    from zeroguide.run_folder import RunFolder
+
+    with console.progress():
+        write(
+            RunFolder(run),
+            names,
+            folder,
+            overwrite=overwrite,
+            note=console.note,
+            step=console.step,
+        )
+    console.note(f"written to {', '.join(str(folder / name) for name in names)}")

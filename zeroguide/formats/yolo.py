@@ -1,0 +1,97 @@
+"""YOLO segmentation (ultralytics): `data.yaml`, `images/`, and in `labels/` a text file per image.
+
+A line is a segment: its class, counted from 0 in the order of the sorted labels, and a polygon in
+fractions of width and height. A line holds one polygon, so the parts of a segment are joined by
+lines, which cost a few pixels of what lies between; holes are kept by a slit. The reader draws
+polygons as labelme does, hence the same inset. `images/` holds links to the photos (copies where
+links can't be had), because the reader looks for labels beside a folder of that name.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
+from scipy.spatial import Delaunay
+
+from zeroguide.formats.base import Run, crop, ending, one_line, to_json
+from zeroguide.formats.outlines import polygons
+from zeroguide.labeling import Labeling
+
+INSET = 0.1  # larger than the rounding of float32, which the reader uses
+
+
+def write(run: Run, folder: Path) -> str | None:
+    """Fill a folder (see `zeroguide.formats.registry`)."""
+    with open(folder / "data.yaml", "w", encoding="utf-8") as file:
+        file.write("train: images\nval: images\nnames:\n")
+        for number, label in enumerate(run.labels):
+            file.write(f"  {number}: {to_json(one_line(label))}\n")  # JSON strings are YAML, too
+    unknown = 0
+    for entry in run:
+        stem = run.stem(entry.key)
+        path = folder / "labels" / (stem + ".txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = _lines(run, entry.labeling)
+        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        if entry.image is None:
+            unknown += 1
+        else:
+            _link(entry.image.absolute(), folder / "images" / (stem + ending(entry.key)))
+    if not unknown:
+        return None
+    return f"photos that aren't known or have gone: {unknown}; copy them to images/"
+
+
+def _lines(run: Run, labeling: Labeling) -> list[str]:
+    """An image's segments as lines."""
+    size = np.array([labeling.width, labeling.height])
+    lines = []
+    for segment in labeling.segments:
+        polygon = _join(polygons(crop(labeling, segment.id), inset=INSET))
+        points = (polygon + segment.bbox[:2]) / size
+        numbers = " ".join(f"{value:.7g}" for value in points.ravel().tolist())
+        lines.append(f"{run.category(segment.label) - 1} {numbers}")
+    return lines
+
+
+def _join(parts: list[np.ndarray]) -> np.ndarray:
+    """Polygons (n, 2) as one: joined to and fro by the shortest lines that connect them all.
+
+    The shortest connections of points lie in their Delaunay triangulation.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    points = np.vstack(parts)
+    part = np.repeat(np.arange(len(parts)), [len(each) for each in parts])
+    simplices = Delaunay(points).simplices
+    sides = np.vstack([simplices[:, [0, 1]], simplices[:, [1, 2]], simplices[:, [2, 0]]])
+    sides = np.unique(np.sort(sides[part[sides[:, 0]] != part[sides[:, 1]]], axis=1), axis=0)
+    lengths = np.linalg.norm(points[sides[:, 0]] - points[sides[:, 1]], axis=1)
+    sides, lengths = (values[np.argsort(lengths, kind="stable")] for values in (sides, lengths))
+    # of the sides between two parts only the shortest counts, which comes first now
+    pairs, first = np.unique(np.sort(part[sides], axis=1), axis=0, return_index=True)
+    n = len(parts)
+    graph = coo_array((lengths[first], (pairs[:, 0], pairs[:, 1])), (n, n)).tocsr()
+    side_of = {(int(p), int(q)): sides[i] for (p, q), i in zip(pairs, first, strict=True)}
+    order, before = breadth_first_order(minimum_spanning_tree(graph), 0, directed=False)
+    starts = np.cumsum([0, *(len(each) for each in parts)])
+    joined = np.arange(starts[1])  # numbers of points
+    for child in order[1:].tolist():
+        ends = side_of[min(child, before[child]), max(child, before[child])]
+        there, here = ends if part[ends[0]] == child else ends[::-1]
+        around = np.roll(np.arange(starts[child], starts[child + 1]), starts[child] - there)
+        at = int(np.flatnonzero(joined == here)[0])
+        joined = np.concatenate([joined[: at + 1], around, [there], joined[at:]])
+    return points[joined]
+
+
+def _link(image: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.symlink_to(image)
+    except OSError:  # a file system, or a user of Windows, without links
+        shutil.copyfile(image, place)

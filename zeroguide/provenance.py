@@ -1,0 +1,50 @@
+"""What a result records of its making, and whether two were made alike."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from zeroguide import __version__
+from zeroguide.recipe import Recipe
+
+LIBRARIES = ("torch", "open_clip_torch", "transformers")
+
+
+def provenance(recipe: Recipe) -> dict[str, Any]:
+    """Versions, the recipe's name and seed, and all its settings that aren't defaults."""
+    versions = {"zeroguide": __version__, **{name: version(name) for name in LIBRARIES}}
+    settings = recipe.model_dump(
+        mode="json", exclude={"name", "description", "knows", "seed"}, exclude_defaults=True
+    )
+    return {"name": recipe.name, "seed": recipe.seed, "versions": versions, "settings": settings}
+
+
+def made_alike(one: object, other: object) -> bool:
+    """Whether two results' `provenance` differs in nothing but versions of libraries."""
+    return isinstance(one, dict) and isinstance(other, dict) and not differences(one, other)
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What a second `provenance` changes, one phrase each: ``"seed 0 -> 1"``."""
+    before, after = _flat(old), _flat(new)
+    return [
+        f"{key} {before.get(key, 'the default')} -> {after.get(key, 'the default')}"
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _flat(found: dict[str, Any]) -> dict[str, Any]:
+    """Dotted keys and values: ``{"merge.threshold": 0.8, "seed": 0}``."""
+    flat: dict[str, Any] = {
+        "recipe": found.get("name"),
+        "seed": found.get("seed"),
+        "zeroguide": dict(found.get("versions") or {}).get("zeroguide"),
+    }
+    for section, values in dict(found.get("settings") or {}).items():
+        if isinstance(values, dict):
+            flat |= {f"{section}.{name}": value for name, value in values.items()}
+        else:
+            flat[section] = values
+    return flat

@@ -1,0 +1,1 @@
+"""Labels for many images, complete and once each: one process, several, or a cluster."""

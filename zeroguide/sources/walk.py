@@ -1,0 +1,151 @@
+"""Searches folders and glob patterns lazily: one folder's names in memory at a time, in order.
+
+What begins with a dot is left out, links to folders are not followed, so that loops can't be, and
+results of earlier runs are left out.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from zeroguide.sources.files import IMAGE, RESULT
+from zeroguide.sources.item import Spot, Trouble
+from zeroguide.sources.keys import joined
+
+TABLE = re.compile(r".+\.parquet", re.IGNORECASE | re.DOTALL)
+TAR = re.compile(r".+\.(tar|tar\.gz|tgz)", re.IGNORECASE | re.DOTALL)
+RESULTS = "results (photo.jpg.png)"
+# What a run writes beside the results of single images.
+_RUN_FILE, _RUN_FOLDERS = "run.json", ("exports", "parts")
+
+
+class Walk:
+    """The files below a folder, or those that match a pattern below it.
+
+    top : the folder
+    pattern : the rest of a glob pattern, one part for each component; "**" stands for any number
+        of folders. Empty: everything. A folder that matches is searched at any depth.
+    output : the absolute path of the results' folder, which is left out
+    """
+
+    def __init__(self, top: Spot, pattern: tuple[str, ...], output: str) -> None:
+        self.top = top
+        self.output = output
+        self.parts = pattern
+        self.tests = [re.compile(fnmatch.translate(part)) for part in pattern]
+
+    def files(self, wanted: re.Pattern[str], left_out: Counter[str]) -> Iterator[Spot | Trouble]:
+        """Files whose names match, in the order of their paths' components.
+
+        left_out : counts images that are left out
+        """
+        stack = [self._listed(self.top, self._closed({0}), wanted)]
+        while stack:
+            found = next(stack[-1], None)
+            if found is None:
+                stack.pop()
+            elif isinstance(found, Trouble):
+                yield found
+            elif isinstance(found, tuple):
+                stack.append(self._listed(*found, wanted))
+            elif wanted is IMAGE and RESULT.fullmatch(found.name):
+                left_out[RESULTS] += 1
+            else:
+                yield found
+
+    def _listed(
+        self, folder: Spot, at: frozenset[int], wanted: re.Pattern[str]
+    ) -> Iterator[Spot | Trouble | tuple[Spot, frozenset[int]]]:
+        """A folder's files and, with their state in the pattern, its folders."""
+        names: list[tuple[str, bool]] = []
+        is_run = False
+        try:
+            with os.scandir(folder.path) as entries:
+                for entry in entries:
+                    is_run |= entry.name == _RUN_FILE
+                    if entry.is_dir(follow_symlinks=False):
+                        names.append((entry.name, True))
+                    elif wanted.fullmatch(entry.name) and not _is_linked_folder(entry):
+                        names.append((entry.name, False))
+        except OSError as error:
+            yield Trouble(folder.key or ".", folder.name, folder.reason(error))
+        names.sort()
+        for name, is_folder in names:
+            then = self._after(at, name)
+            if not then:
+                continue
+            path = os.path.join(folder.path, name)
+            spot = Spot(path, joined(folder.key, name), os.path.join(folder.name, name))
+            if not is_folder:
+                if len(self.parts) in then:
+                    yield spot
+            elif path != self.output and not (is_run and name in _RUN_FOLDERS and _is_run(folder)):
+                yield spot, then
+
+    def _after(self, at: frozenset[int], name: str) -> frozenset[int]:
+        """The parts of the pattern that may come next, once a name has matched; none: no match."""
+        then = set()
+        for i in at:
+            hidden = name.startswith(".")
+            if i == len(self.parts) or self.parts[i] == "**":
+                if not hidden:
+                    then.add(i)
+            elif self.tests[i].fullmatch(name) and hidden <= self.parts[i].startswith("."):
+                then.add(i + 1)
+        return self._closed(then)
+
+    def _closed(self, at: set[int]) -> frozenset[int]:
+        for i in range(len(self.parts)):
+            if i in at and self.parts[i] == "**":
+                at.add(i + 1)
+        return frozenset(at)
+
+
+def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and os.path.isdir(entry.path)
+
+
+def _is_run(folder: Spot) -> bool:
+    try:
+        with open(os.path.join(folder.path, _RUN_FILE), "rb") as file:
+            return b'"zeroguide-run/' in file.read(1000)
+    except OSError:
+        return False
+
+
+def has_magic(text: str) -> bool:
+    """Whether a path is a glob pattern."""
+    return re.search(r"[*?]|\[[^]]+\]", text) is not None
+
+
+def split_pattern(text: str) -> tuple[str, tuple[str, ...]]:
+    """A pattern's fixed folder and its other components."""
+    parts = text.split(os.sep)
+    n_fixed = next(i for i, part in enumerate(parts) if has_magic(part))
+    fixed = os.sep.join(parts[:n_fixed])
+    if n_fixed and not fixed:
+        fixed = os.sep
+    return fixed, tuple(part for part in parts[n_fixed:] if part not in ("", "."))
+
+
+def braces(text: str) -> Iterator[str]:
+    """`shard-{000..099}.tar` and `{train,test}.tar` written out, as a shell does."""
+    match = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", text)
+    if match is None:
+        yield text
+        return
+    first, last, choices = match.groups()
+    options: Iterator[str]
+    if first is None:
+        options = iter(choices.split(","))
+    else:
+        step = 1 if int(first) <= int(last) else -1
+        padded = any(text[0] == "0" and len(text) > 1 for text in (first, last))
+        width = max(len(first), len(last)) if padded else 0
+        options = (f"{i:0{width}d}" for i in range(int(first), int(last) + step, step))
+    for option in options:
+        yield from braces(text[: match.start()] + option + text[match.end() :])

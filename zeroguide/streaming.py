@@ -1,0 +1,220 @@
+"""Many images through one `Labeler`: read ahead in threads, in batches that fit the memory.
+
+Networks take images of like size together; a batch that doesn't fit into memory is halved, and so
+are all that follow. What one image does costs no other: a batch that fails goes through again
+image by image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from zeroguide.errors import ImageError, UsageError
+
+if TYPE_CHECKING:
+    from zeroguide.image import Image
+    from zeroguide.labeler import Labeler
+    from zeroguide.labeling import Labeling
+
+BATCH_SIZE = 8  # what an accelerator is given at once; a CPU gains nothing by more than 1
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+WINDOW = 2  # batches' worth of images among which like sizes are looked for
+PATIENCE = 0.5  # seconds that a window waits for images that don't come
+
+
+def prefetch(
+    sources: Iterable[S], load: Callable[[S], T], *, threads: int, ahead: int, window: int = 1
+) -> Generator[list[tuple[S, T | Exception]], None, None]:
+    """Load in threads, at most `ahead` at a time: lists of what is there, in order.
+
+    A list has 1 to `window` elements: fewer if PATIENCE seconds bring no more. What `load` raises
+    stands in place of its result; what `sources` raises is raised here. Ends early and tidily when
+    it is closed.
+    """
+    pending: queue.Queue[tuple[S, Future[T]] | BaseException | None] = queue.Queue(ahead)
+    closed = threading.Event()
+
+    def put(element: tuple[S, Future[T]] | BaseException | None) -> None:
+        while not closed.is_set():
+            try:
+                return pending.put(element, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def feed() -> None:
+        try:
+            for source in sources:
+                put((source, pool.submit(load, source)))
+                if closed.is_set():
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    with ThreadPoolExecutor(threads) as pool:
+        feeder = threading.Thread(target=feed, daemon=True)  # its source may never answer
+        feeder.start()
+        try:
+            ended = False
+            while not ended:
+                found: list[tuple[S, T | Exception]] = []
+                while len(found) < window:
+                    try:
+                        element = pending.get(timeout=PATIENCE if found else None)
+                    except queue.Empty:
+                        break
+                    if element is None or isinstance(element, BaseException):
+                        if found:
+                            yield found
+                        if element is not None:
+                            raise element
+                        ended, found = True, []
+                        break
+                    source, future = element
+                    try:
+                        found.append((source, future.result()))
+                    except Exception as error:
+                        found.append((source, error))
+                if found:
+                    yield found
+        finally:
+            closed.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Background(contextlib.AbstractContextManager["Background[T]"], Generic[T]):
+    """Functions run in threads; `done` is told their results, from one thread at a time.
+
+    At most `ahead` of them wait: then `submit` does, too. The first exception of a function or of
+    `done` is raised by the next `submit`, or at the end; what was submitted later is dropped.
+    """
+
+    def __init__(self, threads: int, *, ahead: int, done: Callable[[T], None]) -> None:
+        self._pool = ThreadPoolExecutor(threads)
+        self._room = threading.Semaphore(ahead)
+        self._one = threading.Lock()
+        self._done = done
+        self._error: BaseException | None = None
+
+    def submit(self, function: Callable[[], T]) -> None:
+        """Run a function in the background, when there is room."""
+        self._room.acquire()
+        if self._error is not None:
+            raise self._error
+        self._pool.submit(self._run, function)
+
+    def _run(self, function: Callable[[], T]) -> None:
+        try:
+            if self._error is None:
+                result = function()
+                with self._one:
+                    self._done(result)
+        except BaseException as error:
+            self._error = self._error or error
+        finally:
+            self._room.release()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._pool.shutdown(wait=True)
+        if self._error is not None and kind is None:
+            raise self._error
+
+
+def batches(images: Sequence[Image], size: int) -> list[list[int]]:
+    """Indices of images in batches of at most `size`, those of like shape together.
+
+    The order is that of aspect ratio and area; size 1 keeps the images' own order.
+    """
+    order = list(range(len(images)))
+    if size > 1:
+        shapes = [image.pixels.shape[:2] for image in images]
+        order.sort(key=lambda i: (shapes[i][0] / shapes[i][1], shapes[i]))
+    return [order[i : i + size] for i in range(0, len(order), size)]
+
+
+class BatchLabeler:
+    """Labels batches; learns what fits into memory.
+
+    Args:
+        labeler: does the work.
+        batch_size: images at a time, at most.
+        note: told when the batch size had to be halved.
+    """
+
+    def __init__(
+        self,
+        labeler: Labeler,
+        batch_size: int,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        if batch_size < 1:
+            raise UsageError(f"the batch size must be at least 1, not {batch_size}")
+        self.labeler = labeler
+        self.batch_size = batch_size
+        self._note = note
+
+    def __call__(self, images: Sequence[Image]) -> Iterator[tuple[int, Labeling | Exception]]:
+        """Each image's index with its labels or what it raised, batch by batch.
+
+        UsageError, which is about settings, is raised: no other image would fare better.
+        """
+        todo = batches(images, self.batch_size)
+        while todo:
+            batch = todo.pop(0)
+            if len(batch) > self.batch_size:  # made before the size was halved
+                half = len(batch) // 2
+                todo[:0] = [batch[:half], batch[half:]]
+                continue
+            try:
+                done = self.labeler.label_batch([images[i] for i in batch])
+                yield from zip(batch, done, strict=True)
+            except UsageError:
+                raise
+            except Exception as error:
+                if is_out_of_memory(error):
+                    error = self._shrink(len(batch), images[batch[0]], error)
+                if len(batch) == 1:
+                    yield batch[0], error
+                elif is_out_of_memory(error):
+                    todo.insert(0, batch)  # too large now
+                else:
+                    todo[:0] = [[i] for i in batch]
+
+    def _shrink(self, size: int, image: Image, error: Exception) -> Exception:
+        """Halve the batch size; for a single image, the error that its user is to read."""
+        _release_memory()
+        if size == 1:
+            height, width = image.pixels.shape[:2]
+            return ImageError(
+                f"{image.file_name}: {width} x {height} px need more memory than "
+                f"{self.labeler.device} has free; lower features.shorter_side or use another device"
+            )
+        if self.batch_size >= size:
+            self.batch_size = max(1, size // 2)
+            self._note(f"out of memory with {size} images at a time: now {self.batch_size}")
+        return error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, torch's CPU allocator, CUDA or MPS ran out of memory."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text
+    )
+
+
+def _release_memory() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
