@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 
 from zeroguide.prompts_folder import read_prompts
 
@@ -24,6 +24,7 @@ _EDGES = frozenset(["Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Zs", "Zl", "Zp", 
 _HALF_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 
+@lru_cache(maxsize=50_000)  # beams of many segments end in the same words
 def clean_phrase(text: str, prompt: str = "") -> str:
     """The noun phrase in a model's text, or "" if there is none; never raises.
 
