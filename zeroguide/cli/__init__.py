@@ -17,7 +17,7 @@ from typing import Annotated, cast
 import typer
 
 from zeroguide import __version__
-from zeroguide.cli import discover, evaluate, export, fit, label, models, segment
+from zeroguide.cli import discover, evaluate, export, fit, label, models, search, segment
 from zeroguide.console import Console
 from zeroguide.errors import ZeroguideError
 
@@ -36,6 +36,7 @@ app.command()(segment.segment)
 app.command()(fit.fit)
 app.command()(discover.discover)
 app.command()(export.export)
+app.command()(search.search)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(models.app, name="models")
 

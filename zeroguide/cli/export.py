@@ -77,4 +77,4 @@ def write_formats(
             note=console.note,
             step=console.step,
         )
-    console.note(f"written to {', '.join(str(folder / name) for name in names)}")
+    console.note(f"{', '.join(names)} written to {folder}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
     from zeroguide.runs.label_run import Shard, Summary
 
 INTERRUPTED = 130
+
+
+class Engine(StrEnum):
+    """What runs over many images."""
+
+    local = "local"
+    ray = "ray"
 
 
 def label(
@@ -70,6 +78,9 @@ def label(
         str | None, typer.Option(metavar="I/N", help="Do only the I-th of N parts of the images.")
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="Only the first N images.")] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="ray: on a cluster, results as Parquet, no overlays.")
+    ] = Engine.local,
     device: Device = "auto",
     seed: Seed = None,
     offline: Offline = False,
@@ -134,6 +145,7 @@ def label(
         shard=part,
         load_labeler=load,
         observer=progress.observer(),
+        engine=engine.value,
     )
     with output_folder(output), console.progress():
         try:

@@ -60,6 +60,46 @@ def polygons(mask: np.ndarray, *, inset: float = 0.0) -> list[np.ndarray]:
     return [r[:, :2] + inset * r[:, 2:] + (x - 1, y - 1) for r in outlines.values()]
 
 
+def parts(mask: np.ndarray) -> list[list[np.ndarray]]:
+    """The outline and the holes of each part of a mask (H, W) bool.
+
+    Returns for each part its rings, (n, 2) float64 arrays of x, y as in `polygons`: the outline,
+    clockwise as seen on a screen, then the holes, counter-clockwise. No ring meets itself, two
+    meet in single points at most: they are valid polygons of OGC's simple features.
+    """
+    from scipy.ndimage import label
+
+    padded = np.pad(mask, 1)
+    components, n = label(padded)
+    found: list[list[np.ndarray]] = [[] for _ in range(n)]
+    for ring in _rings(padded):
+        x, y = (ring[0, :2] + (ring[0, 2:] - 1) / 2).astype(int)  # a pixel of the mask
+        for loop in _loops(ring):
+            if _area(loop) > 0:
+                found[components[y, x] - 1].insert(0, loop - 1)
+            else:
+                found[components[y, x] - 1].append(loop - 1)
+    return found
+
+
+def _loops(ring: np.ndarray) -> list[np.ndarray]:
+    """A ring cut into rings (n, 2) wherever it comes back to a corner."""
+    loops = []
+    way: list[tuple[float, float]] = []
+    way_at: dict[tuple[float, float], int] = {}
+    for x, y in ring[:, :2].tolist():
+        if (x, y) in way_at:
+            at = way_at[x, y]
+            loops.append(np.array(way[at:]))
+            for corner in way[at + 1 :]:
+                del way_at[corner]
+            del way[at + 1 :]
+        else:
+            way_at[x, y] = len(way)
+            way.append((x, y))
+    return [*loops, np.array(way)]
+
+
 def _rings(mask: np.ndarray) -> list[np.ndarray]:
     """Every closed border of a mask (h, w) bool whose outermost pixels are False.
 

@@ -39,12 +39,15 @@ FORMATS = {
     "coco-panoptic": Format("COCO panoptic, one JSON and a PNG per image", "coco_panoptic"),
     "cvat": Format("CVAT for images 1.1, one XML, masks", "cvat"),
     "fiftyone": Format("FiftyOneDataset, one JSON, masks", "fiftyone"),
+    "geojson": Format("GeoJSON, one per image, polygons with holes, in pixels", "geojson"),
     "hf": Format("Hugging Face dataset with the images, Parquet", "hf", "parquet"),
     "label-studio": Format("Label Studio tasks, one JSON, polygons", "label_studio"),
     "label-studio-brush": Format("Label Studio tasks, one JSON, masks", "label_studio_brush"),
     "labelme": Format("labelme, a JSON per image, polygons", "labelme"),
     "masks": Format("label map (PNG) and names (text) per image", "masks"),
-    "parquet": Format("table of segments: label, scores, box, RLE, vector", "parquet", "parquet"),
+    "parquet": Format(
+        "table of segments: label, scores, box, RLE, embedding", "parquet", "parquet"
+    ),
     "yolo": Format("YOLO segmentation: data.yaml, polygons per image", "yolo"),
 }
 
