@@ -1,9 +1,10 @@
 # Each target works alone on a clean checkout: it makes its own environment in .venv first.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+VENV = .venv
+BIN = $(VENV)/bin
+EXTRAS = dev
 
-.PHONY: demo test lint types clean
+.PHONY: demo test test-formats lint types clean
 
 demo: $(VENV)/.run  ## label a rendered scene with the models that come with the package
 	$(BIN)/zeroguide label examples/playroom.png --preset tiny --output out/demo --overwrite
@@ -11,6 +12,11 @@ demo: $(VENV)/.run  ## label a rendered scene with the models that come with the
 
 test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest
+
+# An environment of its own: some of these tools ask for older libraries than everything else.
+test-formats:  ## read the exports with the tools they are for
+	$(MAKE) VENV=.venv-formats EXTRAS=dev,formats-dev .venv-formats/.dev
+	.venv-formats/bin/python -m pytest tests/formats
 
 lint: $(VENV)/.dev  ## style
 	$(BIN)/ruff check .
@@ -20,13 +26,13 @@ types: $(VENV)/.dev  ## types
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) out build *.egg-info
+	rm -rf .venv .venv-formats out build *.egg-info
 
 $(VENV)/.run: pyproject.toml setup.py
 	$(call install,.)
 
 $(VENV)/.dev: pyproject.toml setup.py
-	$(call install,.[dev])
+	$(call install,.[$(EXTRAS)])
 	@touch $(VENV)/.run
 
 # uv where there is one: it takes a minute where pip takes several.
