@@ -214,9 +214,7 @@ def test_odd_images_are_labelled(command: str, recipe: Path, capsys: pytest.Capt
     assert main([command, *READABLE, "--preset", str(recipe), "--device", "cpu", "-o", "out"]) == 0
     out, err = capsys.readouterr()
     notes = [f"note: {name}: {note}." for name, (_, _, note) in READABLE.items() if note]
-    results = (
-        "9 images labelled; results are in out" if command == "label" else "results are in out"
-    )
+    said = "9 images labelled; " if command == "label" else ""
     expected = ["note: preset random: random numbers.", *notes, f"note: {said}results are in out."]
     assert sorted(err.splitlines()) == sorted(expected)
     for name, (_, size, _) in READABLE.items():
