@@ -25,7 +25,7 @@ from zeroguide.batch import write_png
 from zeroguide.image import open_image
 from zeroguide.recipe import load_recipe
 from zeroguide.runs.label_run import Observer, Run, Summary
-from zeroguide.runs.worker import Outcome, Settings
+from zeroguide.runs.settings import Outcome, Settings
 from zeroguide.sources import find_items
 
 TURNS = 3

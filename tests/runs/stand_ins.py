@@ -17,7 +17,7 @@ from zeroguide.image import Image
 from zeroguide.labeling import Label, Labeling
 from zeroguide.provenance import provenance
 from zeroguide.recipe import Recipe, load_recipe
-from zeroguide.runs.worker import Outcome, Settings
+from zeroguide.runs.settings import Outcome, Settings
 
 
 class StandIn:

@@ -13,7 +13,8 @@ import pytest
 
 from zeroguide.errors import UsageError
 from zeroguide.runs.pool import Pool, WorkersError
-from zeroguide.runs.worker import Outcome, Worker
+from zeroguide.runs.settings import Outcome
+from zeroguide.runs.worker import Worker
 from zeroguide.sources import find_items
 
 from .stand_ins import Collected, StandInSettings, picture, settings, texts

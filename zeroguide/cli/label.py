@@ -99,7 +99,7 @@ def label(
     """
     from zeroguide.cli.run_progress import RunProgress
     from zeroguide.runs.label_run import Run, Shard
-    from zeroguide.runs.worker import Settings
+    from zeroguide.runs.settings import Settings
 
     console = Console(quiet=quiet, verbose=verbose)
     formats = format_names(format_) if format_ else []

@@ -13,7 +13,7 @@ from zeroguide.console import Console
 from zeroguide.formats import json_
 from zeroguide.run_folder import result_path
 from zeroguide.runs.label_run import Observer, Summary
-from zeroguide.runs.worker import Outcome, Settings
+from zeroguide.runs.settings import Outcome, Settings
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -10,7 +10,7 @@ from typing import cast
 from zeroguide.errors import UsageError
 from zeroguide.models import choose_device
 from zeroguide.models.hub import Role, find
-from zeroguide.runs.worker import Settings
+from zeroguide.runs.settings import Settings
 from zeroguide.streaming import BATCH_SIZE
 
 # What a worker needs beside its weights, and how much more these are in memory than on disk, where

@@ -21,7 +21,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from zeroguide.errors import ZeroguideError
-from zeroguide.runs.worker import Outcome, Settings, Worker
+from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.runs.worker import Worker
 from zeroguide.sources import Item
 
 ATTEMPTS = 3

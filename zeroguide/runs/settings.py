@@ -1,0 +1,78 @@
+"""What workers of a run are told, and what they tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from zeroguide.labeling import Labeling
+from zeroguide.recipe import Recipe
+from zeroguide.run_folder import overlay_path, result_path
+from zeroguide.sources import Item
+from zeroguide.streaming import WINDOW
+
+if TYPE_CHECKING:
+    from zeroguide.labeler import Labeler
+
+State = Literal["labelled", "kept", "failed"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all workers of a run are told; picklable.
+
+    output: the run's folder, which exists. overlay: whether to draw one. legend: "auto", "always"
+    or "never". embeddings: whether results keep them. overwrite: label again what is labelled.
+    replace: results of other recipes aren't in the way. batch_size: images in the networks at
+    once, at most; 0 isn't decided yet. threads: of torch; None: torch's choice.
+    """
+
+    recipe: Recipe
+    output: Path
+    device: str = "auto"
+    offline: bool = False
+    overlay: bool = True
+    legend: Literal["auto", "always", "never"] = "auto"
+    embeddings: bool = True
+    overwrite: bool = False
+    replace: bool = False
+    batch_size: int = 0
+    threads: int | None = None
+
+    @property
+    def ahead(self) -> int:
+        """Decoded images that wait for the networks, and results that wait to be written."""
+        return 2 if self.batch_size == 1 else WINDOW * self.batch_size
+
+    def files(self, key: str) -> list[Path]:
+        """The files of an image's results."""
+        overlays = [overlay_path(self.output, key)] if self.overlay else []
+        return [*overlays, result_path(self.output, key)]
+
+    def load_labeler(self) -> Labeler:
+        """Load the models."""
+        import torch
+
+        from zeroguide.labeler import Labeler
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        return Labeler(self.recipe, device=self.device, offline=self.offline)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an image.
+
+    error: one sentence if it failed. trace: Python's traceback if that was a fault of the program.
+    notes: what its user may want to know. labeling: of an image that was labelled; None where it
+    would have to cross processes.
+    """
+
+    item: Item
+    state: State
+    error: str = ""
+    trace: str = ""
+    notes: tuple[str, ...] = ()
+    labeling: Labeling | None = None
