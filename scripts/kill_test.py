@@ -4,11 +4,11 @@
     python scripts/kill_test.py --scenes 2000 --kills 20 --engine ray
 
 Renders Playroom scenes into a temporary folder and labels them twice with the preset tiny: once in
-peace, and once while it is killed by SIGKILL at random moments: all its processes, the parent alone
-or one worker (with the engine ray: one worker always); if it has ended, it is started again by the
-same command. Then every image must have exactly one
-result, all files must be valid, nothing else may lie there, and all results must be equal to the
-last byte. Ends with exit code 1 if they are not.
+peace, always by the engine "local", and once while it is killed by SIGKILL at random moments: all
+its processes, the parent alone or one worker (with the engine ray one worker, always); if it has
+ended, it is started again by the same command. Then every image must have exactly one result, all
+files must be valid, nothing else may lie there, and all results must be equal to the last byte.
+Ends with exit code 1 if they are not.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def main() -> int:
         render_scenes(scenes, arguments.scenes)
         peaceful, killed = Path(temporary, "peaceful"), Path(temporary, "killed")
         start = time.perf_counter()
-        subprocess.run(command(scenes, peaceful, arguments.engine), check=True)
+        subprocess.run(command(scenes, peaceful, "local"), check=True)
         seconds = time.perf_counter() - start
         print(f"undisturbed: {arguments.scenes} images in {seconds:.0f} s", flush=True)
         at_kill = disturbed(scenes, killed, arguments.engine, arguments.kills, seconds)
