@@ -37,8 +37,8 @@ class FakeLabeler:
 
     def label(self, image: Image) -> Labeling:
         labels = [
-            Label("tall tree", 0.25, 0.5, (("bush", 0.2),), (0,)),
-            Label("blue sky", 0.75, 0.9, (), (1, 2)),
+            Label("tall tree", 0.25, 0.5, (("bush", 0.2),), (0,), np.array([1.0, 0.0])),
+            Label("blue sky", 0.75, 0.9, (), (1, 2), np.array([0.0, 1.0])),
         ]
         label_map = self.segment(image).label_map
         return Labeling.build(image, label_map, labels, provenance(self.recipe))

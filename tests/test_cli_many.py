@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import fake_labeler
@@ -62,6 +64,29 @@ def test_a_list_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     assert label("-") == 0
     assert len(labelled()) == N // 2
     assert Path("out/in/02.png.json").exists()
+
+
+@pytest.mark.parametrize("n", [3, N])
+def test_a_producer_that_takes_its_time(n: int) -> None:
+    """Images are labelled while the list isn't complete; Ctrl-C ends the waiting."""
+    script = (
+        "import sys; sys.path[:0] = sys.argv.pop(1).split(':')\n"
+        "import fake_labeler; sys.modules['zeroguide.labeler'] = fake_labeler.module()\n"
+        "import zeroguide.cli as cli; sys.exit(cli.main(sys.argv[1:]))"
+    )
+    argv = [sys.executable, "-c", script, os.path.dirname(fake_labeler.__file__), "label", "-"]
+    argv += ["-o", "out", "--preset", "tiny", "--device", "cpu", "--no-overlay", "--workers", "1"]
+    child = subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdin is not None and child.stderr is not None
+    child.stdin.write("".join(f"in/{i:02d}.png\n" for i in range(n)).encode())
+    child.stdin.flush()
+    deadline = time.monotonic() + 60
+    while len(labelled()) < n and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(labelled()) == n
+    child.send_signal(signal.SIGINT)
+    assert child.wait(30) == 130
+    assert b"goes on from here" in child.stderr.read()
 
 
 def test_limit() -> None:

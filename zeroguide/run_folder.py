@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,12 +36,14 @@ class Manifest:
 
     recipe: as in every result (`zeroguide.provenance`). roots: folders; an image's file is a root
     and its key, where the image is a local file. counts: images "labelled", "kept" from earlier
-    runs and "failed", of the last run that ended.
+    runs and "failed", of the last run that ended. replacing: results of other recipes may still be
+    there and are to be replaced.
     """
 
     recipe: dict[str, Any]
     roots: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    replacing: bool = False
 
     @classmethod
     def read(cls, folder: Path) -> Manifest | None:
@@ -51,14 +54,16 @@ class Manifest:
             if content["schema"] != SCHEMA:
                 raise ValueError(f"schema {content['schema']!r}")
             recipe, roots, counts = (content[key] for key in ("recipe", "roots", "counts"))
-            if not (isinstance(recipe, dict) and isinstance(roots, list)):
+            parts = [recipe, recipe.get("versions", {}), recipe.get("settings", {}), counts]
+            if not (all(isinstance(part, dict) for part in parts) and isinstance(roots, list)):
                 raise TypeError("a field has the wrong type")
-            return cls(recipe, [str(root) for root in roots], dict(counts))
+            replacing = bool(content.get("replacing", False))
+            return cls(recipe, [str(root) for root in roots], counts, replacing)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise UsageError(f"{path}: can't be read ({error.strerror})") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"{path}: is damaged ({type(error).__name__}: {error}); delete this one file and "
                 "run the same command again: results that are there are kept"
@@ -71,8 +76,10 @@ class Manifest:
             "recipe": self.recipe,
             "roots": self.roots,
             "counts": self.counts,
+            **({"replacing": True} if self.replacing else {}),
         }
-        text = json.dumps(content, indent=1, ensure_ascii=False)
+        # ASCII: names of folders need not be valid UTF-8.
+        text = json.dumps(content, indent=1)
         write_atomically(folder / name, (text + "\n").encode())
 
 
@@ -118,10 +125,14 @@ class RunFolder:
             return
         for key in self.keys():
             labeling = json_.load(result_path(self.path, key))
-            yield Entry(key, labeling, self._image(key))
+            yield Entry(key, labeling, self._image(key, labeling.sha256))
 
-    def _image(self, key: str) -> Path | None:
-        return next((root / key for root in self._roots if (root / key).is_file()), None)
+    def _image(self, key: str, sha256: str) -> Path | None:
+        """The file of an image; if it may be one of several, that with its content."""
+        files = [root / key for root in self._roots if (root / key).is_file()]
+        if len(files) > 1:
+            files = [file for file in files if _sha256(file) == sha256]
+        return files[0] if files else None
 
     def _keys(self) -> Iterator[str]:
         if self._parts():
@@ -129,15 +140,8 @@ class RunFolder:
 
             yield from read_keys(self._parts())
             return
-        for place, folders, files in os.walk(self.path):
-            top = Path(place) == self.path
-            folders[:] = [f for f in folders if not (f.startswith(".") or (top and f == EXPORTS))]
-            for name in files:
-                if not name.endswith(".json") or name.startswith(".") or (top and name == MANIFEST):
-                    continue
-                path = Path(place, name)
-                if _is_result(path):
-                    yield path.relative_to(self.path).as_posix().removesuffix(".json")
+        for path in _results(self.path):
+            yield key_of(path.relative_to(self.path).as_posix())
 
     def _parts(self) -> list[Path]:
         return sorted((self.path / PARTS).glob("*.parquet"))
@@ -153,20 +157,51 @@ class RunFolder:
                 raise ZeroguideError(
                     f"{self.path / PARTS}: the result of {key} is damaged ({error}); label again"
                 ) from error
-            yield Entry(key, labeling, self._image(key))
+            yield Entry(key, labeling, self._image(key, labeling.sha256))
 
 
 def result_path(folder: Path, key: str) -> Path:
     """The JSON file of an image."""
-    return folder / f"{key}.json"
+    return folder / f"{_place_of(key)}.json"
 
 
 def overlay_path(folder: Path, key: str) -> Path:
     """The overlay of an image."""
-    return folder / f"{key}.png"
+    return folder / f"{_place_of(key)}.png"
 
 
-def _is_result(path: Path) -> bool:
+def first_result(folder: Path) -> Path | None:
+    """Some result that lies in a folder as a file of its own, if there is one."""
+    return next(_results(folder), None)
+
+
+# Names of the run's own files and folders: images of these names get a "=" before them, and those
+# that begin with "=" another one.
+_RESERVED = re.compile(rf"=.*|({EXPORTS}|{PARTS})/.*|run(-\d+-of-\d+)?", re.IGNORECASE | re.DOTALL)
+
+
+def _place_of(key: str) -> str:
+    return f"={key}" if _RESERVED.fullmatch(key) else key
+
+
+def key_of(place: str) -> str:
+    """The key of the image with this JSON file, a path below the run's folder."""
+    return place.removesuffix(".json").removeprefix("=")
+
+
+def json_files(folder: Path) -> Iterator[Path]:
+    """Where results may be: all JSON files below a run's folder but those of exports."""
+    for place, folders, files in os.walk(folder):
+        if Path(place) == folder:
+            folders[:] = [name for name in folders if name.lower() not in (EXPORTS, PARTS)]
+        yield from (Path(place, name) for name in files if name.endswith(".json"))
+
+
+def _results(folder: Path) -> Iterator[Path]:
+    return filter(is_result, json_files(folder))
+
+
+def is_result(path: Path) -> bool:
     """Whether a JSON file begins like a result: other files may lie in the folder, too."""
     from zeroguide.labeling import SCHEMA as LABELING
 
@@ -175,3 +210,13 @@ def _is_result(path: Path) -> bool:
             return f'"{LABELING}"'.encode() in file.read(200)
     except OSError as error:
         raise ZeroguideError(f"{path}: can't be read ({error.strerror})") from error
+
+
+def _sha256(path: Path) -> str | None:
+    import hashlib
+
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:  # it has gone meanwhile
+        return None

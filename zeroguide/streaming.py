@@ -8,11 +8,13 @@ image by image.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Generic, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar
 
 from zeroguide.errors import ImageError, UsageError
 
@@ -28,6 +30,51 @@ T = TypeVar("T")
 
 WINDOW = 2  # batches' worth of images among which like sizes are looked for
 PATIENCE = 0.5  # seconds that a window waits for images that don't come
+
+
+class Feed(Generic[S]):
+    """A series that is read in a thread: what it is waiting for holds nothing else up."""
+
+    def __init__(self, series: Iterable[S], ahead: int = 256) -> None:
+        self._queue: queue.Queue[S | _End] = queue.Queue(ahead)
+        self.is_over = False
+        # Its thread can't be told to end while the series waits for standard input, say.
+        threading.Thread(target=self._read, args=(series,), daemon=True).start()
+
+    def _read(self, series: Iterable[S]) -> None:
+        try:
+            for element in series:
+                self._queue.put(element)
+            self._queue.put(_End(None))
+        except BaseException as error:
+            self._queue.put(_End(error))
+
+    def get(self, seconds: float = 0.0) -> S | None:
+        """The next element, if it comes in time. Raises what the series raises."""
+        if self.is_over:
+            return None
+        try:
+            found = self._queue.get(timeout=seconds) if seconds else self._queue.get_nowait()
+        except queue.Empty:
+            return None
+        if isinstance(found, _End):
+            self.is_over = True
+            if found.error is not None:
+                raise found.error
+            return None
+        return found
+
+    def until(self, stop: threading.Event) -> Iterator[S]:
+        """The elements to the end, or until the event is set."""
+        while not (self.is_over or stop.is_set()):
+            found = self.get(0.1)
+            if found is not None:
+                yield found
+
+
+@dataclass(frozen=True)
+class _End:
+    error: BaseException | None
 
 
 def prefetch(
@@ -128,6 +175,22 @@ class Background(contextlib.AbstractContextManager["Background[T]"], Generic[T])
             raise self._error
 
 
+def ahead_of(batch_size: int) -> Ahead:
+    """How far ahead to read for batches of this size."""
+    if batch_size == 1:
+        return {"threads": 1, "ahead": 2, "window": 1}
+    window = WINDOW * batch_size
+    return {"threads": min(8, os.cpu_count() or 1), "ahead": window, "window": window}
+
+
+class Ahead(TypedDict):
+    """Arguments of `prefetch`."""
+
+    threads: int
+    ahead: int
+    window: int
+
+
 def batches(images: Sequence[Image], size: int) -> list[list[int]]:
     """Indices of images in batches of at most `size`, those of like shape together.
 
@@ -201,6 +264,31 @@ class BatchLabeler:
             self.batch_size = max(1, size // 2)
             self._note(f"out of memory with {size} images at a time: now {self.batch_size}")
         return error
+
+
+def label_in_order(
+    labeler: Labeler, sources: Iterable[S], load: Callable[[S], Image], batch_size: int
+) -> Generator[tuple[S, Labeling | Exception], None, None]:
+    """Each source with its labels or what it raised, in the order of the sources.
+
+    Read ahead and labelled as `prefetch` and `BatchLabeler` do, which see to memory and errors; at
+    most two windows of images are held.
+    """
+    label = BatchLabeler(labeler, batch_size)
+    with contextlib.closing(prefetch(sources, load, **ahead_of(batch_size))) as windows:
+        for loaded in windows:
+            results: dict[int, Labeling | Exception] = {}
+            images: list[Image] = []
+            places: list[int] = []
+            for place, (_, image) in enumerate(loaded):
+                if isinstance(image, Exception):
+                    results[place] = image
+                else:
+                    images.append(image)
+                    places.append(place)
+            for index, result in label(images):
+                results[places[index]] = result
+            yield from ((source, results[place]) for place, (source, _) in enumerate(loaded))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -63,6 +63,20 @@ class StandIn:
 
 
 @dataclass(frozen=True)
+class KillerItem:
+    """An image whose reading ends the process."""
+
+    key: str
+    name: str = "killer"
+    origin: str = "killer"
+    path: Path | None = None
+
+    def read(self) -> bytes:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return b""
+
+
+@dataclass(frozen=True)
 class StandInSettings(Settings):
     """Settings whose workers load a `StandIn`, in any process."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +20,9 @@ from hypothesis import strategies as st
 from zeroguide.batch import OutputError
 from zeroguide.errors import UsageError
 from zeroguide.run_folder import MANIFEST, Manifest, RunFolder
-from zeroguide.runs.label_run import Observer, Run, Shard
-from zeroguide.runs.worker import Outcome
+from zeroguide.runs.label_run import Observer, Run
+from zeroguide.runs.settings import Outcome
+from zeroguide.runs.shard import Shard
 from zeroguide.sources import find_items
 
 from .stand_ins import picture, settings, texts
@@ -209,8 +212,94 @@ def test_a_read_only_output(folder: Path, tmp_path: Path) -> None:
         pytest.skip("root may write anywhere")
     output = tmp_path / "out"
     output.mkdir(mode=0o500)
-    with pytest.raises((OutputError, Exception), match="can't be written"):
+    with pytest.raises(OutputError, match=r"can't write to this folder \(Permission denied\)"):
         make(folder, output).label()
+
+
+def test_an_output_that_turns_read_only(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("zeroguide.files.open", refuse, raising=False)
+    with pytest.raises(OutputError, match=r"can't write to this folder \(Read-only file system\)"):
+        make(folder, tmp_path / "out").label()
+
+
+def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
+    """In a file system of its own, where that may be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        for i in range(200):
+            picture(tmp_path / "in" / f"{i:03d}.png")
+        with pytest.raises(OutputError, match="No space left on device"):
+            make(tmp_path / "in", disk / "out", workers=1).label()
+        done = RunFolder(disk / "out").keys()
+        assert 0 < len(done) < 200
+        assert all(entry.labeling.segments for entry in RunFolder(disk / "out"))  # all whole
+        (tmp_path / "saved").mkdir()
+        shutil.copytree(disk / "out", tmp_path / "saved", dirs_exist_ok=True)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    summary = make(tmp_path / "in", tmp_path / "saved", workers=1).label()
+    assert (summary.kept, summary.total) == (len(done), 200)
+
+
+def test_a_folder_in_the_place_of_the_failures(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out/failures.jsonl").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"failures\.jsonl: can't be written"):
+        make(folder, tmp_path / "out").label()
+
+
+def test_results_without_a_manifest_are_asked_about_too(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    make(folder, output).label()
+    (output / MANIFEST).unlink()
+    before = texts(output)
+    for _ in range(2):  # the first must not leave what the second takes for consent
+        with pytest.raises(UsageError, match="holds results of another recipe"):
+            make(folder, output, overrides=OTHER).label()
+        assert texts(output) == before
+
+
+def test_the_photo_of_a_result_is_the_one_with_its_content(tmp_path: Path) -> None:
+    """Two folders with an image of one name, labelled one after the other into one run."""
+    picture(tmp_path / "a/x.png", seed=1), picture(tmp_path / "b/x.png", seed=2)
+    output = tmp_path / "out"
+    make(tmp_path / "a", output).label()
+    make(tmp_path / "b", output, overwrite=True).label()
+    (entry,) = RunFolder(output)
+    assert entry.image == tmp_path / "b/x.png"
+
+
+def test_an_empty_shard_leaves_the_others_manifest(tmp_path: Path) -> None:
+    picture(tmp_path / "in/a.png")
+    shards = [Shard(i, 2) for i in (1, 2)]
+    empty = next(shard for shard in shards if not shard.has("a.png"))
+    other = next(shard for shard in shards if shard.has("a.png"))
+
+    def at_the_end(outcome: Outcome, summary: object) -> None:
+        assert make(tmp_path / "in", tmp_path / "out", shard=empty).label().total == 0
+
+    run = make(tmp_path / "in", tmp_path / "out", Observer(done=at_the_end), shard=other)
+    assert run.label().labelled == 1
+    assert Manifest.read(tmp_path / "out") is not None
+
+
+def test_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        picture(folder / "a.png")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert make(folder, tmp_path / "out").label().labelled == 1
+    (entry,) = RunFolder(tmp_path / "out")
+    assert entry.image == folder / "a.png"
 
 
 # Left-overs and interruption ----------------------------------------------------------------------
@@ -250,9 +339,10 @@ def test_ctrl_c_finishes_what_is_in_hand(tmp_path: Path, workers: int | None) ->
     observer = Observer(done=done, note=notes.append)
     before = signal.getsignal(signal.SIGINT)
     summary = make(tmp_path / "in", tmp_path / "out", observer, workers=workers).label()
-    assert summary.interrupted and 1 <= summary.labelled < 12
+    assert summary.interrupted and 1 <= summary.labelled <= 4
     assert signal.getsignal(signal.SIGINT) == before
-    assert notes[0].startswith("interrupted: finishing the image in hand")
+    if workers == 2:  # otherwise it may have ended before it could be said
+        assert notes[0].startswith("interrupted: finishing the image in hand")
     assert sorted(told) == RunFolder(tmp_path / "out").keys()
 
 
@@ -266,7 +356,7 @@ def test_outside_the_main_thread_signals_are_left_alone(folder: Path, tmp_path: 
 
 
 def test_many_images_in_one_folder(tmp_path: Path) -> None:
-    """10,000 files of one content: hashed, labelled by a stand-in, found again."""
+    """A tenth of 10,000 files of one content: listed, labelled by a stand-in, found again."""
     first = picture(tmp_path / "in/00000.png", size=(4, 4))
     for i in range(1, 10_000):
         os.link(first, tmp_path / "in" / f"{i:05d}.png")

@@ -47,9 +47,7 @@ def labeler(tmp_path: Path) -> StandIn:
     window=st.integers(1, 7),
 )
 def test_everything_comes_once_and_in_order(n: int, threads: int, ahead: int, window: int) -> None:
-    lists = list(
-        prefetch(range(n), lambda i: -i, threads=threads, ahead=ahead, window=window)
-    )
+    lists = list(prefetch(range(n), lambda i: -i, threads=threads, ahead=ahead, window=window))
     assert [pair for found in lists for pair in found] == [(i, -i) for i in range(n)]
     assert all(1 <= len(found) <= window for found in lists)
 
@@ -136,9 +134,7 @@ def test_the_first_error_is_raised_and_ends_the_rest() -> None:
 # batches ------------------------------------------------------------------------------------------
 
 
-@given(
-    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=30), st.integers(1, 8)
-)
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=30), st.integers(1, 8))
 def test_batches_hold_every_image_once(shapes: list[tuple[int, int]], size: int) -> None:
     made = batches([image(str(i), *shape) for i, shape in enumerate(shapes)], size)
     assert sorted(i for batch in made for i in batch) == list(range(len(shapes)))

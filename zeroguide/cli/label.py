@@ -33,7 +33,8 @@ from zeroguide.sources import find_items
 
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler
-    from zeroguide.runs.label_run import Shard, Summary
+    from zeroguide.runs.label_run import Summary
+    from zeroguide.runs.shard import Shard
 
 INTERRUPTED = 130
 
@@ -98,8 +99,9 @@ def label(
     made from the same bytes by the same recipe.
     """
     from zeroguide.cli.run_progress import RunProgress
-    from zeroguide.runs.label_run import Run, Shard
+    from zeroguide.runs.label_run import Run
     from zeroguide.runs.settings import Settings
+    from zeroguide.runs.shard import Shard
 
     console = Console(quiet=quiet, verbose=verbose)
     formats = format_names(format_) if format_ else []
@@ -153,12 +155,14 @@ def label(
         finally:
             progress.close()
     if summary.interrupted:
+        _tell(summary, output, part, console)
+        console.note("the same command again goes on from here")
         return INTERRUPTED
     if formats and summary.total > summary.failed:
         write_formats(output, formats, output / EXPORTS, console, overwrite=True)
     if summary.total == 1 and not summary.failed:
         console.note(f"results are in {' and '.join(map(str, progress.files))}")
-    elif summary.total > 1:
+    elif summary.total != 1:
         _tell(summary, output, part, console)
     if not summary.failed:
         return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroguide.console import Console
+from zeroguide.errors import ZeroguideError
 from zeroguide.formats import json_
 from zeroguide.run_folder import result_path
 from zeroguide.runs.label_run import Observer, Summary
@@ -92,7 +93,10 @@ class RunProgress:
                 print(outcome.trace, file=sys.stderr)
         else:
             if self._n_few:
-                self._table(outcome)
+                try:
+                    self._table(outcome)
+                except ZeroguideError as error:  # a result that is kept can be damaged
+                    self.console.failure(error)
             self.files = self.settings.files(outcome.item.key)
         if self._n_few:
             self.console.step(f"{summary.total} of {self._n_few} images")
@@ -103,7 +107,7 @@ class RunProgress:
             self._said = time.monotonic()
             rate = summary.total / (self._said - self._start)
             self.console.note(
-                f"{summary.total} images, {rate:.1f} a second; {summary.kept} of them were "
+                f"{summary.total} images done, {rate:.2g} a second; {summary.kept} of them were "
                 f"labelled before, {summary.failed} failed"
             )
 

@@ -7,61 +7,41 @@ and by the recipe that the result names; nothing else is remembered.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
-import json
-import os
-import re
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from zeroguide.batch import OutputError
-from zeroguide.errors import UsageError
+from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.files import remove_leftovers
 from zeroguide.folder_lock import locked
 from zeroguide.models import prepare
-from zeroguide.provenance import differences, provenance
+from zeroguide.provenance import provenance
 from zeroguide.run_folder import FAILURES, MANIFEST, Manifest
+from zeroguide.runs.failures import Failures
+from zeroguide.runs.interruption import interruptible
+from zeroguide.runs.opening import open_manifest
+from zeroguide.runs.parts import Engine, check_engine
 from zeroguide.runs.planning import plan_workers
 from zeroguide.runs.pool import Pool
-from zeroguide.runs.worker import Outcome, Settings, Worker
+from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.runs.shard import Shard
+from zeroguide.runs.worker import Worker
 from zeroguide.sources import Item
+from zeroguide.streaming import Feed
 
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler
+    from zeroguide.runs.ray_run import RayPool
 
+T = TypeVar("T")
+
+PATIENCE = 2.0  # seconds in which a FEW images have come, if they are only a few
 FEW = 32  # images that one process labels; more are worth the start of several
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One of `of` parts of a run's images, numbered from 1: those whose keys' hashes say so."""
-
-    index: int
-    of: int
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """``"2/8"``. Raises UsageError for anything else."""
-        match = re.fullmatch(r"(\d+)/(\d+)", text)
-        if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise UsageError(f"--shard {text!r}: write i/n with i from 1 to n, for example 1/8")
-        return cls(int(match[1]), int(match[2]))
-
-    def has(self, key: str) -> bool:
-        """Whether an image belongs to this part, whatever other images there are."""
-        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-        return int.from_bytes(digest[:8], "big") % self.of == self.index - 1
-
-    def file_name(self, name: str) -> str:
-        """``"run.json"`` -> ``"run-2-of-8.json"``: parts write files of their own."""
-        stem, suffix = os.path.splitext(name)
-        return f"{stem}-{self.index}-of-{self.of}{suffix}"
 
 
 @dataclass
@@ -109,6 +89,7 @@ class Run:
         shard: only this part of the images.
         load_labeler: loads the models in this process.
         observer: is told what happens.
+        engine: "ray": on a cluster (`zeroguide.runs.ray_run`), where workers are its actors.
     """
 
     items: Iterable[Item]
@@ -118,6 +99,7 @@ class Run:
     shard: Shard | None = None
     load_labeler: Callable[[], Labeler] | None = None
     observer: Observer = Observer()
+    engine: Engine = "local"
 
     def label(self) -> Summary:
         """Label what isn't labelled yet.
@@ -128,28 +110,47 @@ class Run:
         """
         output = self.settings.output
         with locked(output, shared=self.shard is not None, remedy=", or share it with --shard"):
+            check_engine(output, self.engine)
             is_new = not (output / MANIFEST).exists()
-            settings = replace(self.settings, replace=self._open_manifest())
+            may_replace = self._manifest(
+                lambda: open_manifest(
+                    output,
+                    provenance(self.settings.recipe),
+                    self.roots,
+                    overwrite=self.settings.overwrite,
+                    confirm=self.observer.confirm,
+                    note=self.observer.note,
+                )
+            )
             remove_leftovers(output)
             summary = Summary()
-            start = time.perf_counter()
             try:
-                with _interruptible(self.observer) as stop, self._failures(summary) as failures:
-
-                    def done(outcome: Outcome) -> None:
-                        setattr(summary, outcome.state, getattr(summary, outcome.state) + 1)
-                        if outcome.state == "failed":
-                            failures(outcome)
-                        self.observer.done(outcome, summary)
-
-                    self._work(settings, done, stop, summary)
-                    summary.interrupted = stop.is_set()
-                summary.seconds = time.perf_counter() - start
-                self._close_manifest(summary)
+                self._label(replace(self.settings, may_replace=may_replace), summary)
+                self._manifest(lambda: self._close_manifest(summary))
             finally:
-                if is_new and not summary.labelled + summary.kept:  # nothing it could speak of
-                    (output / MANIFEST).unlink(missing_ok=True)
+                # With nothing in the folder there is nothing for it to speak of.
+                if is_new and self.shard is None and not summary.labelled + summary.kept:
+                    with contextlib.suppress(OSError):
+                        (output / MANIFEST).unlink()
         return summary
+
+    def _label(self, settings: Settings, summary: Summary) -> None:
+        start = time.perf_counter()
+        failures = Failures(settings.output / self._name(FAILURES))
+
+        def done(outcome: Outcome) -> None:
+            setattr(summary, outcome.state, getattr(summary, outcome.state) + 1)
+            if outcome.state == "failed":
+                failures.add(outcome)
+            self.observer.done(outcome, summary)
+
+        try:
+            with interruptible(self.observer.note) as stop:
+                self._work(settings, done, stop, summary)
+                summary.interrupted = stop.is_set()
+        finally:
+            failures.close(keep=summary.total > 1)  # that of a single image has been said
+            summary.seconds = time.perf_counter() - start
 
     def _work(
         self,
@@ -158,19 +159,27 @@ class Run:
         stop: threading.Event,
         summary: Summary,
     ) -> None:
-        items = iter(self.items)
-        if self.shard is not None:
-            shard = self.shard
-            items = (item for item in items if shard.has(item.key))
-        first = list(itertools.islice(items, FEW + 1))
-        items = itertools.chain(first, items)
-        if self.workers is None and len(first) <= FEW:
+        shard = self.shard
+        feed = Feed(item for item in self.items if shard is None or shard.has(item.key))
+        if self.engine == "ray":
+            from zeroguide.runs.ray_run import RayPool
+
+            if settings.overlay:
+                self.observer.note("no overlays are drawn with --engine ray")
+            cluster = RayPool(settings, self.workers)
+            summary.workers = cluster.size
+            self.observer.started(cluster.size, 0)
+            self._pooled(cluster, feed.until(stop), done, stop, summary)
+            return
+        first = _first(feed, stop)
+        n_few = len(first) if feed.is_over and len(first) <= FEW else 0
+        if self.workers is None and feed.is_over and len(first) <= FEW:
             plan = [replace(settings, batch_size=settings.batch_size or 1)]
         else:
             prepare(settings.recipe.checkpoints(), offline=settings.offline)  # once, not in each
             plan = plan_workers(settings, self.workers)
+        items = itertools.chain(first, feed.until(stop))
         summary.workers = len(plan)
-        n_few = len(first) if len(first) <= FEW else 0
         if len(plan) == 1:
             self.observer.started(0, n_few)
             worker = Worker(plan[0], self.load_labeler)
@@ -178,7 +187,16 @@ class Run:
             summary.model_seconds = worker.model_seconds
             return
         self.observer.started(len(plan), n_few)
-        pool = Pool(plan)
+        self._pooled(Pool(plan), items, done, stop, summary)
+
+    def _pooled(
+        self,
+        pool: Pool | RayPool,
+        items: Iterator[Item],
+        done: Callable[[Outcome], None],
+        stop: threading.Event,
+        summary: Summary,
+    ) -> None:
         pool.run(items, done, stop=stop)
         summary.model_seconds = pool.model_seconds
         if pool.deaths:
@@ -187,80 +205,40 @@ class Run:
     def _name(self, name: str) -> str:
         return self.shard.file_name(name) if self.shard else name
 
-    def _open_manifest(self) -> bool:
-        """Write run.json; whether results of other recipes are to be replaced."""
-        output = self.settings.output
-        recipe = provenance(self.settings.recipe)
-        known = Manifest.read(output)
-        roots = [str(root) for root in self.roots]
-        if known is None:
-            Manifest(recipe, roots).write(output)
-            return self.settings.overwrite
-        changes = differences(known.recipe, recipe)
-        if changes and not self.settings.overwrite:
-            problem = f"{output}: holds results of another recipe ({'; '.join(changes)})"
-            if self.observer.confirm is None:
-                raise UsageError(
-                    f"{problem}; replace them with --overwrite or choose another folder with -o"
-                )
-            if not self.observer.confirm(f"{problem}. Replace them?"):
-                raise UsageError(f"{problem}: nothing was changed; choose another folder with -o")
-        libraries = {**known.recipe.get("versions", {}), "zeroguide": ""}
-        if libraries != {**recipe["versions"], "zeroguide": ""}:
-            self.observer.note(f"{output}: its results are kept, though by other library versions")
-        merged = list(dict.fromkeys([*known.roots, *roots]))
-        Manifest(recipe, merged, {} if self.shard is None else known.counts).write(output)
-        return True
+    def _manifest(self, function: Callable[[], T]) -> T:
+        """What reads and writes run.json; OutputError if the folder can't be written to."""
+        try:
+            return function()
+        except ZeroguideError as error:
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or isinstance(error, UsageError):
+                raise
+            raise OutputError(
+                f"{self.settings.output}: can't write to this folder ({cause.strerror}); make room "
+                "or make it writable, or choose another with -o"
+            ) from error
 
     def _close_manifest(self, summary: Summary) -> None:
         output = self.settings.output
         manifest = Manifest.read(output)
-        assert manifest is not None  # written when the run began
-        counts = {state: getattr(summary, state) for state in ("labelled", "kept", "failed")}
-        replace(manifest, counts=counts).write(output, self._name(MANIFEST))
-
-    @contextlib.contextmanager
-    def _failures(self, summary: Summary) -> Iterator[Callable[[Outcome], None]]:
-        """What writes to failures.jsonl, line by line, so that a killed run has them, too."""
-        path = self.settings.output / self._name(FAILURES)
-        file: IO[str] | None = None
-        path.unlink(missing_ok=True)
-
-        def write(outcome: Outcome) -> None:
-            nonlocal file
-            item = outcome.item
-            line = json.dumps({"key": item.key, "file": item.name, "error": outcome.error})
-            try:
-                file = file or open(path, "w", encoding="utf-8")  # noqa: SIM115
-                print(line, file=file, flush=True)
-            except OSError as error:
-                raise OutputError(f"{path}: can't be written ({error.strerror})") from error
-
-        try:
-            yield write
-        finally:
-            if file is not None:
-                file.close()
-                if summary.total == 1:  # its one failure has been said
-                    path.unlink(missing_ok=True)
+        if manifest is None:  # somebody has deleted it
+            manifest = Manifest(provenance(self.settings.recipe), list(map(str, self.roots)))
+        manifest.counts = {
+            state: getattr(summary, state) for state in ("labelled", "kept", "failed")
+        }
+        if not summary.interrupted and self.shard is None:
+            manifest.replacing = False
+        manifest.write(output, self._name(MANIFEST))
 
 
-@contextlib.contextmanager
-def _interruptible(observer: Observer) -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets; the second Ctrl-C is a KeyboardInterrupt."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def handle(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        observer.note("interrupted: finishing the image in hand; once more to stop at once")
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _first(feed: Feed[Item], stop: threading.Event) -> list[Item]:
+    """The first FEW items and one more, or fewer if they take long to come."""
+    first: list[Item] = []
+    deadline = time.monotonic() + PATIENCE
+    while len(first) <= FEW and not (feed.is_over or stop.is_set()):
+        item = feed.get(0.1)
+        if item is not None:
+            first.append(item)
+        elif time.monotonic() > deadline:
+            break
+    return first

@@ -1,8 +1,9 @@
 """Several worker processes for one run, any of which may die.
 
 Each worker has a pipe of its own, so that none can leave a lock behind, and a few items in hand. If
-it dies, another takes its place and does what it had not finished; an image that was in the
-networks of three workers when they died is given up. A worker whose parent dies ends itself.
+it dies, another takes its place, and what it had not finished is suspect: each suspect is given to
+a worker that has nothing else in hand. An image with which three workers have died, alone, is given
+up. A worker whose parent dies ends at once.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import threading
@@ -24,6 +26,7 @@ from zeroguide.errors import ZeroguideError
 from zeroguide.runs.settings import Outcome, Settings
 from zeroguide.runs.worker import Worker
 from zeroguide.sources import Item
+from zeroguide.streaming import Feed, ahead_of
 
 ATTEMPTS = 3
 _END, _STOP = "end", "stop"
@@ -35,14 +38,13 @@ class WorkersError(ZeroguideError):
 
 @dataclass
 class _Process:
-    """A worker process: what it was given and hasn't finished, and what is in its networks."""
+    """A worker process, and what it was given and hasn't finished."""
 
     number: int
     process: multiprocessing.process.BaseProcess
     pipe: Connection
     given: dict[str, Item] = field(default_factory=dict)
-    begun: set[str] = field(default_factory=set)
-    has_worked: bool = False
+    is_alone_with_suspect: bool = False
 
 
 class Pool:
@@ -60,9 +62,9 @@ class Pool:
         self._settings = list(settings)
         self._context = multiprocessing.get_context("spawn")  # a fork of torch's threads may hang
         self._workers: list[_Process] = []
-        self._again: deque[Item] = deque()  # what dead workers had not finished
+        self._suspects: deque[Item] = deque()
         self._attempts: Counter[str] = Counter()
-        self._fruitless = 0
+        self._has_labelled = False
         self.model_seconds = 0.0
         self.deaths = 0
 
@@ -78,8 +80,9 @@ class Pool:
         Raises what that raises, and WorkersError if three workers in a row die at once.
         """
         stop = stop or threading.Event()
-        source = _Feed(items)
-        at_once = 2 * self._settings[0].ahead + 2
+        source = items if isinstance(items, Feed) else Feed(items)
+        ahead = ahead_of(self._settings[0].batch_size)
+        at_once = ahead["ahead"] + 2 * ahead["window"] + 2
         try:
             for number in range(len(self._settings)):
                 self._start(number)
@@ -87,12 +90,11 @@ class Pool:
             while self._workers:
                 if told is None:
                     for worker in self._workers:
-                        while len(worker.given) < at_once and (item := self._next(source)):
-                            worker.given[item.key] = item
-                            _send(worker.pipe, item)
+                        self._give(worker, source, at_once)
+                    is_over = source.is_over and not self._suspects
                     if stop.is_set():
                         told = _STOP
-                    elif source.is_over and not any(w.given for w in self._workers):
+                    elif is_over and not any(w.given for w in self._workers):
                         told = _END
                     for worker in self._workers if told else []:
                         _send(worker.pipe, told)
@@ -105,8 +107,20 @@ class Pool:
             for worker in self._workers:
                 worker.process.join()
 
-    def _next(self, source: _Feed) -> Item | None:
-        return self._again.popleft() if self._again else source.get()
+    def _give(self, worker: _Process, source: Feed[Item], at_once: int) -> None:
+        """Give a worker items, or a suspect if it has nothing else in hand."""
+        if self._suspects and not worker.given:
+            item = self._suspects.popleft()
+            worker.is_alone_with_suspect = True
+            worker.given[item.key] = item
+            _send(worker.pipe, item)
+        # A worker that could take a suspect is left to run dry.
+        while not (worker.is_alone_with_suspect or self._suspects) and len(worker.given) < at_once:
+            found = source.get()
+            if found is None:
+                return
+            worker.given[found.key] = found
+            _send(worker.pipe, found)
 
     def _start(self, number: int) -> None:
         mine, its = self._context.Pipe()
@@ -123,11 +137,9 @@ class Pool:
         except (EOFError, OSError):
             self._bury(worker, done, ending=ending)
             return
-        if kind == "begun":
-            worker.begun = set(content)
-        elif kind == "done":
-            worker.has_worked, self._fruitless = True, 0
-            worker.begun.discard(content.item.key)
+        if kind == "done":
+            self._has_labelled |= content.state == "labelled"
+            worker.is_alone_with_suspect = False
             worker.given.pop(content.item.key, None)
             done(content)
         elif kind == "ended":
@@ -143,58 +155,23 @@ class Pool:
         worker.process.join()
         self.deaths += 1
         how = _how_it_ended(worker.process.exitcode)
-        if not worker.has_worked:
-            self._fruitless += 1
-            if self._fruitless >= ATTEMPTS:
-                raise WorkersError(
-                    f"worker processes end before they have labelled anything ({how}); if memory "
-                    "is short, use fewer: --workers 1"
-                )
+        if not self._has_labelled and self.deaths >= ATTEMPTS + 1 + len(self._settings):
+            raise WorkersError(
+                f"worker processes end before they have labelled anything ({how}); if memory is "
+                "short, use fewer: --workers 1"
+            )
         for item in reversed(worker.given.values()):
-            if item.key in worker.begun:
-                self._attempts[item.key] += 1
-                if self._attempts[item.key] >= ATTEMPTS:
-                    problem = (
-                        f"{item.name}: {ATTEMPTS} processes ended while they labelled it ({how}); "
-                        "make it smaller, or lower features.shorter_side"
-                    )
-                    done(Outcome(item, "failed", problem))
-                    continue
-            self._again.appendleft(item)
+            self._attempts[item.key] += worker.is_alone_with_suspect
+            if self._attempts[item.key] < ATTEMPTS:
+                self._suspects.appendleft(item)
+                continue
+            problem = (
+                f"{item.name}: {ATTEMPTS} processes ended while they labelled it ({how}); make it "
+                "smaller, or lower features.shorter_side"
+            )
+            done(Outcome(item, "failed", problem))
         if not ending:
-            # One image at a time, so that the next death tells which one it is.
-            self._settings[worker.number] = replace(self._settings[worker.number], batch_size=1)
             self._start(worker.number)
-
-
-class _Feed:
-    """An iterable read in a thread: what it is waiting for can't hold up anything else."""
-
-    def __init__(self, items: Iterable[Item]) -> None:
-        self._queue: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=256)
-        self.is_over = False
-        threading.Thread(target=self._read, args=(items,), daemon=True).start()
-
-    def _read(self, items: Iterable[Item]) -> None:
-        try:
-            for item in items:
-                self._queue.put(item)
-            self._queue.put(None)
-        except BaseException as error:
-            self._queue.put(error)
-
-    def get(self) -> Item | None:
-        """The next item, if there is one now. Raises what the iterable raises."""
-        if self.is_over:
-            return None
-        try:
-            found = self._queue.get_nowait()
-        except queue.Empty:
-            return None
-        if isinstance(found, BaseException):
-            raise found
-        self.is_over = found is None
-        return found
 
 
 def _serve(pipe: Connection, settings: Settings) -> None:
@@ -207,32 +184,45 @@ def _serve(pipe: Connection, settings: Settings) -> None:
         with one:
             pipe.send((kind, content))
 
-    def items() -> Iterator[Item]:
+    messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def listen() -> None:  # always, so that a stop isn't held up by items before it
         while True:
             try:
                 message = pipe.recv()
-            except EOFError:  # the parent is dead
-                message = _STOP
+            except (EOFError, OSError):
+                os._exit(1)  # the parent is dead, and another run may have begun already
             if message == _STOP:
                 stop.set()
+            messages.put(message)
             if message in (_STOP, _END):
                 return
+
+    def items() -> Iterator[Item]:
+        while (message := messages.get()) not in (_STOP, _END):
             yield message
 
+    threading.Thread(target=listen, daemon=True).start()
     worker = Worker(settings)
     try:
         worker.run(
-            items(),
-            done=lambda outcome: tell("done", replace(outcome, labeling=None)),
-            begin=lambda begun: tell("begun", [item.key for item in begun]),
-            stop=stop,
+            items(), done=lambda outcome: tell("done", replace(outcome, labeling=None)), stop=stop
         )
         tell("ended", worker.model_seconds)
     except BrokenPipeError:
         return
     except Exception as error:
         with contextlib.suppress(BrokenPipeError):
-            tell("raised", error)
+            tell("raised", picklable(error))
+
+
+def picklable(error: Exception) -> Exception:
+    """The exception, or one that says the same and can go to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 @contextlib.contextmanager

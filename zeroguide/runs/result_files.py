@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from zeroguide.batch import OutputError, is_own_png, write_png
 from zeroguide.errors import ImageError, ZeroguideError
@@ -23,6 +24,9 @@ from zeroguide.provenance import made_alike, provenance
 from zeroguide.run_folder import overlay_path, result_path
 from zeroguide.runs.settings import Settings
 from zeroguide.sources import Item
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ class ResultFiles:
         overlay = overlay_path(self.settings.output, item.key)
         has_overlay = self.settings.overlay and overlay.exists()
         if has_overlay and not is_own_png(overlay):
-            raise _not_ours(overlay)
+            if not _is_void(overlay):
+                raise _not_ours(overlay)
+            has_overlay = False
         try:
             text = path.read_bytes()
         except FileNotFoundError:
@@ -66,6 +72,7 @@ class ResultFiles:
             content = json.loads(text)
             schema, recipe = content["schema"], content["recipe"]
             is_same_image = content["image"]["sha256"] == sha256
+            has_embeddings = all("embedding" in _checked(entry) for entry in content["segments"])
         except (ValueError, KeyError, TypeError):
             if text.strip(b"\0") and SCHEMA.encode() not in text[:200]:
                 raise _not_ours(path) from None
@@ -73,12 +80,13 @@ class ResultFiles:
         if schema != SCHEMA:
             raise _not_ours(path)
         is_same_recipe = made_alike(recipe, self._provenance)
-        if not (is_same_recipe or self.settings.replace):
+        if not (is_same_recipe or self.settings.may_replace):
             raise ZeroguideError(
                 f"{path}: is a result of another recipe; replace it with --overwrite or choose "
                 "another folder with -o"
             )
-        if self.settings.overwrite or not (is_same_image and is_same_recipe):
+        is_enough = has_embeddings or not self.settings.embeddings
+        if self.settings.overwrite or not (is_same_image and is_same_recipe and is_enough):
             return Found()
         if has_overlay or not self.settings.overlay:
             return Found(is_complete=True)
@@ -96,22 +104,43 @@ class ResultFiles:
         if not self.settings.embeddings:
             labeling = replace(labeling, embeddings=None)
         path = result_path(self.settings.output, item.key)
+        overlay = overlay_path(self.settings.output, item.key)
+        picture = self._picture(image, labeling) if self.settings.overlay else None
         with _writing(item):
             path.parent.mkdir(parents=True, exist_ok=True)
-            if self.settings.overlay:
-                overlay_path(self.settings.output, item.key).unlink(missing_ok=True)
+            if picture is not None:
+                overlay.unlink(missing_ok=True)
             labeling.save(path)
-            if self.settings.overlay:
-                self.draw(item, image, labeling)
+            if picture is not None:
+                write_png(picture, overlay)
         return labeling
 
     def draw(self, item: Item, image: Image, labeling: Labeling) -> None:
         """Write the overlay of a result that is there. Raises as `write` does."""
-        from zeroguide.overlay import draw
-
-        picture = draw(labeling, image.pixels, legend=self.settings.legend)
+        picture = self._picture(image, labeling)
         with _writing(item):
             write_png(picture, overlay_path(self.settings.output, item.key))
+
+    def _picture(self, image: Image, labeling: Labeling) -> PIL.Image.Image:
+        from zeroguide.overlay import draw
+
+        return draw(labeling, image.pixels, legend=self.settings.legend)
+
+
+_FIELDS = {"id", "label", "score", "confidence", "alternatives", "merged_from", "bbox", "area"}
+
+
+def _checked(entry: dict[str, Any]) -> dict[str, Any]:
+    """A segment of a result, with all its fields; its mask isn't decoded, which takes long."""
+    if not entry.keys() >= _FIELDS or not isinstance(entry["segmentation"]["counts"], str):
+        raise ValueError("a field is missing")
+    return entry
+
+
+def _is_void(path: Path) -> bool:
+    """Whether a file is empty or zeros: what a power cut may leave of one."""
+    with open(path, "rb") as file:
+        return not file.read(256).strip(b"\0")
 
 
 def _damaged(path: Path) -> Found:

@@ -10,7 +10,6 @@ from zeroguide.labeling import Labeling
 from zeroguide.recipe import Recipe
 from zeroguide.run_folder import overlay_path, result_path
 from zeroguide.sources import Item
-from zeroguide.streaming import WINDOW
 
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler
@@ -24,7 +23,7 @@ class Settings:
 
     output: the run's folder, which exists. overlay: whether to draw one. legend: "auto", "always"
     or "never". embeddings: whether results keep them. overwrite: label again what is labelled.
-    replace: results of other recipes aren't in the way. batch_size: images in the networks at
+    may_replace: results of other recipes, too. batch_size: images in the networks at
     once, at most; 0 isn't decided yet. threads: of torch; None: torch's choice.
     """
 
@@ -36,14 +35,9 @@ class Settings:
     legend: Literal["auto", "always", "never"] = "auto"
     embeddings: bool = True
     overwrite: bool = False
-    replace: bool = False
+    may_replace: bool = False
     batch_size: int = 0
     threads: int | None = None
-
-    @property
-    def ahead(self) -> int:
-        """Decoded images that wait for the networks, and results that wait to be written."""
-        return 2 if self.batch_size == 1 else WINDOW * self.batch_size
 
     def files(self, key: str) -> list[Path]:
         """The files of an image's results."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import threading
 import time
 import traceback
@@ -22,7 +21,7 @@ from zeroguide.labeling import Labeling
 from zeroguide.runs.result_files import Found, ResultFiles
 from zeroguide.runs.settings import Outcome, Settings
 from zeroguide.sources import Item
-from zeroguide.streaming import WINDOW, Background, BatchLabeler, prefetch
+from zeroguide.streaming import Background, BatchLabeler, ahead_of, prefetch
 
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler
@@ -78,31 +77,20 @@ class Worker:
         items: Iterable[Item],
         done: Callable[[Outcome], None],
         *,
-        begin: Callable[[list[Item]], None] = lambda items: None,
         stop: threading.Event | None = None,
     ) -> None:
         """Do every item; `done` is told what became of each, from one thread at a time.
 
-        begin: told which items go into the networks next. stop: once it is set, what is in the
-        networks is finished and written, the rest left.
+        stop: once it is set, what is in the networks is finished and written, the rest left.
 
         Raises OutputError if results can't be written, UsageError and WeightsError for settings
         that don't work, and what `items` and `done` raise.
         """
         stop = stop or threading.Event()
-        settings = self.settings
-        threads = 1 if settings.batch_size == 1 else min(8, os.cpu_count() or 1)
+        ahead = ahead_of(self.settings.batch_size)
         with (
-            Background(threads, ahead=settings.ahead, done=done) as background,
-            contextlib.closing(
-                prefetch(
-                    items,
-                    self._load,
-                    threads=threads,
-                    ahead=settings.ahead,
-                    window=1 if settings.batch_size == 1 else WINDOW * settings.batch_size,
-                )
-            ) as windows,
+            Background(ahead["threads"], ahead=ahead["ahead"], done=done) as background,
+            contextlib.closing(prefetch(items, self._load, **ahead)) as windows,
         ):
             for window in windows:
                 if stop.is_set():
@@ -115,7 +103,7 @@ class Worker:
                         background.submit(partial(self._keep, item, loaded))
                     else:
                         to_label.append((item, loaded.image, loaded.notes))
-                for index, result in self._label(to_label, begin):
+                for index, result in self._label([image for _, image, _ in to_label]):
                     item, image, notes = to_label[index]
                     notes += tuple(self._notes)
                     self._notes.clear()
@@ -133,18 +121,13 @@ class Worker:
         name = PurePosixPath(item.key).name
         return _Loaded(found, replace(read_image(data, item.name), file_name=name))
 
-    def _label(
-        self,
-        images: list[tuple[Item, Image, tuple[str, ...]]],
-        begin: Callable[[list[Item]], None],
-    ) -> Iterator[tuple[int, Labeling | Exception]]:
+    def _label(self, images: list[Image]) -> Iterator[tuple[int, Labeling | Exception]]:
         if not images:
             return
         if self._batch is None:
             labeler = self._load_labeler()
             self._batch = BatchLabeler(labeler, self.settings.batch_size, self._notes.append)
-        begin([item for item, _, _ in images])
-        results = self._batch([image for _, image, _ in images])
+        results = self._batch(images)
         while True:
             start = time.perf_counter()
             found = next(results, None)

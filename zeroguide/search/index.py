@@ -27,9 +27,8 @@ import numpy as np
 
 from zeroguide.errors import ZeroguideError
 from zeroguide.files import write_atomically
-from zeroguide.labeling import SCHEMA as LABELING
 from zeroguide.provenance import differences, made_alike
-from zeroguide.run_folder import EXPORTS, MANIFEST, PARTS, RunFolder
+from zeroguide.run_folder import PARTS, RunFolder, is_result, json_files, key_of
 from zeroguide.search.index_file import Described, Index, Stamp, load, parse, write
 
 FILE = ".search.safetensors"
@@ -62,7 +61,7 @@ def open_index(
             files = {
                 name: stamp
                 for name, stamp in sorted(_json_files(run.path))
-                if known.get(name) == stamp or _is_result(run.path / name)
+                if known.get(name) == stamp or is_result(run.path / name)
             }
         if old is not None and files == known:
             return old
@@ -73,27 +72,15 @@ def open_index(
         raise ZeroguideError(f"{place}: can't be read ({error.strerror})") from error
 
 
-def _json_files(folder: Path, place: str = "") -> Iterator[tuple[str, Stamp]]:
+def _json_files(folder: Path) -> Iterator[tuple[str, Stamp]]:
     """The files in which `RunFolder` would look for results, and their stamps."""
-    with os.scandir(folder / place) as entries:
-        for entry in entries:
-            name = place + entry.name
-            if entry.name.startswith(".") or name in (EXPORTS, MANIFEST):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _json_files(folder, name + "/")
-            elif name.endswith(".json"):
-                with contextlib.suppress(FileNotFoundError):  # gone since it was listed
-                    yield name, _stamp(entry.stat())
+    for path in json_files(folder):
+        with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+            yield path.relative_to(folder).as_posix(), _stamp(path.stat())
 
 
 def _stamp(status: os.stat_result) -> Stamp:
     return status.st_size, status.st_mtime_ns, status.st_ino & (2**63 - 1)
-
-
-def _is_result(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return f'"{LABELING}"'.encode() in file.read(200)
 
 
 Made = tuple[Described, Any]
@@ -107,7 +94,7 @@ def _from_json(
     place = {name: i for i, name in enumerate(known)}
     for name, stamp in files.items():
         if old is None or known.get(name) != stamp:
-            yield _read(folder / name, name.removesuffix(".json"), (folder / name).read_bytes())
+            yield _read(folder / name, key_of(name), (folder / name).read_bytes())
             continue
         i = place[name]
         own = slice(old.first[i], old.first[i + 1])

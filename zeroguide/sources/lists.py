@@ -6,6 +6,7 @@ skipped.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -35,13 +36,21 @@ def items_of(lists: Spot, root: Root) -> Iterator[Item]:
 def items_of_stdin(folder: str, root: Root) -> Iterator[Item]:
     """The files that standard input names, relative to the working directory."""
     try:
-        yield from _items(sys.stdin.buffer, folder, "", root)
+        yield from _items(_stdin(), folder, "", root)
     except _WrongEncodingError as error:
         raise UsageError("standard input: is in UTF-16; write the list as UTF-8") from error
 
 
 class _WrongEncodingError(Exception):
     pass
+
+
+def _stdin() -> BinaryIO:
+    """Standard input without Python's buffer, whose lock a waiting thread would hold for ever."""
+    try:
+        return io.FileIO(sys.stdin.fileno(), closefd=False)  # type: ignore[return-value]
+    except (OSError, ValueError):  # no file: a test's
+        return sys.stdin.buffer
 
 
 def _items(file: BinaryIO, folder: str, name: str, root: Root) -> Iterator[Item]:

@@ -1,0 +1,50 @@
+"""The list of images that failed: one {"key", "file", "error"} a line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import IO
+
+from zeroguide.batch import OutputError
+from zeroguide.runs.settings import Outcome
+
+
+class Failures:
+    """A run's list, written line by line, so that a killed run has it, too.
+
+    The list of the last run goes; there is no file if nothing fails. Raises OutputError if it can't
+    be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: IO[str] | None = None
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._problem(error) from error
+
+    def add(self, outcome: Outcome) -> None:
+        """Write the line of an image that failed."""
+        item = outcome.item
+        line = json.dumps({"key": item.key, "file": item.name, "error": outcome.error})
+        try:
+            if self._file is None:
+                self._file = open(self.path, "w", encoding="utf-8")  # noqa: SIM115
+            print(line, file=self._file, flush=True)
+        except OSError as error:
+            raise self._problem(error) from error
+
+    def close(self, *, keep: bool) -> None:
+        """No more will come; without `keep` the list goes."""
+        if self._file is not None:
+            self._file.close()
+            if not keep:
+                self.path.unlink(missing_ok=True)
+
+    def _problem(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"{self.path}: can't be written ({error.strerror}); make room or choose another folder "
+            "with -o"
+        )

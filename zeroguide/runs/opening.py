@@ -1,0 +1,72 @@
+"""What a folder holds already, and whether a run may go on there: recipes are never mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.formats import json_
+from zeroguide.provenance import differences
+from zeroguide.run_folder import Manifest, first_result
+
+Confirm = Callable[[str], bool]
+
+
+def open_manifest(
+    output: Path,
+    recipe: dict[str, Any],
+    roots: list[Path],
+    *,
+    overwrite: bool,
+    confirm: Confirm | None,
+    note: Callable[[str], None],
+) -> bool:
+    """Write run.json of a run that begins; whether it may replace results of other recipes.
+
+    Args:
+        output: the run's folder, which nobody else uses now but other shards of the run.
+        recipe: the run's `provenance`.
+        roots: see `Manifest`.
+        overwrite: replace all results.
+        confirm: answers whether results of another recipe are to be replaced; None if nobody can
+            be asked.
+
+    Raises UsageError if they aren't.
+    """
+    known = Manifest.read(output)
+    before = known.recipe if known is not None else _recipe_of_a_result(output)
+    replacing = overwrite or (known is not None and known.replacing)
+    changes = differences(before, recipe) if before is not None else []
+    if changes and not overwrite:
+        problem = f"{output}: holds results of another recipe ({'; '.join(changes)})"
+        if confirm is None:
+            raise UsageError(
+                f"{problem}; replace them with --overwrite or choose another folder with -o"
+            )
+        if not confirm(f"{problem}. Replace them?"):
+            raise UsageError(f"{problem}: nothing was changed; choose another folder with -o")
+        replacing = True
+    elif before is not None and not overwrite and _libraries(before) != _libraries(recipe):
+        note(f"{output}: its results are kept, though by other library versions")
+    manifest = known or Manifest(recipe)
+    merged = list(dict.fromkeys([*manifest.roots, *map(str, roots)]))
+    replace(manifest, recipe=recipe, roots=merged, replacing=replacing).write(output)
+    return replacing
+
+
+def _recipe_of_a_result(output: Path) -> dict[str, Any] | None:
+    """The recipe of some result in a folder without manifest; None if there is none."""
+    path = first_result(output)
+    if path is None:
+        return None
+    try:
+        return json_.load(path).recipe
+    except ZeroguideError:  # damaged: it will be made again
+        return None
+
+
+def _libraries(recipe: dict[str, Any]) -> dict[str, Any]:
+    return {name: v for name, v in recipe.get("versions", {}).items() if name != "zeroguide"}
