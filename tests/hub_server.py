@@ -22,10 +22,18 @@ class Hub:
     url: str = ""
     commit: str = "1" * 40
     gated: set[str] = field(default_factory=set)
-    broken: bool = False
-    """Answer every request with 503."""
+    refuse: int | None = None
+    """Answer every request with this status."""
     cut_after: int | None = None
-    """Break the connection after that many bytes of a file, once."""
+    """Break the connection after that many bytes of a weights file, once."""
+    then_down: bool = False
+    """After that, refuse everything with 503."""
+    busy: int = 0
+    """Answer so many requests for a file's content with 429."""
+    flips: int = 0
+    """Send so many weights files with one bit flipped."""
+    short: bool = False
+    """Send weights files without their last 100 bytes, which their size counts."""
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     """Method, path, Range header."""
 
@@ -71,8 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         path = self.path.partition("?")[0]
         self.hub.requests.append((self.command, path, self.headers.get("Range", "")))
-        if self.hub.broken:
-            return self._send(503, b"")
+        if self.hub.refuse:
+            return self._send(self.hub.refuse, b"")
         match = re.fullmatch(
             r"(?:/api/models|/api/datasets|/datasets)?/([^/]+/[^/]+)/(revision|tree|resolve)"
             r"/([^/]+)(.*)",
@@ -94,22 +102,36 @@ class _Handler(BaseHTTPRequestHandler):
         return self._file(folder / unquote(match[4]).lstrip("/"))
 
     def _entry(self, path: Path, name: str) -> dict[str, object]:
-        return {"type": "file", "path": name, "size": path.stat().st_size, "oid": _hash(path)}
+        size, checksum = path.stat().st_size, etag(path)
+        entry: dict[str, object] = {"type": "file", "path": name, "size": size, "oid": checksum}
+        if len(checksum) == 64:
+            entry["lfs"] = {"oid": checksum, "size": size, "pointerSize": 134}
+        return entry
 
     def _file(self, path: Path) -> None:
         if not path.is_file():
             return self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
-        body = path.read_bytes()
+        hub, body = self.hub, path.read_bytes()
         start = int(self.headers.get("Range", "bytes=0-")[6:].partition("-")[0])
-        headers = {"ETag": f'"{_hash(path)}"', "X-Repo-Commit": self.hub.commit}
+        headers = {"ETag": f'"{etag(path)}"', "X-Repo-Commit": hub.commit}
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-        if self.command == "GET" and self.hub.cut_after is not None and len(body) > 5000:
-            kept, self.hub.cut_after = self.hub.cut_after, None
-            self._send(200, body, headers, kept)
-            self.close_connection = True
-            return None
-        return self._send(206 if start else 200, body[start:], headers)
+        kept = None
+        if self.command == "GET":
+            if hub.busy:
+                hub.busy -= 1
+                return self._send(429, b"", {"Retry-After": "0"})
+            if path.suffix == ".safetensors":
+                if hub.flips:
+                    hub.flips -= 1
+                    body = body[:3000] + bytes([body[3000] ^ 4]) + body[3001:]
+                if hub.short:
+                    body = body[:-100]
+                kept, hub.cut_after = hub.cut_after, None
+                self.close_connection = kept is not None
+                if kept is not None and hub.then_down:
+                    hub.refuse = 503
+        return self._send(206 if start else 200, body[start:], headers, kept)
 
     def _json(self, data: object) -> None:
         self._send(200, json.dumps(data).encode(), {"Content-Type": "application/json"})
@@ -130,5 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[:kept])
 
 
-def _hash(path: Path) -> str:
-    return hashlib.sha1(path.read_bytes()).hexdigest()
+def etag(path: Path) -> str:
+    """A file's checksum as the hub states it: SHA-256 of weights, git's SHA-1 of all others."""
+    body = path.read_bytes()
+    if path.suffix == ".safetensors":
+        return hashlib.sha256(body).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()

@@ -2,82 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import hub_server
 import pytest
-
-ROOT = Path(__file__).parents[1]
-CODE = """
-import sys
-from zeroguide.errors import WeightsError
-from zeroguide.models import pull, resolve
-from zeroguide.recipe import load_recipe
-command, checkpoint, role = sys.argv[1:]
-try:
-    if command == "pull":
-        keys = ("dino", "clip", "language_model")
-        recipe = load_recipe("fast", [f"models.{k}={checkpoint}-{k}" for k in keys])
-        for model in pull([recipe]):
-            print(model.role, model.size > 0, model.folder)
-    else:
-        print(resolve(checkpoint, role, offline=command == "offline"))
-except WeightsError as e:
-    sys.exit(str(e))
-assert "torch" not in sys.modules
-"""
-
-
-class Client:
-    """Runs the code in a process of its own, as the hub's address is read at import."""
-
-    def __init__(self, url: str, cache: Path) -> None:
-        self.environment = os.environ | {"HF_ENDPOINT": url, "HF_HOME": str(cache)}
-        self.environment |= {"PYTHONPATH": str(ROOT), "NO_PROXY": "*"}
-        for name in ("HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_TOKEN"):
-            self.environment.pop(name, None)
-
-    def run(self, command: str, checkpoint: str, role: str = "dino") -> str:
-        """Output of a run that must succeed."""
-        done = self._run(command, checkpoint, role)
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout.strip()
-
-    def fail(self, command: str, checkpoint: str, role: str = "dino") -> str:
-        """The error of a run that must fail with one sentence and nothing else."""
-        done = self._run(command, checkpoint, role)
-        assert done.returncode == 1 and done.stdout == ""
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        assert len(lines) == 1, done.stderr
-        return lines[0]
-
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", CODE, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=self.environment)
+from hub_client import Client, write_repositories
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[hub_server.Hub]:
-    """Repositories with files of the right names; the loaders' tests look inside."""
-    contents = {
-        "dino": ["config.json", "preprocessor_config.json", "model.safetensors"],
-        "clip": ["open_clip_config.json", "open_clip_model.safetensors", "model.safetensors",
-                 "open_clip_pytorch_model.safetensors", "tokenizer.json"],
-        "language_model": ["config.json", "tokenizer.json", "merges.txt",
-                           "model-00001-of-00001.safetensors", "model.safetensors.index.json"],
-    }  # fmt: skip
-    for role, names in contents.items():
-        folder = tmp_path / "repositories" / role
-        folder.mkdir(parents=True)
-        for name in [*names, "pytorch_model.bin", "README.md", "model.onnx"]:
-            (folder / name).write_text(f"{role} {name} " * 1000)
-    ids = {f"some/model-{role}": tmp_path / "repositories" / role for role in contents}
-    with hub_server.serve(ids) as hub:
+    with hub_server.serve(write_repositories(tmp_path / "repositories")) as hub:
         yield hub
 
 
@@ -121,14 +57,6 @@ def test_pull_brings_up_to_date(hub: hub_server.Hub, client: Client) -> None:
     assert client.run("online", "some/model-dino") == second[0].split()[2]
 
 
-def test_a_connection_that_breaks_off(hub: hub_server.Hub, client: Client) -> None:
-    weights = hub.repositories["some/model-dino"] / "model.safetensors"
-    weights.write_bytes(os.urandom(3_000_000))
-    hub.cut_after = 1_500_000
-    folder = Path(client.run("online", "some/model-dino"))
-    assert (folder / "model.safetensors").read_bytes() == weights.read_bytes()
-
-
 def test_half_a_download_is_no_model(hub: hub_server.Hub, client: Client) -> None:
     folder = Path(client.run("online", "some/model-dino"))
     (folder / "model.safetensors").unlink()
@@ -156,20 +84,6 @@ def test_no_connection(tmp_path: Path) -> None:
         "the hub can't be reached and the weights of laion/CLIP-ViT-B-16-laion2B-s34B-b88K (clip) "
         "aren't on this machine: run `zeroguide models pull --preset fast` once"
     )
-
-
-def test_the_hub_is_down(hub: hub_server.Hub, client: Client) -> None:
-    hub.broken = True
-    assert "the hub can't be reached" in client.fail("online", "some/model-dino")
-
-
-def test_no_such_model_and_a_gated_one(hub: hub_server.Hub, client: Client) -> None:
-    assert client.fail("online", "some/modle") == (
-        "some/modle (dino) is neither a folder nor a public model on the hub: check the spelling, "
-        "or run `hf auth login` if it is private"
-    )
-    hub.gated.add("some/model-dino")
-    assert "is gated: accept its licence" in client.fail("online", "some/model-dino")
 
 
 def test_a_repository_with_pickles_only(hub: hub_server.Hub, client: Client) -> None:

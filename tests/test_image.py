@@ -17,13 +17,13 @@ import pytest
 
 from zeroguide.errors import ImageError
 from zeroguide.image import (
-    MAX_PIXELS,
     check_image,
     from_array,
     open_image,
     read_file,
     read_image,
 )
+from zeroguide.image_limits import MAX_PIXELS
 
 
 @pytest.fixture

@@ -16,14 +16,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import PIL.Image
 
 from zeroguide.errors import ImageError
-
-MAX_PIXELS = 200_000_000  # the largest phone cameras; as RGB bytes 600 MB
+from zeroguide.image_limits import check_cost, check_size
+from zeroguide.rgb import to_rgb
 
 # Raster formats only: EPS would start Ghostscript, and others hand over to foreign programs.
 FORMATS = ["AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM"]
@@ -37,6 +37,7 @@ _SIGNATURES = {
     b"MM\x00*": "TIFF",
     b"BM": "BMP",
 }
+_ICON = b"\x00\x00\x01\x00"
 _ORIENTATION = 0x0112
 _open_lock = threading.Lock()
 
@@ -57,12 +58,30 @@ class Image:
     notes: tuple[str, ...] = ()
 
 
+ImageSource: TypeAlias = str | os.PathLike[str] | PIL.Image.Image | np.ndarray | Image
+"""What Python code may give as an image: a file, a Pillow image, (H, W, 3) uint8 RGB, an Image."""
+
+
+def to_image(source: ImageSource) -> Image:
+    """Take anything that may be an image as `open_image`, `from_pillow` and `from_array` do.
+
+    Raises ImageError like these, and for anything else.
+    """
+    if isinstance(source, Image):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        return open_image(source)
+    if isinstance(source, PIL.Image.Image):
+        return from_pillow(source)
+    return from_array(source)
+
+
 def open_image(path: str | os.PathLike[str]) -> Image:
     """Read an image file: JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000 and a few others.
 
     Animations and multi-page files give their first frame; 16-bit and float values are scaled to
     bytes; CMYK, palettes and grey become RGB; transparency is laid on white; EXIF turns are
-    applied. From 1 x 1 up to `MAX_PIXELS` pixels, of any aspect ratio.
+    applied. From 1 x 1 up to `image_limits.MAX_PIXELS` pixels, of any aspect ratio.
 
     Raises ImageError, one sentence naming file, problem and remedy: missing, a folder, not
     permitted, empty, not an image, truncated or damaged, too large.
@@ -111,15 +130,39 @@ def check_image(path: str | os.PathLike[str]) -> None:
 def from_array(pixels: np.ndarray, file_name: str = "array") -> Image:
     """Take (H, W, 3) uint8 RGB pixels as an image; ImageError on any other shape or type."""
     if not isinstance(pixels, np.ndarray):
-        raise ImageError(f"{file_name}: expected a numpy array, got {type(pixels).__name__}.")
+        raise ImageError(
+            f"{file_name}: expected a file, a Pillow image or a numpy array, got "
+            f"{type(pixels).__name__}."
+        )
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
         raise ImageError(
             f"{file_name}: expected pixels of shape (height, width, 3) and type uint8 (RGB), "
             f"got shape {pixels.shape} and type {pixels.dtype}."
         )
-    _check_size(file_name, width=pixels.shape[1], height=pixels.shape[0])
+    check_size(file_name, width=pixels.shape[1], height=pixels.shape[0])
     pixels = np.ascontiguousarray(pixels)
     return Image(pixels, file_name, hashlib.sha256(pixels.tobytes()).hexdigest())
+
+
+def from_pillow(image: PIL.Image.Image) -> Image:
+    """Take a Pillow image of any mode as `open_image` takes its file: upright, on white.
+
+    Raises ImageError if it is damaged (Pillow reads files late), too large or can't be converted.
+    """
+    name = str(getattr(image, "filename", "") or "image")
+    notes: list[str] = []
+    check_size(name, *image.size)
+    try:
+        image.load()
+        pixels = to_rgb(image, _orientation(image, notes), name, notes)
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise _too_much_memory(name) from error
+    except Exception as error:  # as in `_opened`
+        raise _damaged(name, _reason(error)) from error
+    sha256 = hashlib.sha256(pixels.tobytes()).hexdigest()
+    return Image(pixels, _file_name(name), sha256, tuple(notes))
 
 
 def _read(handle: BinaryIO, name: str) -> Image:
@@ -131,13 +174,15 @@ def _read(handle: BinaryIO, name: str) -> Image:
             notes.append(f"{kind} {image.format}: only the first frame is used")
             image.seek(0)
         image.load()
-        orientation = _orientation(image, notes)
-        pixels = _turn(_to_rgb(image, name, notes), orientation)
+        pixels = to_rgb(image, _orientation(image, notes), name, notes)
         handle.seek(0)
         sha256 = hashlib.file_digest(handle, "sha256").hexdigest()  # type: ignore[arg-type]
-    # A name that isn't valid UTF-8 could not be written into a JSON file.
-    file_name = os.fsencode(Path(name).name).decode("utf-8", "replace")
-    return Image(pixels=pixels, file_name=file_name, sha256=sha256, notes=tuple(notes))
+    return Image(pixels=pixels, file_name=_file_name(name), sha256=sha256, notes=tuple(notes))
+
+
+def _file_name(name: str) -> str:
+    """The last part, without what isn't valid UTF-8 and could not be written into a JSON file."""
+    return os.fsencode(Path(name).name).decode("utf-8", "replace")
 
 
 @contextlib.contextmanager
@@ -173,10 +218,15 @@ def _opened(handle: BinaryIO, name: str) -> Iterator[PIL.Image.Image]:
     """Bytes as a Pillow image of permitted size; what goes wrong inside is an ImageError."""
     try:
         with _pillow_open(handle) as image:
-            _check_size(name, *image.size)
+            check_size(name, *image.size)
+            check_cost(image, handle, name)
             yield image
     except ImageError:
         raise
+    except PIL.Image.DecompressionBombError as error:  # inside an icon or a TIFF's tile
+        raise ImageError(
+            f"{name}: has more pixels than can be read; shrink or tile the image."
+        ) from error
     except PIL.UnidentifiedImageError as error:
         handle.seek(0)
         kind = _signature(handle.read(16))
@@ -194,11 +244,18 @@ def _opened(handle: BinaryIO, name: str) -> Iterator[PIL.Image.Image]:
 
 
 def _pillow_open(handle: BinaryIO) -> PIL.Image.Image:
-    """Read the header only; Pillow's own limit, 179 Mpx for the process, gives way to ours."""
+    """Read the header only; Pillow's own limit, 179 Mpx for the process, gives way to ours.
+
+    Not for icons: Pillow decodes the picture inside while it opens them.
+    """
+    is_icon = handle.read(4) == _ICON
+    handle.seek(0)
     with _open_lock:
         PIL.Image.init()
         formats = [name for name in FORMATS if name in PIL.Image.OPEN]  # AVIF may be missing
-        limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+        limit = PIL.Image.MAX_IMAGE_PIXELS
+        if not is_icon:
+            PIL.Image.MAX_IMAGE_PIXELS = None
         try:
             return PIL.Image.open(handle, formats=formats)
         finally:
@@ -224,55 +281,6 @@ def _signature(start: bytes) -> str | None:
     return next((name for magic, name in _SIGNATURES.items() if start.startswith(magic)), None)
 
 
-def _check_size(name: str, width: int, height: int) -> None:
-    if width < 1 or height < 1:
-        raise ImageError(f"{name}: has no pixels ({width} x {height}); export it again.")
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"{name}: {width} x {height} pixels are more than the limit of "
-            f"{MAX_PIXELS // 1_000_000} million; shrink or tile the image."
-        )
-
-
-def _to_rgb(image: PIL.Image.Image, name: str, notes: list[str]) -> np.ndarray:
-    if image.mode.startswith("I") or image.mode == "F":
-        grey = _to_bytes(np.asarray(image), name, notes)  # (H, W)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    try:
-        if image.has_transparency_data:
-            rgba = image.convert("RGBA")
-            if np.asarray(rgba.getchannel("A")).min() < 255:
-                notes.append("transparency laid on white")
-                white = PIL.Image.new("RGBA", rgba.size, "white")
-                rgba = PIL.Image.alpha_composite(white, rgba)
-            image = rgba
-        # np.array copies: the pixels stay writable and outlive the file.
-        return np.array(image.convert("RGB"))
-    except ValueError as error:
-        raise ImageError(
-            f"{name}: its colour mode {image.mode} can't be converted; save it as RGB."
-        ) from error
-
-
-def _to_bytes(values: np.ndarray, name: str, notes: list[str]) -> np.ndarray:
-    """Scale 16-bit, 32-bit or float grey values (H, W) to uint8 (H, W)."""
-    values = values.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise ImageError(f"{name}: holds values that are not numbers; replace them and export it.")
-    low, high = float(values.min()), float(values.max())
-    if low >= 0 and 4095 < high <= 65535:
-        low, high = 0.0, 65535.0
-    elif low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    elif low >= 0 and high <= 4095:
-        # 10- and 12-bit sensors store their values unscaled: read as 16 bits they'd be black.
-        notes.append(f"values up to {high:g} stretched to the full range")
-        low = 0.0
-    else:
-        notes.append(f"values from {low:g} to {high:g} stretched to the full range")
-    return np.rint((values - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8)
-
-
 def _orientation(image: PIL.Image.Image, notes: list[str]) -> int:
     """The EXIF orientation, 1 to 8; read after load, because TIFF files turn themselves there."""
     try:
@@ -280,17 +288,6 @@ def _orientation(image: PIL.Image.Image, notes: list[str]) -> int:
     except Exception:  # any damage in a block that is no part of the picture
         notes.append("unreadable EXIF data ignored")
         return 1
-
-
-def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Make pixels (H, W, 3) upright; orientations 5 to 8 swap height and width."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
 
 
 def _reason(error: Exception) -> str:

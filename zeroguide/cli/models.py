@@ -49,7 +49,7 @@ def models_check(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
-    """Load and run every model of presets, without the network; says what is amiss."""
+    """Compare checksums, load and run every model of presets, offline; says what is amiss."""
     from zeroguide.models import check
     from zeroguide.recipe import DEFAULT
 
@@ -60,7 +60,9 @@ def models_check(
             console.step(f"checking {recipe.name}")
             for m in check(recipe, device=device, offline=True):
                 size = f"{m.parameters / 1e6:.1f} M"
-                rows.append((m.role, m.checkpoint, m.architecture, size, f"{m.seconds:.1f} s"))
-        columns = ["model", "checkpoint", "architecture", "parameters", "time"]
+                sums = f"{m.n_sums} right" if m.n_sums else "none known"
+                time = f"{m.seconds:.1f} s"
+                rows.append((m.role, m.checkpoint, m.architecture, size, sums, time))
+        columns = ["model", "checkpoint", "architecture", "parameters", "checksums", "time"]
         console.table(columns, rows, recipe.name, recipe.description)
     return 0

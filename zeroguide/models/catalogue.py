@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zeroguide.errors import WeightsError
 from zeroguide.models import loading
 from zeroguide.models.device import choose_device
-from zeroguide.models.hub import ROLES, SHIPPED, Role, download, find, resolve
+from zeroguide.models.hub import ROLES, SHIPPED, Role, check_content, download, find, resolve
 from zeroguide.recipe import Recipe, list_recipes, load_recipe
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class CheckedModel:
-    """A model that has been loaded and run."""
+    """A model that has been compared with its checksums, loaded and run."""
 
     role: Role
     checkpoint: str
@@ -40,6 +41,8 @@ class CheckedModel:
     output: tuple[int, ...]
     """Shape of the forward pass's result."""
     seconds: float
+    n_sums: int
+    """Files whose checksum is known and right; 0 if none is known."""
 
 
 def list_models() -> list[ModelInfo]:
@@ -68,16 +71,24 @@ def pull(recipes: Iterable[Recipe]) -> Iterator[ModelInfo]:
 
 
 def check(recipe: Recipe, *, device: str = "auto", offline: bool = False) -> Iterator[CheckedModel]:
-    """Load each of a recipe's models and run it once on a made-up input.
+    """Compare each of a recipe's models with its checksums, load it and run it on a made-up input.
 
-    Raises WeightsError for a model that can't be had or loaded, UsageError for the device.
+    Raises WeightsError for a model that can't be had or loaded, is damaged or computes anything but
+    numbers; UsageError for the device.
     """
-    for role, checkpoint in _checkpoints(recipe):  # say what is missing before any import
-        resolve(checkpoint, role, offline=offline)
+    n_sums = {  # say what is missing or damaged before any import
+        (role, checkpoint): check_content(resolve(checkpoint, role, offline=offline), checkpoint)
+        for role, checkpoint in _checkpoints(recipe)
+    }
     place = choose_device(device)
     for role, checkpoint in _checkpoints(recipe):
         start = time.perf_counter()
         network, output = _run(role, checkpoint, recipe.decoder.prompt or "a", place)
+        if not bool(output.isfinite().all()):
+            raise WeightsError(
+                f"{checkpoint} ({role}) computes values that aren't numbers, so its weights are "
+                "damaged: copy or download them again"
+            )
         yield CheckedModel(
             role,
             checkpoint,
@@ -85,6 +96,7 @@ def check(recipe: Recipe, *, device: str = "auto", offline: bool = False) -> Ite
             sum(p.numel() for p in network.parameters()),
             tuple(output.shape),
             time.perf_counter() - start,
+            n_sums[role, checkpoint],
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from zeroguide.errors import WeightsError
-from zeroguide.recipe import list_recipes, load_recipe
+from zeroguide.models.checksums import compare
+from zeroguide.models.hub_errors import pull_command, refusal, remedy
 
 Role = Literal["dino", "clip", "language_model", "text_memory", "vlm", "sentence_encoder"]
 # What recipes name; the sentence encoder belongs to an evaluation.
@@ -95,7 +97,7 @@ def resolve(checkpoint: str, role: Role, *, offline: bool = False) -> Path:
         if offline:
             raise WeightsError(
                 f"the weights of {checkpoint} ({role}) aren't on this machine and offline is set: "
-                f"{_remedy(checkpoint)}"
+                f"{remedy(checkpoint)}"
             )
         folder = download(checkpoint, role)
     check_folder(folder, role)
@@ -116,38 +118,44 @@ def find(checkpoint: str, role: Role) -> Path | None:
 def download(checkpoint: str, role: Role) -> Path:
     """Fetch a hub model's files, what the cache has up to date excepted; returns the folder.
 
-    Progress shows on stderr if that is a terminal. Raises WeightsError if the download fails.
+    Files that don't have the hub's checksum, just fetched or long in the cache, are fetched once
+    more. Progress shows on stderr if that is a terminal. Raises WeightsError if the download fails.
     """
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
-
     try:
         with hub_output():
-            return _snapshot(checkpoint, role, local_files_only=False)
-    except GatedRepoError as e:
-        raise WeightsError(
-            f"{checkpoint} ({role}) is gated: accept its licence on its page on the hub, then run "
-            "`hf auth login`"
-        ) from e
-    except RepositoryNotFoundError as e:
-        raise WeightsError(
-            f"{checkpoint} ({role}) is neither a folder nor a public model on the hub: check the "
-            "spelling, or run `hf auth login` if it is private"
-        ) from e
-    except LocalEntryNotFoundError as e:
-        raise WeightsError(
-            f"the hub can't be reached and the weights of {checkpoint} ({role}) aren't on this "
-            f"machine: {_remedy(checkpoint)}"
-        ) from e
+            for _ in range(2):
+                folder = _snapshot(checkpoint, role, local_files_only=False)
+                damaged = [path for path, sound in compare(folder).items() if not sound]
+                if not damaged:
+                    return folder
+                for path in damaged:  # the hub's client takes what is in its cache for sound
+                    path.resolve().unlink()
+                    path.unlink()
     except Exception as e:  # the network's, the disk's and the hub client's many ways to fail
-        reason = f"{type(e).__name__}: {e}".splitlines()[0]
-        raise WeightsError(
-            f"the download of {checkpoint} ({role}) failed ({reason}): run it again, finished "
-            "files are kept"
-        ) from e
+        raise refusal(e, checkpoint, role) from e
+    raise WeightsError(
+        f"{damaged[0].name} of {checkpoint} ({role}) arrives damaged (its checksum isn't the "
+        "hub's): try another network or mirror"
+    )
+
+
+def check_content(folder: Path, checkpoint: str) -> int:
+    """The number of files whose checksum is known and right; see `zeroguide.models.checksums`.
+
+    Raises WeightsError if one is damaged.
+    """
+    compared = compare(folder)
+    for path, sound in compared.items():
+        if not sound:
+            mend = "copy it again"
+            if checkpoint.startswith(SHIPPED):
+                mend = "reinstall zeroguide"
+            elif path.is_symlink():
+                mend = f"delete {path.resolve()} and run `{pull_command(checkpoint)}`"
+            raise WeightsError(
+                f"{path} is damaged or missing (its checksum isn't the recorded one): {mend}"
+            )
+    return len(compared)
 
 
 def check_folder(folder: Path, role: Role) -> None:
@@ -238,20 +246,10 @@ def hub_output() -> Iterator[None]:
     if not sys.stderr.isatty():
         utils.disable_progress_bars()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         utils.logging.set_verbosity(level)
         if bars:
             utils.enable_progress_bars()
-
-
-def _remedy(checkpoint: str) -> str:
-    pull = f"hf download {checkpoint}"
-    for name in list_recipes():
-        if checkpoint in load_recipe(name).models.model_dump().values():
-            pull = f"zeroguide models pull --preset {name}"
-            break
-    return (
-        f"run `{pull}` once with network access, or use `--preset tiny`, whose weights are "
-        "included but know rendered scenes only"
-    )
