@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
-EXTRAS = dev
+EXTRAS = dev,docs
 
-.PHONY: demo test test-formats lint types clean
+.PHONY: demo test test-formats lint types docs clean
 
 demo: $(VENV)/.run  ## label a rendered scene with the models that come with the package
 	$(BIN)/zeroguide label examples/playroom.png --preset tiny --output out/demo --overwrite
@@ -17,6 +17,9 @@ test: $(VENV)/.dev  ## run the tests
 test-formats:  ## read the exports with the tools they are for
 	$(MAKE) VENV=.venv-formats EXTRAS=dev,formats-dev .venv-formats/.dev
 	.venv-formats/bin/python -m pytest tests/formats
+
+docs: $(VENV)/.dev  ## the documentation as a site, in out/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(VENV)/.dev  ## style
 	$(BIN)/ruff check .

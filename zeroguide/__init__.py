@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from zeroguide.image import ImageSource
     from zeroguide.labeler import Labeler
     from zeroguide.labeling import Labeling, Segment
 
@@ -26,7 +26,7 @@ _HOME = {"Labeler": "labeler", "Labeling": "labeling", "Segment": "labeling"}
 
 
 def label(
-    image: str | PathLike[str] | np.ndarray,
+    image: ImageSource,
     preset: str = "fast",
     *,
     overrides: Sequence[str] = (),
@@ -35,25 +35,34 @@ def label(
 ) -> Labeling:
     """Segment one image and name every segment.
 
-    image : a file, or pixels of shape (H, W, 3), uint8, RGB
-    preset : a recipe's name (`zeroguide models list`) or a recipe file, `recipe.toml`
-    overrides : changes to the recipe, for example ["decoder.beam_size=8"]
+    Args:
+        image: a file, a Pillow image, or pixels of shape (H, W, 3), uint8, RGB.
+        preset: a recipe's name (`zeroguide models list`) or a recipe file, `recipe.toml`.
+        overrides: changes to the recipe, for example ["decoder.beam_size=8"].
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        offline: never ask the hub.
 
-    Loads the models on every call; to label many images keep one `Labeler`. Raises ImageError for
-    an image that can't be read, UsageError for a wrong preset, override or device, WeightsError
-    for models that can't be loaded.
+    The result shows itself in a notebook; it holds the file's path, or the pixels if there is no
+    file. Loads the models on every call; to label many images keep one `Labeler`.
+
+    Raises ImageError for an image that can't be read, UsageError for a wrong preset, override or
+    device, WeightsError for models that can't be loaded.
     """
-    from zeroguide.image import from_array, open_image
+    from dataclasses import replace
+
+    from zeroguide.image import to_image
     from zeroguide.models import prepare
     from zeroguide.recipe import load_recipe
 
     recipe = load_recipe(preset, overrides)
-    opened = open_image(image) if isinstance(image, (str, PathLike)) else from_array(image)
-
+    opened = to_image(image)
     prepare(recipe.checkpoints(), offline=offline)
     from zeroguide.labeler import Labeler  # imports torch: mistakes are answered before
 
-    return Labeler(recipe, device=device, offline=offline).label(opened)
+    labeling = Labeler(recipe, device=device, offline=offline).label(opened)
+    if isinstance(image, (str, PathLike)):
+        labeling = replace(labeling, picture=Path(image).absolute())
+    return labeling
 
 
 def __getattr__(name: str) -> Any:

@@ -133,7 +133,7 @@ class Console:
         One of several tables has a name: the title on a terminal, with `about`; elsewhere the
         first column.
         """
-        with self._paused():
+        with self._paused(), _told():
             if self._out.is_terminal:
                 from rich.table import Table
                 from rich.text import Text
@@ -169,6 +169,17 @@ class Console:
             yield
         finally:
             self._status.start()
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Around what goes to stdout: a full disk is a sentence; a reader that has gone is not."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ZeroguideError(f"standard output: can't be written ({error.strerror})") from error
 
 
 def sentence(error: BaseException, about: object = None) -> str:

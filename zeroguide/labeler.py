@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +17,7 @@ from zeroguide.embeddings import Prepared, SegmentEmbedder
 from zeroguide.features import extract_features, extract_features_and_attention
 from zeroguide.fitted import load_fitted
 from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups, sibling_pairs
-from zeroguide.image import Image
+from zeroguide.image import Image, ImageSource, to_image
 from zeroguide.labeling import Label, Labeling
 from zeroguide.models import Dino, choose_device, load_all, load_dino
 from zeroguide.models.device import autocast
@@ -25,6 +28,7 @@ from zeroguide.refine import refine
 from zeroguide.region import Picture, Region
 from zeroguide.segmenters import SegmenterResult, segment
 from zeroguide.segmenters.regions import remove_small
+from zeroguide.streaming import BATCH_SIZE, label_in_order
 from zeroguide.texts import TextEncoder
 
 
@@ -96,6 +100,19 @@ class NamedSegment:
     labels: Ranked
 
 
+class Watcher:
+    """Told how `Labeler.describe` goes on; subclass it to listen."""
+
+    def stage(self, name: str) -> None:
+        """What begins now: "segments", "embeddings", "names" or "merging"; some come again."""
+
+    def named(self, segments: list[NamedSegment]) -> None:
+        """Segments that have got names: first the over-segments, then what joining makes."""
+
+
+_NOBODY = Watcher()
+
+
 class Labeler:
     """Names every segment of a picture in free text.
 
@@ -124,52 +141,111 @@ class Labeler:
             **recipe.confidence.model_dump(),
         )
 
-    def label(self, image: Image) -> Labeling:
-        """Cut a picture into segments and name each."""
-        return self.label_batch([image])[0]
+    def label(self, image: ImageSource) -> Labeling:
+        """Cut a picture into segments and name each.
+
+        image: a file, a Pillow image, pixels of shape (H, W, 3) uint8 RGB, or an `Image`. The
+        result knows a file by its path, all else by its pixels.
+
+        Raises ImageError for an image that can't be read, ZeroguideError for one that the networks
+        can't take.
+        """
+        opened = to_image(image)
+        labeling = self.label_batch([opened])[0]
+        return replace(labeling, picture=_file(image) or opened.pixels)
+
+    def label_many(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        batch_size: int | None = None,
+        failed: Callable[[ImageSource, Exception], None] | None = None,
+    ) -> Iterator[Labeling]:
+        """Label any number of pictures: results one by one, in the order of the images.
+
+        Pictures are read ahead, and only a few batches of them are held: `images` may be a
+        generator without end. A result knows a file by its path; of other images no pixels are
+        kept (`Labeling.with_image` adds them).
+
+        Args:
+            images: as `label` takes them.
+            batch_size: pictures in the networks at once, at most; it is halved where they don't
+                fit into memory. None: 1 on a CPU, which gains nothing by more, else 8.
+            failed: told of an image that can't be read or labelled, and its error; the image is
+                left out. None: the error is raised.
+
+        Raises UsageError for a batch size below 1, and what `label` raises unless `failed` is told.
+        """
+        if batch_size is None:
+            batch_size = 1 if self.device.type == "cpu" else BATCH_SIZE
+        with contextlib.closing(label_in_order(self, images, to_image, batch_size)) as results:
+            for source, result in results:
+                if not isinstance(result, Exception):
+                    yield replace(result, picture=_file(source))
+                elif failed is None:
+                    raise result
+                else:
+                    failed(source, result)
 
     def label_batch(self, images: Sequence[Image]) -> list[Labeling]:
         """The same for several pictures at once: their segments share passes and searches."""
         return [self._finish(*done) for done in zip(images, self.describe(images), strict=True)]
 
-    def describe(self, images: Sequence[Image]) -> list[list[NamedSegment]]:
+    def describe(
+        self, images: Sequence[Image], watcher: Watcher = _NOBODY
+    ) -> list[list[NamedSegment]]:
         """Every picture's segments, merged, with their embeddings, in the order of their parts.
 
         To the last bit a function of these pictures alone, whatever was described before, so that
         a run that was interrupted ends like one that was not.
         """
         self.texts.forget()
+        watcher.stage("segments")
         pictures = []
         for image in images:
             over = self.segmenter.segment(image)
             pictures.append(Picture(image.pixels, over.label_map, over.tree))
+        watcher.stage("embeddings")
         with autocast(self.device, self.recipe.precision):
             prepared = self.embedder.prepare(pictures)
-        segments = self._name(prepared, [_over_segments(picture) for picture in pictures])
-        segments = self._merge(prepared, segments)
+        segments = self._name(prepared, [_over_segments(picture) for picture in pictures], watcher)
+        segments = self._merge(prepared, segments, watcher)
         return [sorted(own, key=lambda segment: segment.region.parts) for own in segments]
 
-    def _name(self, prepared: Prepared, regions: list[list[Region]]) -> list[list[NamedSegment]]:
+    def name(self, regions: Sequence[Region]) -> list[NamedSegment]:
+        """Embed and name any regions of any pictures, at least one, without merging."""
+        pictures = list(dict.fromkeys(region.picture for region in regions))
+        with autocast(self.device, self.recipe.precision):
+            prepared = self.embedder.prepare(pictures)
+        return self._name(prepared, [list(regions)], _NOBODY)[0]
+
+    def _name(
+        self, prepared: Prepared, regions: list[list[Region]], watcher: Watcher
+    ) -> list[list[NamedSegment]]:
         """Embed and name every picture's regions, all of them together."""
         together = [region for own in regions for region in own]
         if not together:
             return [[] for _ in regions]
         with autocast(self.device, self.recipe.precision):
             embeddings = self.embedder.embed(prepared, together)  # (n, e)
+        watcher.stage("names")
         labels = self.decode(embeddings, together)
-        named = map(NamedSegment, together, embeddings, labels)
-        return [[next(named) for _ in own] for own in regions]
+        named = list(map(NamedSegment, together, embeddings, labels))
+        watcher.named(named)
+        rest = iter(named)
+        return [[next(rest) for _ in own] for own in regions]
 
     def _merge(
-        self, prepared: Prepared, segments: list[list[NamedSegment]]
+        self, prepared: Prepared, segments: list[list[NamedSegment]], watcher: Watcher = _NOBODY
     ) -> list[list[NamedSegment]]:
         """Join alike segments, embed and name the joined ones again, until none are alike."""
         while True:
+            watcher.stage("merging")
             groups = [self._alike(own) for own in segments]
             joined = [[_join(group) for group in own if len(group) > 1] for own in groups]
             if not any(joined):
                 return segments
-            new = self._name(prepared, joined)
+            new = self._name(prepared, joined, watcher)
             segments = [
                 [group[0] for group in own if len(group) == 1] + named
                 for own, named in zip(groups, new, strict=True)
@@ -214,6 +290,10 @@ class Labeler:
             for segment, confidence in zip(segments, confidences, strict=True)
         ]
         return Labeling.build(image, segment_map(segments), labels, provenance(self.recipe))
+
+
+def _file(image: ImageSource) -> Path | None:
+    return Path(image).absolute() if isinstance(image, (str, os.PathLike)) else None
 
 
 def _over_segments(picture: Picture) -> list[Region]:

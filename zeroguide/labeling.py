@@ -6,28 +6,28 @@ read 0 as "no label".
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Any, NamedTuple, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from zeroguide.errors import ZeroguideError
+from zeroguide.segments import Label, Segment, regions
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from zeroguide.image import ImageSource
+
+__all__ = ["SCHEMA", "ImageLike", "Label", "Labeling", "Segment", "regions"]
+
 SCHEMA = "zeroguide/1"
-
-
-class Label(NamedTuple):
-    """What is known of one segment before it is measured; the fields are as in `Segment`."""
-
-    label: str
-    score: float
-    confidence: float
-    alternatives: Sequence[tuple[str, float]]
-    merged_from: Sequence[int]
-    embedding: np.ndarray | None = None  # (e,), any length but zero
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what `save` writes the overlay to
 
 
 class ImageLike(Protocol):
@@ -41,27 +41,6 @@ class ImageLike(Protocol):
     def pixels(self) -> np.ndarray: ...
 
 
-@dataclass(frozen=True)
-class Segment:
-    """One region and its name.
-
-    id: from 1. label: free text. score: the decoder's, comparable within one recipe only.
-    confidence: estimated probability that the label is right, 0 to 1; as good as the recipe's
-    calibration. alternatives: further (label, score), best first. merged_from: ids of the
-    over-segments it is made of. bbox: (x, y, width, height) in pixels. area: number of pixels, at
-    least 1.
-    """
-
-    id: int
-    label: str
-    score: float
-    confidence: float
-    alternatives: tuple[tuple[str, float], ...]
-    merged_from: tuple[int, ...]
-    bbox: tuple[int, int, int, int]
-    area: int
-
-
 @dataclass(frozen=True, eq=False)
 class Labeling:
     """All segments of one picture.
@@ -70,7 +49,8 @@ class Labeling:
     read-only. segments: in order of id, 1..n, so that `segments[id - 1]` is the segment `id`.
     recipe: how the labels were made (name, versions, seed), only values that JSON has.
     embeddings: (n, e) float16, read-only: what CLIP sees in each segment, as unit vectors, row i
-    for segment i + 1; None where none were made or kept.
+    for segment i + 1; None where none were made or kept. picture: where its pixels are, a file or
+    (H, W, 3) uint8; None if that isn't known. It isn't saved.
 
     Raises ValueError if the segments are not exactly the regions of the label map: an id missing
     or out of order, a pixel without a segment, a segment without a pixel, a wrong area or bbox,
@@ -83,6 +63,7 @@ class Labeling:
     segments: tuple[Segment, ...]
     recipe: dict[str, Any]
     embeddings: np.ndarray | None = None
+    picture: Path | np.ndarray | None = None
 
     def __post_init__(self) -> None:
         given = np.asarray(self.label_map)
@@ -192,132 +173,125 @@ class Labeling:
     def rles(self) -> list[dict[str, Any]]:
         """Every segment's mask as COCO's compressed RLE, ready for JSON: {"size", "counts"}."""
         columns = np.asfortranarray(self.label_map)  # COCO's RLE runs down the columns
-        found = []
-        for s in self.segments:
-            rle = coco_mask.encode((columns == s.id).view(np.uint8))
-            found.append(
-                {"size": [self.height, self.width], "counts": rle["counts"].decode("ascii")}
+        encoded = (coco_mask.encode((columns == s.id).view(np.uint8)) for s in self.segments)
+        size = [self.height, self.width]
+        return [{"size": [*size], "counts": rle["counts"].decode("ascii")} for rle in encoded]
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The picture that was labelled: (H, W, 3) uint8 RGB; a file is read at every use.
+
+        Raises ZeroguideError if it isn't known or has changed, ImageError if it can't be read.
+        """
+        from zeroguide.pictures import read_pixels
+
+        return read_pixels(self)
+
+    def with_image(self, image: ImageSource) -> Labeling:
+        """The same labels, which know their picture: for those that were loaded from JSON.
+
+        image: the file that was labelled, or a copy of it as an array or a Pillow image, which
+        stays in memory. Raises ZeroguideError for another picture, ImageError for none.
+        """
+        from zeroguide.pictures import reference
+
+        known = replace(self, picture=reference(image))
+        if known.pixels.shape[:2] != self.label_map.shape:
+            height, width = known.pixels.shape[:2]
+            raise ZeroguideError(
+                f"{self.file_name}: has {self.width} x {self.height} pixels, not {width} x "
+                f"{height}; give the picture that was labelled"
             )
-        return found
+        return known
+
+    def overlay(self, *, legend: Literal["auto", "always", "never"] = "auto") -> PIL.Image.Image:
+        """The picture with all segments and their labels; see `zeroguide.overlay.draw`."""
+        from zeroguide.overlay import draw
+
+        return draw(self, self.pixels, legend=legend)
+
+    def show(self) -> None:
+        """Show the overlay: in a notebook below the cell, else in a window."""
+        from zeroguide.display import show
+
+        show(self.overlay())
+
+    def crop(self, id: int) -> PIL.Image.Image:
+        """Segment `id` cut out, RGBA, of the size of its box; all other pixels are transparent.
+
+        Raises KeyError if there is no such segment, and what `pixels` raises.
+        """
+        from zeroguide.pictures import cut_out
+
+        return cut_out(self, id)
+
+    def table(self) -> Any:
+        """The segments as a pandas DataFrame by id; a list of dictionaries without pandas.
+
+        Columns: id, label, confidence, score, share (of the picture, 0 to 1), area, bbox,
+        alternatives.
+        """
+        from zeroguide.display import to_table
+
+        return to_table(self)
+
+    def to_coco(self) -> dict[str, Any]:
+        """COCO instances, ready for JSON or pycocotools; see `zeroguide.formats.coco`."""
+        from zeroguide.formats.coco import to_coco
+
+        return to_coco(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """The schema zeroguide/1, ready for JSON.
+        """The schema zeroguide/1, ready for JSON; see `zeroguide.formats.json_`."""
+        from zeroguide.formats import json_  # it imports this module
 
-        `segmentation` is COCO's compressed RLE; `embedding`, where there is one, base64 of
-        little-endian float16.
-        """
-        segments: list[dict[str, Any]] = []
-        for s, rle in zip(self.segments, self.rles(), strict=True):
-            segments.append(
-                {
-                    "id": s.id,
-                    "label": s.label,
-                    "score": s.score,
-                    "confidence": s.confidence,
-                    "alternatives": [[label, score] for label, score in s.alternatives],
-                    "merged_from": list(s.merged_from),
-                    "bbox": list(s.bbox),
-                    "area": s.area,
-                    "segmentation": rle,
-                }
-            )
-            if self.embeddings is not None:
-                row = self.embeddings[s.id - 1].astype("<f2").tobytes()
-                segments[-1]["embedding"] = base64.b64encode(row).decode("ascii")
-        return {
-            "schema": SCHEMA,
-            "image": {
-                "file_name": self.file_name,
-                "width": self.width,
-                "height": self.height,
-                "sha256": self.sha256,
-            },
-            "recipe": self.recipe,
-            "segments": segments,
-        }
+        return json_.to_dict(self)
 
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> Labeling:
         """The inverse of `to_dict`. Raises ValueError if `d` is not a valid zeroguide/1."""
-        schema = d.get("schema") if isinstance(d, dict) else None
-        if schema != SCHEMA:
-            raise ValueError(f"expected schema {SCHEMA!r}, got {schema!r}")
-        try:
-            image, entries = d["image"], d["segments"]
-            size = [int(image["height"]), int(image["width"])]
-            label_map = np.zeros(size, np.int32)
-            segments = []
-            encoded = [e["embedding"] for e in entries if "embedding" in e]
-            if len(encoded) not in (0, len(entries)):
-                raise ValueError("some segments have an embedding, others don't")
-            rows = [np.frombuffer(base64.b64decode(row, validate=True), "<f2") for row in encoded]
-            for e in entries:
-                if e["segmentation"]["size"] != size:
-                    raise ValueError(
-                        f"segment {e['id']}: mask of size {e['segmentation']['size']} in a picture "
-                        f"of size {size}"
-                    )
-                mask = coco_mask.decode(e["segmentation"]).astype(bool)
-                if label_map[mask].any():
-                    raise ValueError(f"segment {e['id']} overlaps another segment")
-                label_map[mask] = e["id"]
-                x, y, w, h = e["bbox"]
-                segments.append(
-                    Segment(
-                        id=e["id"],
-                        label=e["label"],
-                        score=float(e["score"]),
-                        confidence=float(e["confidence"]),
-                        alternatives=tuple((label, float(s)) for label, s in e["alternatives"]),
-                        merged_from=tuple(e["merged_from"]),
-                        bbox=(x, y, w, h),
-                        area=e["area"],
-                    )
-                )
-            embeddings = np.stack(rows) if rows else None
-            return cls(
-                image["file_name"],
-                image["sha256"],
-                label_map,
-                tuple(segments),
-                d["recipe"],
-                embeddings,
-            )
-        except KeyError as e:
-            raise ValueError(f"the field {e} is missing") from e
-        except TypeError as e:
-            raise ValueError(f"a field has the wrong type: {e}") from e
+        from zeroguide.formats import json_
+
+        return json_.from_dict(d)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write JSON; see `zeroguide.formats.json_.save`."""
-        from zeroguide.formats import json_  # it imports this module
+        """Write JSON, or the overlay if the name ends like a picture's: .png, .jpg, .webp.
 
-        json_.save(self, path)
+        Raises UsageError for the labelled picture's own file, ZeroguideError if the file can't be
+        written, and for overlays what `pixels` raises.
+        """
+        from zeroguide.formats import json_
+        from zeroguide.pictures import check_target, save_overlay
+
+        path = Path(path)
+        check_target(self, path)
+        if path.suffix.lower() in PICTURES:
+            save_overlay(self, path)
+        else:
+            json_.save(self, path)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Labeling:
-        """Read what `save` wrote; see `zeroguide.formats.json_.load`."""
+        """Read what `save` wrote; see `zeroguide.formats.json_.load`.
+
+        The picture is known if it lies beside the JSON, or beside the folder of results.
+        """
         from zeroguide.formats import json_
+        from zeroguide.pictures import find
 
-        return json_.load(path)
+        labeling = json_.load(path)
+        return replace(labeling, picture=find(labeling, Path(path)))
 
+    def __repr__(self) -> str:
+        total = self.width * self.height
+        found = [f"{' '.join(s.label.split())} {s.area / total:.0%}" for s in self.segments[:3]]
+        more = f" and {len(self.segments) - 3} more" if len(self.segments) > 3 else ""
+        return (
+            f"<Labeling of {self.file_name}, {self.width} x {self.height}: "
+            f"{', '.join(found)}{more}>"
+        )
 
-def regions(label_map: np.ndarray, n: int) -> list[tuple[tuple[int, int, int, int], int]]:
-    """((x, y, width, height), area) of the ids 1..n of a label map (H, W) with ids 1..n.
+    def _repr_html_(self) -> str:
+        from zeroguide.display import to_html
 
-    Raises ValueError if an id has no pixel.
-    """
-    height, width = label_map.shape
-    in_row = np.zeros((height, n + 1), bool)  # which ids a row holds: one pass for all of them
-    in_row[np.arange(height)[:, None], label_map] = True
-    in_column = np.zeros((width, n + 1), bool)
-    in_column[np.arange(width)[None, :], label_map] = True
-    areas = np.bincount(label_map.ravel(), minlength=n + 1)
-    found = []
-    for id in range(1, n + 1):
-        if areas[id] == 0:
-            raise ValueError(f"segment {id} has no pixel")
-        rows, columns = np.flatnonzero(in_row[:, id]), np.flatnonzero(in_column[:, id])
-        x, y = int(columns[0]), int(rows[0])
-        found.append(((x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1), int(areas[id])))
-    return found
+        return to_html(self)

@@ -226,6 +226,17 @@ def test_cocos_numbers_and_folders_of_names(tmp_path, folder):
     FolderPredictions(folder).check(data, ["000000000042"])
 
 
+def test_exports_of_a_run_are_passed_over(data, folder):
+    ours(folder), ours(folder, "b")
+    (folder / "run.json").write_text('{"schema": "zeroguide-run/1"}')
+    (folder / "exports/coco").mkdir(parents=True)
+    as_instances(folder / "exports/coco")
+    FolderPredictions(folder).check(data, ["a", "b"])
+    (folder / "run.json").unlink()  # then it is a folder like any other
+    with pytest.raises(ZeroguideError):
+        FolderPredictions(folder).check(data, ["a", "b"])
+
+
 def test_predictions_beyond_the_limit_are_no_mistake(data, folder):
     as_maps(folder)
     data.select(1, None)

@@ -17,7 +17,7 @@ from typing import Annotated, cast
 import typer
 
 from zeroguide import __version__
-from zeroguide.cli import discover, evaluate, export, fit, label, models, search, segment
+from zeroguide.cli import discover, evaluate, export, fit, label, models, search, segment, web
 from zeroguide.console import Console
 from zeroguide.errors import ZeroguideError
 
@@ -37,6 +37,7 @@ app.command()(fit.fit)
 app.command()(discover.discover)
 app.command()(export.export)
 app.command()(search.search)
+app.command()(web.web)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(models.app, name="models")
 
@@ -57,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(verbose=verbose)
     if not verbose:
         warnings.simplefilter("ignore")
+    if sys.stdout is None:  # closed by the shell: `>&-`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names and labels a terminal can't show
             stream.reconfigure(errors="backslashreplace")

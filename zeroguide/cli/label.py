@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from zeroguide.labeler import Labeler
     from zeroguide.runs.label_run import Summary
     from zeroguide.runs.shard import Shard
+    from zeroguide.sources import Item
 
 INTERRUPTED = 130
 
@@ -138,7 +140,11 @@ def label(
         note_device(console, device, labeler.device)
         return labeler
 
-    progress = RunProgress(console, settings, None if "-" in inputs or part or limit else items)
+    def images() -> Iterator[Item]:
+        first = itertools.islice(items, limit)
+        return (item for item in first if part is None or part.has(item.key))
+
+    progress = RunProgress(console, settings, None if "-" in inputs else images)
     run = Run(
         itertools.islice(items, limit),
         settings,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroguide.console import Console
 from zeroguide.errors import ZeroguideError
 from zeroguide.formats import json_
+from zeroguide.labeling import Labeling
 from zeroguide.run_folder import result_path
 from zeroguide.runs.label_run import Observer, Summary
 from zeroguide.runs.settings import Outcome, Settings
@@ -28,14 +29,18 @@ class RunProgress:
     Args:
         console: where to.
         settings: the run's.
-        count: the run's images, to be counted beside the work; None if they can be read only once.
+        count: gives the run's images, to be counted beside the work; None if they can be read only
+            once.
 
     Attributes:
         files: of the last image that was labelled or kept.
     """
 
     def __init__(
-        self, console: Console, settings: Settings, count: Iterable[object] | None
+        self,
+        console: Console,
+        settings: Settings,
+        count: Callable[[], Iterable[object]] | None,
     ) -> None:
         self.console = console
         self.settings = settings
@@ -74,9 +79,9 @@ class RunProgress:
         if self._count is not None:
             threading.Thread(target=self._find_total, args=(self._count,), daemon=True).start()
 
-    def _find_total(self, images: Iterable[object]) -> None:
+    def _find_total(self, images: Callable[[], Iterable[object]]) -> None:
         try:
-            total = sum(1 for _ in images)
+            total = sum(1 for _ in images())
         except Exception:  # said where the images are read to be labelled
             return
         bar, task = self._bar, self._task
@@ -92,11 +97,8 @@ class RunProgress:
             if self.console.verbose and outcome.trace:
                 print(outcome.trace, file=sys.stderr)
         else:
-            if self._n_few:
-                try:
-                    self._table(outcome)
-                except ZeroguideError as error:  # a result that is kept can be damaged
-                    self.console.failure(error)
+            if self._n_few and (labeling := self._labeling(outcome)):
+                self._table(outcome.item.name, labeling)
             self.files = self.settings.files(outcome.item.key)
         if self._n_few:
             self.console.step(f"{summary.total} of {self._n_few} images")
@@ -111,10 +113,16 @@ class RunProgress:
                 f"labelled before, {summary.failed} failed"
             )
 
-    def _table(self, outcome: Outcome) -> None:
-        labeling = outcome.labeling
-        if labeling is None:  # kept
-            labeling = json_.load(result_path(self.settings.output, outcome.item.key))
+    def _labeling(self, outcome: Outcome) -> Labeling | None:
+        if outcome.labeling is not None:
+            return outcome.labeling
+        try:
+            return json_.load(result_path(self.settings.output, outcome.item.key))
+        except ZeroguideError as error:  # it was kept, and only its beginning has been looked at
+            self.console.failure(error)
+            return None
+
+    def _table(self, name: str, labeling: Labeling) -> None:
         rows = [
             (
                 str(s.id),
@@ -126,7 +134,7 @@ class RunProgress:
             for s in labeling.segments
         ]
         columns = ["id", "label", "score", "confidence", "share"]
-        self.console.table(columns, rows, outcome.item.name if self._n_few > 1 else None)
+        self.console.table(columns, rows, name if self._n_few > 1 else None)
 
     def _confirm(self, question: str) -> bool:
         import typer

@@ -43,6 +43,7 @@ from zeroguide.evaluation.prediction_files import (
 )
 from zeroguide.evaluation.prediction_panoptic import is_panoptic, panoptic_files
 from zeroguide.evaluation.predictions import Prediction
+from zeroguide.run_folder import EXPORTS, MANIFEST
 
 if TYPE_CHECKING:
     from zeroguide.datasets import Dataset, Sample
@@ -179,9 +180,13 @@ class FolderPredictions:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """All files below a folder, hidden ones excepted."""
+    """All files below a folder, hidden ones and the exports of a run excepted."""
     for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [
+            name
+            for name in folders
+            if not (name.startswith(".") or (name == EXPORTS and MANIFEST in files))
+        ]
         yield from (Path(parent) / name for name in files if not name.startswith("."))
 
 

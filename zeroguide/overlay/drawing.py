@@ -60,9 +60,9 @@ def draw(
     photo = ImageEnhance.Color(photo).enhance(SATURATION)
 
     ink_scale = min(1.0, MOST_INK_SIDE / max(size))
-    ink_size = (max(1, round(size[0] * ink_scale)), max(1, round(size[1] * ink_scale)))
+    ink_size = _scaled(size, ink_scale)
     label_map = _reduce(labeling.label_map, ink_size)
-    colours = choose_colours(label_map, len(labeling.segments))
+    colours = segment_colours(labeling)
     paint, opacity = render_regions(label_map, colours, ink_size, font_size * ink_scale / 12)
     picture = Image.composite(
         paint.resize(size, Image.Resampling.BICUBIC),
@@ -87,6 +87,13 @@ def draw(
         for s in labeling.segments
     ]
     return add_legend(picture, entries, max(12, round(0.85 * font_size)))
+
+
+def segment_colours(labeling: Labeling) -> np.ndarray:
+    """The colours in which `draw` shows the segments: (n + 1, 3) uint8 by id, row 0 unused."""
+    size = (labeling.width, labeling.height)
+    reduced = _reduce(labeling.label_map, _scaled(size, min(1.0, MOST_INK_SIDE / max(size))))
+    return choose_colours(reduced, len(labeling.segments))
 
 
 def label_shapes(label: str, id: int, size: tuple[int, int], font_size: int) -> list[Shape]:
@@ -175,6 +182,10 @@ def draw_caption(
     first = (top + bottom) / 2 - step * (len(lines) - 1) / 2
     for i, line in enumerate(lines):
         pen.text(((left + right) / 2, first + step * i), line, ink, font, anchor="mm")
+
+
+def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _reduce(label_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -48,7 +48,7 @@ class _WrongEncodingError(Exception):
 def _stdin() -> BinaryIO:
     """Standard input without Python's buffer, whose lock a waiting thread would hold for ever."""
     try:
-        return io.FileIO(sys.stdin.fileno(), closefd=False)  # type: ignore[return-value]
+        return io.FileIO(sys.stdin.fileno(), closefd=False)
     except (OSError, ValueError):  # no file: a test's
         return sys.stdin.buffer
 

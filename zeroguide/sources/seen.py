@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
+
+from zeroguide.errors import ZeroguideError
 
 
 class Seen:
     """Keys, each with what it stands for, in a temporary database that leaves memory when it grows.
 
-    It lies in the system's folder for temporary files and goes with the object.
+    It lies in the system's folder for temporary files and goes with the object. `add` raises
+    ZeroguideError if that is full.
     """
 
     def __init__(self) -> None:
@@ -21,7 +25,13 @@ class Seen:
     def add(self, key: str, value: str) -> str | None:
         """Remember a key; returns what it stood for before, None if it is new."""
         row = (_bytes(key), _bytes(value))
-        new = self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", row)
+        try:
+            new = self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", row)
+        except sqlite3.OperationalError as error:
+            raise ZeroguideError(
+                f"{tempfile.gettempdir()}: the list of images doesn't fit there ({error}); make "
+                "room or set TMPDIR to another folder"
+            ) from error
         if new.rowcount:
             return None
         found = self._database.execute("SELECT value FROM seen WHERE key = ?", row[:1]).fetchone()

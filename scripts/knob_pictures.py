@@ -1,0 +1,451 @@
+"""What each knob of a recipe does, as pictures for docs/knobs.md, on rendered scenes with `tiny`.
+
+    python scripts/knob_pictures.py                # all of them, some minutes
+    python scripts/knob_pictures.py merge-edges    # some
+
+Each picture is one row or grid of panels; between its panels one knob differs, and above each
+stands the value. "6 of 7 right" counts regions of the truth (of 1 % and more) that a segment
+covers with an IoU of 0.5 or more under exactly the right name. One scene shows what a knob does,
+not which value is better: that is measured over many scenes, in docs/results.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from zeroguide.features import extract_features
+from zeroguide.image import from_array
+from zeroguide.labeler import Labeler, Segmenter
+from zeroguide.labeling import Label, Labeling
+from zeroguide.models import Dino, choose_device, load_dino
+from zeroguide.overlay import drawing
+from zeroguide.overlay.colours import choose_colours
+from zeroguide.overlay.text import load_font
+from zeroguide.playroom import Scene, render
+from zeroguide.recipe import load_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+SIDE = 300  # of a panel, in pixels
+GAP = 10
+LEAST_SHARE = 0.01
+QUALITY = 80  # of the WebP
+
+TINY = load_recipe("tiny")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: its caption, the overrides that make it, and which scene it shows."""
+
+    caption: str
+    overrides: tuple[str, ...] = ()
+    scene: str = "example"
+
+
+def values(key: str, *shown: str, also: Sequence[str] = (), scene: str = "example") -> list[Panel]:
+    """A panel for each value of one knob; ``also`` are overrides that all of them share.
+
+    The value that `tiny` has is marked.
+    """
+    section, _, name = key.rpartition(".")
+    own = str(getattr(getattr(TINY, section) if section else TINY, name)).lower()
+    panels = []
+    for value in shown:
+        mark = " (tiny)" if value.lower() == own else ""
+        panels.append(Panel(f"{value}{mark}", (*also, f"{key}={value}"), scene))
+    return panels
+
+
+# ---- scenes
+
+
+@lru_cache
+def scene(name: str) -> Scene:
+    """The example that comes with the project, or a scene of the test world."""
+    if name == "example":
+        folder = ROOT / "examples"
+        pixels = np.asarray(Image.open(folder / "playroom.png").convert("RGB"))
+        regions = np.asarray(Image.open(folder / "playroom.regions.png"))
+        names = (folder / "playroom.names.txt").read_text(encoding="utf-8").splitlines()
+        return Scene(pixels, regions, tuple(names))
+    crowd: dict[str, tuple[int, int | tuple[int, int]]] = {
+        "crowded": (17, 336), "wide": (1, (224, 448)),
+    }  # fmt: skip
+    index, size = crowd[name]
+    return render(3, index, size=size, n_things=(3, 5), n_stuff=(2, 3))
+
+
+# ---- kinds of panels: an image of the panel, and what is said about it
+
+
+def cut(panel: Panel) -> tuple[Image.Image, str]:
+    """The over-segments, without names."""
+    label_map = over_segments(panel)
+    n = int(label_map.max()) + 1
+    return paint(scene(panel.scene).pixels, label_map), f"{n} segment{'s' * (n != 1)}"
+
+
+def features(panel: Panel) -> tuple[Image.Image, str]:
+    """The features' first three principal components as red, green, blue; below, the segments."""
+    recipe = load_recipe("tiny", panel.overrides)
+    found = extract_features(dino(), scene(panel.scene).pixels, **recipe.features.model_dump())
+    rows = found.reshape(-1, found.shape[-1]).numpy().astype(np.float64)
+    rows -= rows.mean(0)
+    parts = rows @ np.linalg.svd(rows, full_matrices=False)[2][:3].T
+    low, high = np.quantile(parts, [0.01, 0.99], axis=0)
+    rgb = ((parts - low) / (high - low)).clip(0, 1).reshape(*found.shape[:2], 3)
+    colours = Image.fromarray((255 * rgb).astype(np.uint8))
+    below, _ = cut(panel)
+    stacked = Image.new("RGB", (SIDE, 2 * SIDE + GAP), "white")
+    stacked.paste(colours.resize((SIDE, SIDE), Image.Resampling.NEAREST), (0, 0))
+    stacked.paste(below.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (0, SIDE + GAP))
+    return stacked, f"{found.shape[0]} x {found.shape[1]} cells"
+
+
+def borders(panel: Panel) -> tuple[Image.Image, str]:
+    """A small part of the over-segments, four times enlarged: their borders."""
+    label_map = over_segments(panel)
+    pixels = scene(panel.scene).pixels
+    here = (slice(20, 150), slice(200, 330))
+    size = (4 * 130, 4 * 130)
+    large = np.asarray(Image.fromarray(pixels[here]).resize(size, Image.Resampling.BICUBIC))
+    cells = Image.fromarray(label_map[here].astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
+    return paint(large, np.asarray(cells).astype(int)), ""
+
+
+def named(panel: Panel) -> tuple[Image.Image, str]:
+    """The result with its names, and how many regions of the truth it has."""
+    shown = scene(panel.scene)
+    labeling = Labeler(load_recipe("tiny", panel.overrides)).label(from_array(shown.pixels))
+    pixels = Image.fromarray(shown.pixels)
+    # Panels are small: captions have to be as large as on a picture of that size.
+    drawing.LEAST_SIDE = SIDE
+    size = (SIDE * pixels.width // pixels.height, SIDE)
+    small = Labeling.build(
+        from_array(np.asarray(pixels.resize(size, Image.Resampling.LANCZOS))),
+        *_resized(labeling, size),
+        recipe={},
+    )
+    picture = drawing.draw(small, np.asarray(pixels.resize(size)), legend="never")
+    right, regions = score(labeling, shown)
+    return picture, f"{right} of {regions} right"
+
+
+def with_confidence(panel: Panel) -> tuple[Image.Image, str]:
+    """The confidences, written on the segments in place of the scores' order."""
+    shown = scene(panel.scene)
+    labeling = Labeler(load_recipe("tiny", panel.overrides)).label(from_array(shown.pixels))
+    width, row = 340, 22
+    lines = [(s.label, s.confidence) for s in labeling.segments]
+    picture = Image.new("RGB", (width, row * len(lines) + 8), "white")
+    draw = ImageDraw.Draw(picture)
+    font = load_font(14)
+    for i, (label, confidence) in enumerate(lines):
+        y = 4 + i * row
+        draw.text((0, y), label, fill="black", font=font)
+        draw.rectangle((120, y + 2, 120 + 160 * confidence, y + 15), fill="#3f51b5")
+        draw.text((288, y), f"{confidence:.0%}", fill="black", font=font)
+    return picture, ""
+
+
+def over_segments(panel: Panel) -> np.ndarray:
+    """(H, W) int, 0..n-1."""
+    return segmenter(panel.overrides).segment(from_array(scene(panel.scene).pixels)).label_map
+
+
+def segmenter(overrides: tuple[str, ...]) -> Segmenter:
+    """`tiny`'s, changed."""
+    return Segmenter(load_recipe("tiny", overrides), device="cpu", dino=dino())
+
+
+@lru_cache
+def dino() -> Dino:
+    """The shipped DINO, loaded once."""
+    return load_dino(TINY.models.dino, device=choose_device("cpu"))
+
+
+def paint(pixels: np.ndarray, label_map: np.ndarray) -> Image.Image:
+    """A colour for each segment on the grey picture, white borders."""
+    shades = choose_colours(label_map + 1, int(label_map.max()) + 1)[1:]
+    grey = pixels.mean(-1, keepdims=True)
+    mixed = 0.6 * shades[label_map] + 0.4 * grey
+    border = np.zeros(label_map.shape, bool)
+    border[1:] |= label_map[1:] != label_map[:-1]
+    border[:, 1:] |= label_map[:, 1:] != label_map[:, :-1]
+    mixed[border] = 255
+    return Image.fromarray(mixed.astype(np.uint8))
+
+
+def score(labeling: Labeling, shown: Scene) -> tuple[int, int]:
+    """Regions of the truth that are found under their names, and regions."""
+    right = regions = 0
+    for index, name in enumerate(shown.names):
+        truth = shown.label_map == index
+        if truth.mean() < LEAST_SHARE:
+            continue
+        regions += 1
+        for segment in labeling.segments:
+            mask = labeling.label_map == segment.id
+            if segment.label == name and (mask & truth).sum() >= 0.5 * (mask | truth).sum():
+                right += 1
+                break
+    return right, regions
+
+
+def _resized(labeling: Labeling, size: tuple[int, int]) -> tuple[np.ndarray, list[Label]]:
+    """Label map from 0 at another size, and the names of what is left there."""
+    known = Image.fromarray(labeling.label_map.astype(np.int32))
+    small = np.asarray(known.resize(size, Image.Resampling.NEAREST))
+    left, label_map = np.unique(small, return_inverse=True)
+    names = [labeling.segments[int(i) - 1].label for i in left]
+    return label_map.reshape(small.shape), [Label(name, 0.0, 0.0, (), ()) for name in names]
+
+
+# ---- the pictures
+
+
+def own_words() -> list[Panel]:
+    """The same segments named from three lists."""
+    words = Path(tempfile.mkdtemp()) / "words.txt"
+    words.write_text("\n".join(WORDS), encoding="utf-8")
+    method = "decoder.method=vocabulary"
+    return [
+        Panel("playroom (tiny)", (method,)),
+        Panel("everyday", (method, "decoder.vocabulary=everyday")),
+        Panel(f"a file of {len(WORDS)} words", (method, f"decoder.vocabulary={words}")),
+    ]
+
+
+N8 = "segmenter.n_segments=8"
+KMEANS = ("segmenter.method=kmeans", N8)
+EXACT = ("embedding.mode=exact",)
+METHODS = [
+    "kmeans",
+    "agglomerative",
+    "spectral",
+    "ncut",
+    "kway",
+    "communities",
+    "prima",
+    "saliency",
+    "multilevel",
+]
+
+WORDS = ("car", "hamburger", "laptop", "shoe", "snow", "sunflower", "tree", "water")
+
+Kind = Callable[[Panel], tuple[Image.Image, str]]
+PICTURES: dict[str, tuple[Kind, Callable[[], list[Panel]]]] = {
+    "seed": (cut, lambda: values("seed", "0", "1", "2", also=KMEANS)),
+    "features-shorter_side": (
+        features,
+        lambda: values("features.shorter_side", "56", "112", "224", also=(N8,)),
+    ),
+    "features-stride": (features, lambda: values("features.stride", "8", "4", "2", also=(N8,))),
+    "features-layer": (features, lambda: values("features.layer", "-1", "-3", "-5", also=(N8,))),
+    "features-facet": (
+        features,
+        lambda: values("features.facet", "token", "key", "query", "value", also=(N8,)),
+    ),
+    "features-median_blur": (
+        features,
+        lambda: values("features.median_blur", "1", "5", "15", also=(N8,)),
+    ),
+    "segmenter-method": (
+        cut,
+        lambda: [
+            Panel(
+                m + (" (tiny)" if m == TINY.segmenter.method else ""), (f"segmenter.method={m}", N8)
+            )
+            for m in METHODS
+        ],
+    ),
+    "segmenter-n_segments": (cut, lambda: values("segmenter.n_segments", "4", "16", "auto")),
+    "segmenter-min_share": (
+        cut,
+        lambda: values(
+            "segmenter.min_share", "0.0", "0.01", "0.05", also=("segmenter.connected=false",)
+        ),
+    ),
+    "segmenter-pca": (cut, lambda: values("segmenter.pca", "none", "3", "1", also=KMEANS)),
+    "segmenter-umap": (cut, lambda: values("segmenter.umap", "none", "3", also=KMEANS)),
+    "segmenter-spatial_weight": (
+        cut,
+        lambda: values("segmenter.spatial_weight", "0.0", "1.0", "4.0", also=KMEANS),
+    ),
+    "segmenter-connected": (
+        cut,
+        lambda: values("segmenter.connected", "true", "false", also=(N8,)),
+    ),
+    "segmenter-n_vectors": (
+        cut,
+        lambda: values(
+            "segmenter.n_vectors", "2", "5", "12", also=("segmenter.method=spectral", N8)
+        ),
+    ),
+    "segmenter-power": (
+        cut,
+        lambda: values("segmenter.power", "1", "10", "40", also=("segmenter.method=kway", N8)),
+    ),
+    "segmenter-n_neighbours": (
+        cut,
+        lambda: values(
+            "segmenter.n_neighbours", "3", "10", "40", also=("segmenter.method=communities",)
+        ),
+    ),
+    "segmenter-center": (
+        cut,
+        lambda: values("segmenter.center", "true", "false", also=("segmenter.method=ncut", N8)),
+    ),
+    "segmenter-variant": (
+        cut,
+        lambda: values(
+            "segmenter.variant",
+            "maskcut",
+            "bipartition",
+            "recursive",
+            also=("segmenter.method=ncut", N8),
+        ),
+    ),
+    "segmenter-tau": (
+        cut,
+        lambda: values("segmenter.tau", "0.0", "0.15", "0.5", also=("segmenter.method=ncut", N8)),
+    ),
+    "segmenter-threshold": (
+        cut,
+        lambda: values(
+            "segmenter.threshold", "0.2", "0.4", "0.8", also=("segmenter.method=prima", N8)
+        ),
+    ),
+    "segmenter-resolution": (
+        cut,
+        lambda: values(
+            "segmenter.resolution",
+            "0.5",
+            "1.0",
+            "3.0",
+            also=("segmenter.method=communities", "segmenter.n_segments=30"),
+        ),
+    ),
+    "refine-method": (borders, lambda: values("refine.method", "none", "bilinear", "pamr")),
+    "refine-iterations": (borders, lambda: values("refine.iterations", "0", "10", "60")),
+    "refine-dilations": (
+        borders,
+        lambda: values("refine.dilations", "[1]", "[1, 2, 4, 8]", "[8, 16]"),
+    ),
+    "refine-max_side": (borders, lambda: values("refine.max_side", "56", "224", "384")),
+    "embedding-mode": (
+        named,
+        lambda: values("embedding.mode", "exact", "packed", "packed+global", "pooled", "crop"),
+    ),
+    "embedding-masked_blocks": (
+        named,
+        lambda: values("embedding.masked_blocks", "1", "3", "5"),
+    ),
+    "embedding-subtraction_sd": (
+        named,
+        lambda: values("embedding.subtraction_sd", "none", "5.0", "50.0", also=EXACT),
+    ),
+    "embedding-softness": (
+        named,
+        lambda: values("embedding.softness", "1.0", "0.0", scene="crowded"),
+    ),
+    "embedding-fit": (
+        named,
+        lambda: values("embedding.fit", "squash", "letterbox", "native", scene="wide"),
+    ),
+    "embedding-image_size": (
+        named,
+        lambda: values("embedding.image_size", "56", "none", "168", scene="crowded"),
+    ),
+    "decoder-method": (
+        named,
+        lambda: values("decoder.method", "beam", "vocabulary", "text-memory", "zerocap"),
+    ),
+    "decoder-prompt": (
+        named,
+        lambda: values("decoder.prompt", "a photo of", "a photo of a", "two"),
+    ),
+    "decoder-beam_size": (named, lambda: values("decoder.beam_size", "1", "3", "12")),
+    "decoder-n_candidates": (named, lambda: values("decoder.n_candidates", "4", "16", "128")),
+    "decoder-max_tokens": (named, lambda: values("decoder.max_tokens", "1", "2", "4")),
+    "decoder-lm_weight": (named, lambda: values("decoder.lm_weight", "0.0", "0.5", "20.0")),
+    "decoder-iterations": (
+        named,
+        lambda: values("decoder.iterations", "1", "5", "15", also=("decoder.method=zerocap",)),
+    ),
+    "decoder-vocabulary": (named, own_words),
+    "decoder-templates": (
+        named,
+        lambda: values(
+            "decoder.templates",
+            "templates_playroom",
+            "templates_photo",
+            also=("decoder.method=vocabulary",),
+        ),
+    ),
+    "confidence-midpoint": (
+        with_confidence,
+        lambda: values("confidence.midpoint", "2.0", "3.02", "4.0"),
+    ),
+    "confidence-slope": (
+        with_confidence,
+        lambda: values("confidence.slope", "0.5", "2.46", "10.0"),
+    ),
+    "merge-threshold": (named, lambda: values("merge.threshold", "0.5", "0.75", "2.0")),
+    "merge-embedding_weight": (
+        named,
+        lambda: values("merge.embedding_weight", "0.0", "0.5", "1.0"),
+    ),
+    "merge-edges": (named, lambda: values("merge.edges", "adjacent", "all", "siblings")),
+}
+
+
+def compose(panels: Sequence[tuple[Image.Image, str]]) -> Image.Image:
+    """Panels in rows of three (four if there are four, one if they are wide), captions above."""
+    sizes = [picture.size for picture, _ in panels]
+    width, height = max(w for w, _ in sizes), max(h for _, h in sizes)
+    columns = 1 if width > 1.5 * SIDE else 4 if len(panels) == 4 else 3
+    head = 26
+    rows = math.ceil(len(panels) / columns)
+    columns = min(columns, len(panels))
+    size = (columns * (width + GAP) - GAP, rows * (head + height + GAP) - GAP)
+    canvas = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(canvas)
+    for i, (picture, caption) in enumerate(panels):
+        x, y = i % columns * (width + GAP), i // columns * (head + height + GAP)
+        draw.text((x + 2, y + 3), caption, fill="black", font=load_font(16))
+        canvas.paste(picture, (x, y + head))
+    return canvas
+
+
+def main() -> None:
+    """Write the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="which; default: all")
+    parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "knobs")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    for name in arguments.names or PICTURES:
+        kind, panels = PICTURES[name]
+        done = []
+        for panel in panels():
+            picture, said = kind(panel)
+            if kind in (cut, borders):
+                picture = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+            done.append((picture, f"{panel.caption}: {said}" if said else panel.caption))
+        path = arguments.folder / f"{name}.webp"
+        compose(done).save(path, quality=QUALITY, method=6)
+        print(f"{path} {path.stat().st_size / 1000:.0f} KB  {'; '.join(c for _, c in done)}")
+
+
+if __name__ == "__main__":
+    main()

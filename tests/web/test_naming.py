@@ -1,0 +1,97 @@
+"""The networks behind the page, with the models that come with the package."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from zeroguide.editing import Editor
+from zeroguide.image import Image, open_image
+from zeroguide.labeler import Labeler
+from zeroguide.recipe import load_recipe
+from zeroguide.web.examples import SCENES
+from zeroguide.web.naming import Namer
+
+
+@pytest.fixture(scope="module")
+def labeler() -> Labeler:
+    return Labeler(load_recipe("tiny"), device="cpu", offline=True)
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    return open_image(SCENES / "tent.png")
+
+
+@pytest.fixture()
+def editor(labeler: Labeler, image: Image) -> Editor:
+    return Namer(labeler).open(image)
+
+
+def test_at_first_it_is_what_the_labeler_says(
+    labeler: Labeler, image: Image, editor: Editor
+) -> None:
+    expected, found = labeler.label(image), editor.labeling()
+    assert np.array_equal(found.label_map, expected.label_map)
+    assert found.recipe == expected.recipe
+    for ours, theirs in zip(found.segments, expected.segments, strict=True):
+        assert (ours.label, ours.alternatives) == (theirs.label, theirs.alternatives)
+        assert (ours.score, ours.merged_from) == (theirs.score, theirs.merged_from)
+        assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-5)
+    assert expected.embeddings is not None and found.embeddings is not None
+    assert np.abs(found.embeddings - expected.embeddings).max() < 1e-3
+    assert len(found.segments) < editor.n_parts  # or nothing was merged
+
+
+def test_merging_anew_asks_no_network(
+    labeler: Labeler, editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a network was run")
+
+    monkeypatch.setattr(labeler.embedder, "embed", never)
+    monkeypatch.setattr(labeler, "decode", never)
+    monkeypatch.setattr(labeler.texts, "embed", never)
+    first = editor.labeling()
+    numbers = []
+    for threshold in (0.0, 0.5, 0.75, 0.9, 1.01):
+        editor.set_threshold(threshold)
+        numbers.append(len(editor.labeling().segments))
+    assert numbers[0] == 1 and numbers[-1] == editor.n_parts
+    assert numbers == sorted(numbers)
+    editor.set_threshold(0.75)
+    assert editor.labeling().segments == first.segments
+
+
+def test_estimated_confidence_is_the_labelers(labeler: Labeler, editor: Editor) -> None:
+    import torch
+
+    for segment in editor.over_segments():
+        (expected,) = labeler.confidence(torch.from_numpy(segment.embedding)[None], [segment.label])
+        vector = segment.embedding / np.linalg.norm(segment.embedding)
+        assert editor._texts.confidence(vector, segment.label) == pytest.approx(expected, abs=1e-5)
+
+
+def test_name_again_gives_what_the_networks_see(labeler: Labeler, image: Image) -> None:
+    namer = Namer(labeler)
+    editor = namer.open(image)
+    first, second = (segment.parts for segment in editor.segments[:2])
+    editor.join([first[0], second[0]])
+    estimate = editor.segment_of(first[0])
+    assert estimate.source == "estimate"
+    namer.name_again(editor, first[0])
+    named = editor.segment_of(first[0])
+    assert (named.source, named.parts) == ("network", tuple(sorted(first + second)))
+    assert not np.array_equal(named.embedding, estimate.embedding)
+    # All names that came with it can be merged by and estimated from.
+    editor.set_threshold(0.0)
+    editor.join([named.parts[0], next(i for i in range(editor.n_parts) if i not in named.parts)])
+    assert len(editor.segments) == 1
+
+
+def test_stages_are_told_in_order(labeler: Labeler, image: Image) -> None:
+    told: list[str] = []
+    Namer(labeler).open(image, told.append)
+    assert told[:4] == ["segments", "embeddings", "names", "merging"]
+    assert set(told) == {"segments", "embeddings", "names", "merging"}
+    assert told[-1] == "merging"

@@ -1,0 +1,85 @@
+"""`zeroguide web`."""
+
+from __future__ import annotations
+
+import signal
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from zeroguide.cli.options import Device, Offline, Preset, Quiet, Seed, Set, Verbose, read_recipe
+from zeroguide.cli.running import note_device
+from zeroguide.console import Console
+from zeroguide.errors import UsageError
+from zeroguide.models import prepare
+
+if TYPE_CHECKING:
+    from zeroguide.web.naming import Namer
+
+Host = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0: for other machines, too.")
+]
+Port = Annotated[
+    int | None, typer.Option(metavar="N", help="Default: the first free one from 7860.")
+]
+Queue = Annotated[int, typer.Option(metavar="N", help="Pictures that may wait for the models.")]
+
+
+def web(
+    preset: Preset = "fast",
+    set_: Set = None,
+    host: Host = "127.0.0.1",
+    port: Port = None,
+    queue: Queue = 16,
+    device: Device = "auto",
+    seed: Seed = None,
+    offline: Offline = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> int:
+    """Label pictures in the browser: see segments, rename and join them, download the result.
+
+    Needs zeroguide[web]. There is no login: who reaches the address may use the page.
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+    if queue < 1:
+        raise UsageError(f"--queue {queue}: at least 1 is needed")
+    if port is not None and not 1 <= port <= 65535:
+        raise UsageError(f"--port {port}: ports are 1 to 65535")
+    if find_spec("gradio") is None:
+        raise UsageError("the page needs Gradio: pip install 'zeroguide[web]'")
+    recipe = read_recipe(preset, set_ or [], seed, device)
+    console.note(f"preset {recipe.name}: {recipe.knows}")
+    prepare(recipe.checkpoints(), offline=offline)
+    from zeroguide.web.examples import find_examples
+    from zeroguide.web.server import serve
+
+    def load() -> Namer:
+        from zeroguide.labeler import Labeler  # torch: while the page is there already
+        from zeroguide.web.naming import Namer
+
+        labeler = Labeler(recipe, device=device, offline=offline)
+        note_device(console, device, labeler.device)
+        return Namer(labeler)
+
+    signal.signal(signal.SIGTERM, _interrupt)  # what was uploaded is deleted then, too
+    server = serve(
+        load,
+        about=f"Preset {recipe.name}: {recipe.knows}",
+        examples=find_examples(recipe),
+        host=host,
+        port=port,
+        queue=queue,
+    )
+    try:
+        print(server.url, flush=True)
+        console.note("press Ctrl+C to stop")
+        server.wait()
+    finally:
+        server.close()
+    return 0
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

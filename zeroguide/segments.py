@@ -1,0 +1,62 @@
+"""One named region of a picture, before and after it is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Label(NamedTuple):
+    """What is known of one segment before it is measured; the fields are as in `Segment`."""
+
+    label: str
+    score: float
+    confidence: float
+    alternatives: Sequence[tuple[str, float]]
+    merged_from: Sequence[int]
+    embedding: np.ndarray | None = None  # (e,), any length but zero
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One region and its name.
+
+    id: from 1. label: free text. score: the decoder's, comparable within one recipe only.
+    confidence: estimated probability that the label is right, 0 to 1; as good as the recipe's
+    calibration. alternatives: further (label, score), best first. merged_from: ids of the
+    over-segments it is made of. bbox: (x, y, width, height) in pixels. area: number of pixels, at
+    least 1.
+    """
+
+    id: int
+    label: str
+    score: float
+    confidence: float
+    alternatives: tuple[tuple[str, float], ...]
+    merged_from: tuple[int, ...]
+    bbox: tuple[int, int, int, int]
+    area: int
+
+
+def regions(label_map: np.ndarray, n: int) -> list[tuple[tuple[int, int, int, int], int]]:
+    """((x, y, width, height), area) of the ids 1..n of a label map (H, W) with ids 1..n.
+
+    Raises ValueError if an id has no pixel.
+    """
+    height, width = label_map.shape
+    in_row = np.zeros((height, n + 1), bool)  # which ids a row holds: one pass for all of them
+    in_row[np.arange(height)[:, None], label_map] = True
+    in_column = np.zeros((width, n + 1), bool)
+    in_column[np.arange(width)[None, :], label_map] = True
+    areas = np.bincount(label_map.ravel(), minlength=n + 1)
+    found = []
+    for id in range(1, n + 1):
+        if areas[id] == 0:
+            raise ValueError(f"segment {id} has no pixel")
+        rows, columns = np.flatnonzero(in_row[:, id]), np.flatnonzero(in_column[:, id])
+        x, y = int(columns[0]), int(rows[0])
+        found.append(((x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1), int(areas[id])))
+    return found

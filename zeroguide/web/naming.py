@@ -1,0 +1,97 @@
+"""The networks behind the page: from a picture to an `Editor`, one picture at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+import torch
+
+from zeroguide.editing import UNNAMED, Editor, Naming, TextTable
+from zeroguide.image import Image
+from zeroguide.labeler import Labeler, NamedSegment, Watcher
+from zeroguide.provenance import provenance
+from zeroguide.region import Picture, Region
+
+
+class _Listener(Watcher):
+    """Keeps every segment that ever got a name."""
+
+    def __init__(self, stage: Callable[[str], None]) -> None:
+        self.segments: list[NamedSegment] = []
+        self._stage = stage
+
+    def stage(self, name: str) -> None:
+        self._stage(name)
+
+    def named(self, segments: list[NamedSegment]) -> None:
+        self.segments += segments
+
+
+class Namer:
+    """Runs a labeler's networks for one caller after another.
+
+    labeler: its models are shared by all sessions; what they remember of texts is not safe to use
+    from two threads.
+    """
+
+    def __init__(self, labeler: Labeler) -> None:
+        self.labeler = labeler
+        self._one_at_a_time = threading.Lock()
+
+    def open(self, image: Image, stage: Callable[[str], None] = lambda name: None) -> Editor:
+        """Cut a picture into segments and name each, as `Labeler.label` does.
+
+        stage: told what begins; see `zeroguide.labeler.Watcher.stage`.
+        """
+        with self._one_at_a_time:
+            listener = _Listener(stage)
+            self.labeler.describe([image], listener)
+            picture = listener.segments[0].region.picture
+            namings = self._namings(listener.segments)
+            texts = self._texts(namings)
+        return Editor(
+            image,
+            picture.label_map,
+            named=dict(zip((s.region.parts for s in listener.segments), namings, strict=True)),
+            texts=texts,
+            merge=self.labeler.recipe.merge,
+            provenance=provenance(self.labeler.recipe),
+            tree=picture.tree,
+        )
+
+    def name_again(self, editor: Editor, part: int) -> None:
+        """Let the networks name the segment around an over-segment, whose name was an estimate."""
+        region = Region(
+            Picture(editor.image.pixels, editor.label_map, editor.tree),
+            editor.segment_of(part).parts,
+        )
+        with self._one_at_a_time:
+            namings = self._namings(self.labeler.name([region]))
+            texts = self._texts(namings)
+        editor.add_naming(part, namings[0], texts)
+
+    def _namings(self, segments: list[NamedSegment]) -> list[Naming]:
+        confidences = self.labeler.confidence(
+            torch.stack([segment.embedding for segment in segments]),
+            [segment.labels[0][0] for segment in segments],
+        )
+        return [
+            Naming(tuple(segment.labels), segment.embedding.float().cpu().numpy(), confidence)
+            for segment, confidence in zip(segments, confidences, strict=True)
+        ]
+
+    def _texts(self, namings: Iterable[Naming]) -> TextTable:
+        confidence = self.labeler.confidence
+        names = sorted({label for naming in namings for label, _ in naming.labels} | {UNNAMED})
+        plain = self.labeler.texts.embed(names).cpu().numpy()
+        prompted = self.labeler.texts.embed(
+            [confidence.template.replace("{}", name) for name in names]
+        )
+        return TextTable(
+            dict(zip(names, plain, strict=True)),
+            dict(zip(names, prompted.cpu().numpy(), strict=True)),
+            confidence.label_set.cpu().numpy(),
+            confidence.midpoint,
+            confidence.slope,
+        )

@@ -1,0 +1,229 @@
+"""The page as Gradio components, and the same work as an API for gradio_client.
+
+What a user does reaches the server as events of one HTML component, whose code is viewer.js.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import FileData
+
+from zeroguide.console import sentence
+from zeroguide.errors import ImageError, UsageError, ZeroguideError
+from zeroguide.image import open_image
+from zeroguide.web.examples import Example
+from zeroguide.web.uploads import MAX_BYTES, MAX_PIXELS, read_photo
+from zeroguide.web.view import data_url
+from zeroguide.web.work import Work
+
+HERE = Path(__file__).parent
+THUMBNAIL = 160  # pixels
+NETWORKS = {"concurrency_limit": 1, "concurrency_id": "networks"}  # the models take one at a time
+BRIEF = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def make_page(
+    work: Work, *, about: str, examples: Sequence[Example] = (), queue: int = 16
+) -> gr.Blocks:
+    """The page.
+
+    Args:
+        work: does everything.
+        about: the preset and what its models know, a sentence without its full stop.
+        examples: pictures to try.
+        queue: pictures that may wait; who comes then is asked to try again.
+    """
+    with gr.Blocks(title="zeroguide", analytics_enabled=False) as page:
+        gr.HTML(
+            "<h1>zeroguide</h1><p>Every part of a picture, named: no classes, no prompts.</p>",
+            elem_classes="zg-title",
+            js_on_load=None,
+        )
+        photo = _photo(
+            label=f"Photo, up to {MAX_BYTES // 10**6} MB and {MAX_PIXELS // 10**6} megapixels",
+            file_types=["image"],
+            height=150,
+        )
+        viewer = gr.HTML(
+            value="",
+            html_template=(HERE / "viewer.html").read_text("utf-8"),
+            js_on_load=(HERE / "viewer.js").read_text("utf-8"),
+            elem_classes="zg-view",
+            apply_default_css=False,
+            scene="",
+            file="",
+            examples=json.dumps(_thumbnails(examples)),
+        )
+        gr.Markdown(
+            f"{about}. Pictures are forgotten when the page is closed.", elem_classes="zg-foot"
+        )
+        _connect(page, work, photo, viewer, examples)
+        _add_api(work)
+    page.queue(max_size=queue)
+    return page
+
+
+def _connect(
+    page: gr.Blocks, work: Work, photo: gr.File, viewer: gr.HTML, examples: Sequence[Example]
+) -> None:
+    """What happens when a picture comes and when somebody works on it."""
+
+    def take(upload: tuple[str, bytes] | None, request: gr.Request) -> Iterator[Any]:
+        if upload is None:
+            yield None, gr.skip()
+            return
+        name, content = upload
+        try:
+            work.put(_key(request), read_photo(content, name))
+            told: dict[str, Any] = {"work": {"name": name, "stage": "queue"}}
+        except ZeroguideError as error:
+            told = {"error": sentence(error)}
+        yield None, json.dumps(told)
+
+    def take_example(event: gr.EventData, request: gr.Request) -> str:
+        number = event._data.get("example")
+        if not isinstance(number, int) or not 0 <= number < len(examples):
+            raise gr.Error("There is no such example.", print_exception=False)
+        example = examples[number]
+        work.put(_key(request), open_image(example.path))
+        return json.dumps({"work": {"name": example.name, "stage": "queue"}})
+
+    def run(request: gr.Request) -> Iterator[Any]:
+        key = _key(request)
+        waiting = work.sessions.get(key).waiting
+        if waiting is None:
+            yield gr.skip()
+            return
+        try:
+            for stage in work.run(key):
+                yield json.dumps({"work": {"name": waiting.file_name, "stage": stage}})
+            state = {**work.state(key), "scene": True}
+            yield gr.HTML(scene=json.dumps(work.scene(key)), value=json.dumps(state))
+        except Exception as error:
+            yield json.dumps({"error": sentence(error)})
+
+    def act(event: gr.EventData, request: gr.Request) -> str:
+        with _said():
+            work.edit(_key(request), event._data)
+            return json.dumps(work.state(_key(request)))
+
+    def save(event: gr.EventData, request: gr.Request) -> Any:
+        with _said():
+            return gr.HTML(file=json.dumps(work.download(_key(request), event._data.get("kind"))))
+
+    def leave(request: gr.Request) -> None:
+        work.sessions.end(_key(request))
+
+    run_settings = {**BRIEF, **NETWORKS, "show_progress": "minimal", "trigger_mode": "multiple"}
+    taken = photo.upload(take, photo, [photo, viewer], queue=False, **BRIEF)
+    taken.then(run, None, viewer, **run_settings)
+    chosen = viewer.select(take_example, None, viewer, queue=False, **BRIEF)
+    chosen.then(run, None, viewer, **run_settings)
+    viewer.input(act, None, viewer, queue=False, trigger_mode="always_last", **BRIEF)
+    viewer.submit(act, None, viewer, queue=False, trigger_mode="multiple", **BRIEF)
+    viewer.apply(act, None, viewer, **BRIEF, **NETWORKS)
+    viewer.download(save, None, viewer, queue=False, **BRIEF)
+    page.unload(leave)
+
+
+def _add_api(work: Work) -> None:
+    """The same for programs; over-segments count from 1, as in "merged_from"."""
+
+    def label(upload: tuple[str, bytes], request: gr.Request) -> dict[str, Any]:
+        """Label a picture; it is the one that the other calls are about."""
+        with _said():
+            if upload is None:
+                raise UsageError("there is no picture; send one with gradio_client.handle_file")
+            name, content = upload
+            work.label(_key(request), read_photo(content, name))
+            return work.labels(_key(request))
+
+    def edit(request: gr.Request, **action: Any) -> dict[str, Any]:
+        with _said():
+            work.edit(_key(request), action)
+            return work.labels(_key(request))
+
+    def merge(threshold: float, request: gr.Request) -> dict[str, Any]:
+        """Merge anew: segments at least as similar as the threshold become one."""
+        return edit(request, action="threshold", value=threshold)
+
+    def rename(part: int, label: str, request: gr.Request) -> dict[str, Any]:
+        """Give the segment around an over-segment another name."""
+        return edit(request, action="rename", part=part - 1, label=label)
+
+    def join(part: int, other: int, request: gr.Request) -> dict[str, Any]:
+        """Make one segment of those around two over-segments."""
+        return edit(request, action="join", parts=[part - 1, other - 1])
+
+    def name_again(part: int, request: gr.Request) -> dict[str, Any]:
+        """Let the networks name the segment around an over-segment."""
+        return edit(request, action="name_again", part=part - 1)
+
+    def undo(request: gr.Request) -> dict[str, Any]:
+        """Take back the last name or joining by hand."""
+        return edit(request, action="undo")
+
+    def download(kind: str, request: gr.Request) -> dict[str, Any]:
+        """A file as {"name", "media_type", "content": base64}; kind: overlay, json or coco."""
+        with _said():
+            return work.download(_key(request), kind)
+
+    result = gr.JSON(visible=False)
+    # Gradio has no type hint for a file that is deleted when it has been read.
+    gr.Button(visible=False).click(
+        label, _photo(visible=False, label="photo"), result, api_name="label", **NETWORKS
+    )
+    gr.api(merge, api_name="merge")
+    gr.api(rename, api_name="rename")
+    gr.api(join, api_name="join")
+    gr.api(name_again, api_name="name_again", **NETWORKS)
+    gr.api(undo, api_name="undo")
+    gr.api(download, api_name="download")
+
+
+def _read_upload(payload: FileData | None) -> tuple[str, bytes] | None:
+    """Name and bytes of an upload, which is deleted."""
+    if payload is None:
+        return None
+    path = Path(payload.path)
+    name = Path(payload.orig_name or path.name).name
+    try:
+        content = path.read_bytes()
+    except OSError as error:  # deleted when somebody else's upload of the same bytes was read
+        raise gr.Error(f"{name}: is gone; send it again.", print_exception=False) from error
+    path.unlink(missing_ok=True)
+    return name, content
+
+
+def _photo(**settings: Any) -> gr.File:
+    """Gradio's component, but its value is a name and bytes, and nothing stays on the disk."""
+    photo = gr.File(**settings)
+    # Of a subclass Gradio would write a .pyi file into this package.
+    photo.preprocess = _read_upload
+    return photo
+
+
+def _key(request: gr.Request) -> str:
+    """A session's key; a request without one can't come back to its picture anyway."""
+    return request.session_hash or "nobody"
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    """What a user can mend is said in the page, as one sentence."""
+    try:
+        yield
+    except (UsageError, ImageError) as error:
+        raise gr.Error(f"{sentence(error).rstrip('.')}.", print_exception=False) from error
+
+
+def _thumbnails(examples: Sequence[Example]) -> list[dict[str, str]]:
+    return [
+        {"name": e.name, "src": data_url(open_image(e.path).pixels, THUMBNAIL)} for e in examples
+    ]

@@ -1,0 +1,38 @@
+"""Photos that somebody sends: read from memory, within limits."""
+
+from __future__ import annotations
+
+import io
+
+import PIL.Image
+
+from zeroguide.errors import ImageError
+from zeroguide.image import FORMATS, Image, read_image
+
+MAX_BYTES = 20_000_000
+MAX_PIXELS = 25_000_000  # with its label map about 200 MB for as long as the session lasts
+
+
+def read_photo(content: bytes, name: str) -> Image:
+    """The bytes of an image file as an image.
+
+    Raises ImageError: more than `MAX_BYTES` or `MAX_PIXELS`, or as `zeroguide.image.read_image`.
+    """
+    if len(content) > MAX_BYTES:
+        raise ImageError(
+            f"{name}: has {len(content) / 1e6:.0f} MB, this page takes {MAX_BYTES // 10**6}; save "
+            "it smaller, or use the command `zeroguide label`"
+        )
+    PIL.Image.init()
+    formats = [format for format in FORMATS if format in PIL.Image.OPEN]  # AVIF may be missing
+    try:  # from the header alone
+        with PIL.Image.open(io.BytesIO(content), formats=formats) as header:
+            width, height = header.size
+    except Exception:  # whatever is wrong with it, read_image has the words
+        return read_image(content, name)
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{name}: {width} x {height} pixels are more than the {MAX_PIXELS // 10**6} million "
+            "this page takes; save it smaller, or use the command `zeroguide label`"
+        )
+    return read_image(content, name)

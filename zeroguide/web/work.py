@@ -1,0 +1,158 @@
+"""What the page can do, as functions of a session's key: no Gradio here."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from zeroguide.errors import UsageError
+from zeroguide.image import Image
+from zeroguide.web.sessions import Sessions
+
+if TYPE_CHECKING:
+    from zeroguide.editing import Editor
+    from zeroguide.web.naming import Namer
+
+
+class LazyNamer:
+    """A namer that is loaded in the background: the page is there before its models are.
+
+    load: makes it; called once, in a thread of its own, when `start` is called.
+    """
+
+    def __init__(self, load: Callable[[], Namer]) -> None:
+        self._load = load
+        self._namer: Namer | None = None
+        self._done = threading.Event()
+        self.error: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to load."""
+        threading.Thread(target=self._run, name="models", daemon=True).start()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is loaded, or loading failed with `error`; False if it takes longer."""
+        return self._done.wait(seconds)
+
+    def get(self) -> Namer:
+        """The namer, as soon as it is there. Raises what loading raised."""
+        self._done.wait()
+        if self._namer is None:
+            raise UsageError("the models could not be loaded; see the server's terminal")
+        return self._namer
+
+    def _run(self) -> None:
+        try:
+            self._namer = self._load()
+        except BaseException as error:  # told to whoever started the server
+            self.error = error
+        self._done.set()
+
+
+class Work:
+    """All that a session may ask for.
+
+    Raises UsageError and ImageError, one sentence each, for what a user can mend.
+    """
+
+    def __init__(self, namer: LazyNamer, sessions: Sessions) -> None:
+        self.namer = namer
+        self.sessions = sessions
+
+    def put(self, key: str, image: Image) -> None:
+        """Take a picture that `run` is to label."""
+        self.sessions.get(key).waiting = image
+
+    def run(self, key: str) -> Iterator[str]:
+        """Label the picture that waits; yields what begins, until it is done.
+
+        Yields nothing if no picture waits.
+        """
+        session = self.sessions.get(key)
+        with session.lock:
+            image, session.waiting = session.waiting, None
+        if image is None:
+            return
+        told: queue.Queue[str | BaseException | None] = queue.Queue()
+
+        def label() -> None:
+            try:
+                self.label(key, image, told.put)
+                told.put(None)
+            except BaseException as error:  # raised again in the caller's thread
+                told.put(error)
+
+        threading.Thread(target=label, name="label", daemon=True).start()
+        while (one := told.get()) is not None:
+            if isinstance(one, BaseException):
+                raise one
+            yield one
+
+    def label(
+        self, key: str, image: Image, stage: Callable[[str], None] = lambda name: None
+    ) -> None:
+        """Label a picture: the session's editor is then that picture's.
+
+        stage: told what begins: "models", or as in `zeroguide.labeler.Watcher.stage`.
+        """
+        from zeroguide.web.view import View
+
+        stage("models")
+        editor = self.namer.get().open(image, stage)
+        view = View(editor)
+        session = self.sessions.get(key)
+        with session.lock:
+            session.editor, session.view = editor, view
+
+    def scene(self, key: str) -> dict[str, Any]:
+        """See `View.scene`."""
+        with self.sessions.editing(key) as (editor, view):
+            return view.scene(editor)
+
+    def state(self, key: str) -> dict[str, Any]:
+        """See `View.state`."""
+        with self.sessions.editing(key) as (editor, view):
+            return view.state(editor)
+
+    def labels(self, key: str) -> dict[str, Any]:
+        """The segments in the schema zeroguide/1."""
+        with self.sessions.editing(key) as (editor, _):
+            return editor.labeling().to_dict()
+
+    def download(self, key: str, kind: str) -> dict[str, str]:
+        """See `zeroguide.web.downloads.download`."""
+        from zeroguide.web.downloads import download
+
+        with self.sessions.editing(key) as (editor, _):
+            return download(editor, kind).to_dict()
+
+    def edit(self, key: str, action: Mapping[str, Any]) -> None:
+        """Do what the page or a client asks for.
+
+        action: {"action": "threshold", "value": t}, {"action": "rename", "part": i, "label": text},
+        {"action": "join", "parts": [i, j]}, {"action": "undo"}, {"action": "name_again", "part":
+        i}; over-segments count from 0.
+        """
+        with self.sessions.editing(key) as (editor, _):
+            match dict(action):
+                case {"action": "threshold", "value": int() | float() as value}:
+                    editor.set_threshold(float(value))
+                case {"action": "rename", "part": int(part), "label": str(label)}:
+                    editor.rename(part, label)
+                case {"action": "join", "parts": [*parts]} if _are_ints(parts):
+                    editor.join(parts)
+                case {"action": "undo"}:
+                    editor.undo()
+                case {"action": "name_again", "part": int(part)}:
+                    self._name_again(editor, part)
+                case _:
+                    raise UsageError("this is nothing that can be done to segments")
+
+    def _name_again(self, editor: Editor, part: int) -> None:
+        self.namer.get().name_again(editor, part)
+
+
+def _are_ints(values: Sequence[object]) -> bool:
+    return all(isinstance(value, int) for value in values)
