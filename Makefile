@@ -4,7 +4,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 EXTRAS = dev,docs
 
-.PHONY: demo test test-formats lint types docs clean
+.PHONY: demo test test-formats test-web lint types docs clean
 
 demo: $(VENV)/.run  ## label a rendered scene with the models that come with the package
 	$(BIN)/zeroguide label examples/playroom.png --preset tiny --output out/demo --overwrite
@@ -18,6 +18,11 @@ test-formats:  ## read the exports with the tools they are for
 	$(MAKE) VENV=.venv-formats EXTRAS=dev,formats-dev .venv-formats/.dev
 	.venv-formats/bin/python -m pytest tests/formats
 
+# Likewise: gradio asks for an older pillow.
+test-web:  ## the web page in a browser, where there is a Chromium
+	$(MAKE) VENV=.venv-web EXTRAS=web-dev .venv-web/.dev
+	.venv-web/bin/python -m pytest tests/web
+
 docs: $(VENV)/.dev  ## the documentation as a site, in out/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
@@ -29,7 +34,7 @@ types: $(VENV)/.dev  ## types
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv .venv-formats out build *.egg-info
+	rm -rf .venv .venv-formats .venv-web out build *.egg-info
 
 $(VENV)/.run: pyproject.toml setup.py
 	$(call install,.)

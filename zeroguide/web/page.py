@@ -6,6 +6,7 @@ What a user does reaches the server as events of one HTML component, whose code 
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,7 +107,13 @@ def _connect(
             state = {**work.state(key), "scene": True}
             yield gr.HTML(scene=json.dumps(work.scene(key)), value=json.dumps(state))
         except Exception as error:
+            if not isinstance(error, ZeroguideError):
+                traceback.print_exc()  # for whoever runs the server
             yield json.dumps({"error": sentence(error)})
+
+    def crowded() -> str:
+        """`run` itself never fails: it wasn't let into the queue."""
+        return json.dumps({"error": "Too many pictures are waiting; try again in a moment."})
 
     def act(event: gr.EventData, request: gr.Request) -> str:
         with _said():
@@ -122,9 +129,10 @@ def _connect(
 
     run_settings = {**BRIEF, **NETWORKS, "show_progress": "minimal", "trigger_mode": "multiple"}
     taken = photo.upload(take, photo, [photo, viewer], queue=False, **BRIEF)
-    taken.then(run, None, viewer, **run_settings)
     chosen = viewer.select(take_example, None, viewer, queue=False, **BRIEF)
-    chosen.then(run, None, viewer, **run_settings)
+    for came in (taken, chosen):
+        ran = came.then(run, None, viewer, **run_settings)
+        ran.failure(crowded, None, viewer, queue=False, **BRIEF)
     viewer.input(act, None, viewer, queue=False, trigger_mode="always_last", **BRIEF)
     viewer.submit(act, None, viewer, queue=False, trigger_mode="multiple", **BRIEF)
     viewer.apply(act, None, viewer, **BRIEF, **NETWORKS)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SWEEP = 60.0  # seconds between two looks for what is to be forgotten
 KEPT = 600.0  # seconds that an upload may lie unread: nobody asked for its labels
 
+_FOLDER = "GRADIO_TEMP_DIR"  # Gradio looks it up at every upload: one page a process
+
 
 @dataclass
 class Server:
@@ -78,7 +80,8 @@ def serve(
     Needs Gradio. Raises UsageError if the address can't be had.
     """
     folder = Path(tempfile.mkdtemp(prefix="zeroguide-web-"))
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    before = os.environ.get(_FOLDER)
+    os.environ[_FOLDER] = str(folder)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     namer, sessions = LazyNamer(load), Sessions()
@@ -114,6 +117,9 @@ def serve(
         )
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
+        os.environ.pop(_FOLDER)
+        if before is not None:  # of a page that runs already
+            os.environ[_FOLDER] = before
         if isinstance(error, OSError):
             raise UsageError(
                 f"{host}, port {port or 'from 7860'}: can't be listened at ({error}); choose "
