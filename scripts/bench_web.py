@@ -22,7 +22,7 @@ import urllib.request
 
 import numpy as np
 
-from zeroguide.editing import Editor, Naming, TextTable
+from zeroguide.editing import Editor, Naming, Parts, TextTable
 from zeroguide.image import from_array
 from zeroguide.recipe import Merge
 from zeroguide.web.examples import SCENES
@@ -73,7 +73,7 @@ def make_editor(rng: np.random.Generator, edges: str) -> Editor:
     kinds = rng.normal(size=(10, N_EMBEDDING)).astype(np.float32)
     kinds /= np.linalg.norm(kinds, axis=1, keepdims=True)
     names = {f"name {i}": kind for i, kind in enumerate(kinds)}
-    named = {}
+    named: dict[Parts, Naming] = {}
     for part in range(int(label_map.max()) + 1):
         order = [f"name {i}" for i in rng.permutation(10)[:6]]
         seen = names[order[0]] + rng.normal(size=N_EMBEDDING).astype(np.float32) / 30

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from zeroguide.errors import ZeroguideError
 
-_TEMPORARY = re.compile(r"\..*\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{12}\.tmp", re.DOTALL)
+_TEMPORARY = re.compile(
+    r"\..*\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{12}\.tmp", re.DOTALL
+)
 
 
 def write_atomically(path: str | PathLike[str], data: bytes) -> None:
