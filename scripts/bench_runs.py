@@ -16,7 +16,9 @@ import os
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Set before torch is loaded: what a user has who sets nothing.
 os.environ.pop("OMP_NUM_THREADS", None)
@@ -26,7 +28,11 @@ from zeroguide.image import open_image
 from zeroguide.recipe import load_recipe
 from zeroguide.runs.label_run import Observer, Run, Summary
 from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.runs.worker import Worker
 from zeroguide.sources import find_items
+
+if TYPE_CHECKING:
+    from zeroguide.labeler import Labeler
 
 TURNS = 3
 
@@ -67,7 +73,7 @@ def loop(folder: Path, output: Path, overlay: bool) -> tuple[float, float]:
 
 
 def run(folder: Path, output: Path, overlay: bool, memory_at: tuple[int, ...] = ()) -> dict:
-    """Rate, start, share outside the models, and memory in bytes after so many images."""
+    """Rate, start, and memory in bytes after so many images."""
     output.mkdir()
     moments: list[float] = []
     memory: dict[int, int] = {}
@@ -87,10 +93,26 @@ def run(folder: Path, output: Path, overlay: bool, memory_at: tuple[int, ...] = 
         "rate": (len(moments) - 1) / seconds,
         "whole rate": len(moments) / summary.seconds,
         "start": moments[0] - started,
-        "outside": 1 - summary.model_seconds / (summary.workers * seconds),
         "workers": summary.workers,
         "memory": memory,
     }
+
+
+def outside(folder: Path, output: Path, overlay: bool) -> float:
+    """Share of a worker's time, once its models are loaded, in which they wait."""
+    output.mkdir()
+    settings = Settings(load_recipe("tiny", []), output, device="cpu", overlay=overlay)
+    settings = replace(settings, batch_size=1, threads=1)
+    ready: list[float] = []
+
+    def load() -> Labeler:
+        labeler = settings.load_labeler()
+        ready.append(time.perf_counter())
+        return labeler
+
+    worker = Worker(settings, load)
+    worker.run(find_items([str(folder)], output, print), lambda outcome: None)
+    return 1 - worker.model_seconds / (time.perf_counter() - ready[0])
 
 
 def resident_bytes() -> int:
@@ -133,6 +155,7 @@ def main() -> None:
         for turn in range(TURNS):
             loops.append(loop(folder, Path(temporary, f"loop {turn}"), args.overlay))
             runs.append(run(folder, Path(temporary, f"run {turn}"), args.overlay))
+        share = outside(folder, Path(temporary, "worker"), args.overlay)
     loop_rate = statistics.median(rate for rate, _ in loops)
     run_rate = statistics.median(found["rate"] for found in runs)
     print(f"{args.scenes} scenes, {TURNS} turns, medians; overlays: {args.overlay}")
@@ -143,7 +166,7 @@ def main() -> None:
         f"{statistics.median(f['whole rate'] for f in runs):.2f} images/s"
     )
     print(f"run beside loop: {run_rate / loop_rate:.2f} times as fast")
-    print(f"outside the models: {statistics.median(f['outside'] for f in runs):.1%}")
+    print(f"outside the models, one worker alone: {share:.1%}")
 
 
 if __name__ == "__main__":
