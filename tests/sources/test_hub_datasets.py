@@ -162,7 +162,7 @@ def test_what_is_refused(hub: hub_server.Hub, client: Client):
     )
     hub.gated.add("some/photos")
     assert "is gated; accept its licence" in client.fail("online", "hf://datasets/some/photos")
-    hub.broken = True
+    hub.refuse = 503
     assert "can't be downloaded (" in client.fail("online", "hf://datasets/some/shards")
     assert client.fail("offline", "hf://datasets/some/photos") == (
         "hf://datasets/some/photos: isn't on this machine, or not all of it, and offline is set; "

@@ -49,7 +49,7 @@ def _stdin() -> BinaryIO:
     """Standard input without Python's buffer, whose lock a waiting thread would hold for ever."""
     try:
         return io.FileIO(sys.stdin.fileno(), closefd=False)
-    except (OSError, ValueError):  # no file: a test's
+    except (AttributeError, OSError, ValueError):  # no file but something like one
         return sys.stdin.buffer
 
 
