@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from zeroguide.errors import ZeroguideError
-from zeroguide.formats import json_, write_atomically
+from zeroguide.files import write_atomically
+from zeroguide.formats import json_
 from zeroguide.labeling import Label, Labeling
 
 

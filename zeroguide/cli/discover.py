@@ -36,7 +36,7 @@ from zeroguide.cli.options import (
 from zeroguide.cli.running import note_device
 from zeroguide.console import Console
 from zeroguide.errors import UsageError
-from zeroguide.formats import write_atomically
+from zeroguide.files import write_atomically
 from zeroguide.models import prepare
 from zeroguide.sources import find_images
 

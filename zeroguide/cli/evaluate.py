@@ -154,7 +154,7 @@ def compare(
     """Compare two runs: differences b - a with 95 % intervals, images drawn in pairs."""
     from zeroguide.evaluation.compare import compare as compare_results
     from zeroguide.evaluation.results import Results
-    from zeroguide.formats import write_atomically
+    from zeroguide.files import write_atomically
 
     console = Console(quiet=quiet, verbose=verbose)
     if output is not None and output.exists():

@@ -24,7 +24,7 @@ from zeroguide.evaluation.pictures import Pictures
 from zeroguide.evaluation.results import METRICS, PROTOCOLS, Results, Value
 from zeroguide.evaluation.views import by_protocol, class_keys, image_scores
 from zeroguide.evaluation.wording import images_phrase, interval, judge, of_what, quantity
-from zeroguide.formats import write_atomically
+from zeroguide.files import write_atomically
 
 COLUMNS = ("metric", "variant", "value", "95 % interval", "images")
 

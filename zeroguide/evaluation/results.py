@@ -24,7 +24,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from zeroguide.errors import ZeroguideError
 from zeroguide.evaluation.metrics_table import METRICS, PROTOCOLS, Unit, key, split_key
-from zeroguide.formats import write_atomically
+from zeroguide.files import write_atomically
 
 __all__ = [
     "METRICS", "PROTOCOLS", "SCHEMA", "ClassRow", "Confusion", "Curve", "DatasetInfo", "ImageRow",

@@ -30,7 +30,7 @@ from zeroguide.evaluation.wording import (
     of_what,
     quantity,
 )
-from zeroguide.formats import write_atomically
+from zeroguide.files import write_atomically
 
 SCHEMA = "zeroguide-suite/1"
 COLUMNS = (

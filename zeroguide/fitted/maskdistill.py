@@ -158,7 +158,7 @@ def _write_masks(
     from PIL import Image
 
     from zeroguide.batch import output_folder, write_png
-    from zeroguide.formats import write_atomically
+    from zeroguide.files import write_atomically
 
     lines = []
     with output_folder(folder):

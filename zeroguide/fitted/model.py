@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from zeroguide.errors import UsageError, WeightsError, ZeroguideError
+from zeroguide.files import write_atomically
 from zeroguide.fitted.config import CONFIG, WEIGHTS, Backbone, Config
-from zeroguide.formats import write_atomically
 from zeroguide.segmenters.common import SegmenterResult, as_rows, contiguous
 
 

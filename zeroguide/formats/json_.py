@@ -22,7 +22,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from zeroguide.errors import ZeroguideError
-from zeroguide.formats import write_atomically
+from zeroguide.files import write_atomically
 from zeroguide.labeling import SCHEMA, Labeling, Segment
 
 

@@ -25,7 +25,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.formats import write_atomically
+from zeroguide.files import write_atomically
 from zeroguide.provenance import made_alike
 from zeroguide.run_folder import PARTS, RunFolder
 
