@@ -27,7 +27,7 @@ class Hub:
     cut_after: int | None = None
     """Break the connection after that many bytes of a weights file, once."""
     then_down: bool = False
-    """After that, refuse everything with 503."""
+    """After that, refuse everything with 503. Its JSON files have gone out before."""
     busy: int = 0
     """Answer so many requests for a file's content with 429."""
     flips: int = 0
@@ -36,6 +36,9 @@ class Hub:
     """Send weights files without their last 100 bytes, which their size counts."""
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     """Method, path, Range header."""
+    sent: set[Path] = field(default_factory=set)
+    """Files that went out to their end."""
+    progress: threading.Condition = field(default_factory=threading.Condition)
 
     def files_sent(self) -> set[str]:
         paths = {path for method, path, _ in self.requests if method == "GET"}
@@ -130,8 +133,16 @@ class _Handler(BaseHTTPRequestHandler):
                 kept, hub.cut_after = hub.cut_after, None
                 self.close_connection = kept is not None
                 if kept is not None and hub.then_down:
+                    others = set(path.parent.glob("*.json"))
+                    with hub.progress:
+                        assert hub.progress.wait_for(lambda: others <= hub.sent, timeout=60)
                     hub.refuse = 503
-        return self._send(206 if start else 200, body[start:], headers, kept)
+        self._send(206 if start else 200, body[start:], headers, kept)
+        if self.command == "GET" and kept is None:
+            with hub.progress:
+                hub.sent.add(path)
+                hub.progress.notify_all()
+        return None
 
     def _json(self, data: object) -> None:
         self._send(200, json.dumps(data).encode(), {"Content-Type": "application/json"})
