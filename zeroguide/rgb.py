@@ -60,7 +60,9 @@ def _write_colours(image: PIL.Image.Image, pixels: np.ndarray, notes: list[str])
         if transparent:
             block = block.convert("RGBA")
             if np.asarray(block.getchannel("A")).min() < 255:
-                block = PIL.Image.alpha_composite(PIL.Image.new("RGBA", block.size, "white"), block)
+                ground = PIL.Image.new("RGB", block.size, "white")
+                ground.paste(block, mask=block)
+                block = ground
                 if note not in notes:
                     notes.append(note)
         _part(pixels, box)[:] = np.asarray(block.convert("RGB"))
