@@ -295,7 +295,7 @@ def stages(times: dict[str, list[float]], bench: Bench) -> Iterator[None]:
         return call
 
     places: list[tuple[Any, str, str]] = [
-        (flow, "extract_features", "DINO features"),
+        (flow, "extract_features_batch", "DINO features"),
         (flow, "segment", "over-segments"),
         (flow, "refine", "borders"),
         (SegmentEmbedder, "prepare", "CLIP, open blocks"),

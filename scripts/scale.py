@@ -112,7 +112,7 @@ def measure(paths: list[Path], folder: Path) -> Measured:
     torch.set_num_threads(1)
     labeler = module.Labeler(load_recipe("tiny"), device="cpu", offline=True)
     places: dict[str, list[tuple[Any, str]]] = {
-        "DINO features": [(module, "extract_features")],
+        "DINO features": [(module, "extract_features_batch")],
         "over-segments": [(module, "segment")],
         "borders": [(module, "refine")],
         "CLIP": [(labeler.embedder, "prepare"), (labeler.embedder, "embed")],

@@ -18,7 +18,12 @@ from transformers import (
 )
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.features import extract_features, extract_features_and_attention, grid_shape
+from zeroguide.features import (
+    extract_features,
+    extract_features_and_attention,
+    extract_features_batch,
+    grid_shape,
+)
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "patch_size": 8}
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -225,6 +230,24 @@ def test_class_attention_equals_the_own(kind, layer):
     expected = own.attentions[layer][0, :, 0].mean(0)[dino.n_prefix :].reshape(rows, columns)
     assert expected.std() > 0.1 * expected.mean()
     torch.testing.assert_close(attention, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_images_of_equal_grids_go_through_the_model_together(kind):
+    dino = tiny(kind)
+    images = [picture(60, 97), picture(48, 48), picture(120, 194), picture(97, 60), picture(48, 50)]
+    sizes = []
+    dino.network.register_forward_hook(lambda m, i, out: sizes.append(len(out.last_hidden_state)))
+    found = extract_features_batch(dino, images, shorter_side=48, stride=5, attention=True)
+    assert sorted(sizes) == [1, 2, 2]
+    for pixels, (features, attention) in zip(images, found, strict=True):
+        own = extract_features_and_attention(dino, pixels, shorter_side=48, stride=5)
+        torch.testing.assert_close(features, own[0], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(attention, own[1], atol=1e-5, rtol=1e-4)
+    plain = extract_features_batch(dino, images[:1], shorter_side=48, stride=5)
+    assert torch.equal(plain[0][0], extract_features(dino, images[0], shorter_side=48, stride=5))
+    assert plain[0][1] is None
+    assert extract_features_batch(dino, [], shorter_side=48) == []
 
 
 def test_median_blur_removes_specks():

@@ -13,9 +13,9 @@ Transformers", 2021) comes from the same pass: it tells things from their surrou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -70,16 +70,9 @@ def extract_features(
     1..patch size, a shorter side below the patch size or a `median_blur` that isn't odd or above
     MAX_BLUR; ZeroguideError for a picture that makes more than MAX_CELLS cells.
     """
-    return _forward(
-        dino,
-        pixels,
-        shorter_side=shorter_side,
-        stride=stride,
-        layer=layer,
-        facet=facet,
-        median_blur=median_blur,
-        attention=False,
-    ).features
+    settings: dict[str, Any] = {"stride": stride, "layer": layer, "facet": facet}
+    settings |= {"shorter_side": shorter_side, "median_blur": median_blur}
+    return extract_features_batch(dino, [pixels], **settings)[0][0]
 
 
 def extract_features_and_attention(
@@ -91,52 +84,66 @@ def extract_features_and_attention(
     at least 0, its sum below 1, as class and register tokens have a share too. Takes what
     `extract_features` takes, and raises the same.
     """
-    output = _forward(dino, pixels, **settings, attention=True)
-    assert output.attention is not None
-    return output.features, output.attention
+    features, attention = extract_features_batch(dino, [pixels], attention=True, **settings)[0]
+    assert attention is not None
+    return features, attention
 
 
-class _Output(NamedTuple):
-    features: torch.Tensor
-    attention: torch.Tensor | None
-
-
-def _forward(
+def extract_features_batch(
     dino: Dino,
-    pixels: np.ndarray,
+    images: Sequence[np.ndarray],
     *,
     shorter_side: int,
     stride: int | None = None,
     layer: int = -1,
     facet: str = "key",
     median_blur: int = 1,
-    attention: bool,
-) -> _Output:
+    attention: bool = False,
+) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+    """What `extract_features` gives for each image, and the attention or None.
+
+    Images whose grids are equal go through the model together, so that their features may differ in
+    the last bits from those of a single image. Raises what `extract_features` raises.
+    """
     patch = dino.patch_size
     stride = patch if stride is None else stride
-    network: Any = dino.network
-    n_layers = network.config.num_hidden_layers
-    _check(patch, n_layers, shorter_side, stride, layer, facet)
-    rows, columns = grid_shape(pixels.shape[0], pixels.shape[1], shorter_side, stride)
+    _check(patch, dino.network.config.num_hidden_layers, shorter_side, stride, layer, facet)
     if median_blur % 2 == 0 or not 1 <= median_blur <= MAX_BLUR:
         raise UsageError(
             f"features.median_blur={median_blur} must be an odd number from 1 to {MAX_BLUR}"
         )
-    canvas = _canvas(dino, pixels, rows, columns, stride, median_blur)
+    alike: dict[tuple[int, int], list[int]] = {}
+    for i, pixels in enumerate(images):
+        grid = grid_shape(pixels.shape[0], pixels.shape[1], shorter_side, stride)
+        alike.setdefault(grid, []).append(i)
+    found: dict[int, tuple[torch.Tensor, torch.Tensor | None]] = {}
+    for grid, indices in alike.items():
+        canvas = torch.cat(
+            [_canvas(dino, images[i], *grid, stride, median_blur) for i in indices]
+        )  # (b, 3, h * patch, w * patch)
+        features, weights = _forward(dino, canvas, layer, facet, attention)
+        for place, i in enumerate(indices):
+            own = features[place].unflatten(0, grid)
+            found[i] = own, None if weights is None else weights[place].reshape(grid)
+    return [found[i] for i in range(len(images))]
+
+
+def _forward(
+    dino: Dino, canvas: torch.Tensor, layer: int, facet: str, attention: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Cells' features (b, cells, d) float32 and, if asked for, their attention (b, cells)."""
+    network: Any = dino.network
+    n_layers = network.config.num_hidden_layers
     facets = {facet, "query", "key"} if attention else {facet}
     with torch.no_grad(), _capture(network, layer % n_layers, facets) as captured:
         # ViT refuses other sizes than its own unless asked; the others always interpolate.
         vit = network.config.model_type == "vit"
         output = network(canvas, **({"interpolate_pos_encoding": True} if vit else {}))
     is_last_token = facet == "token" and layer % n_layers == n_layers - 1
-    # (1, prefix + h*w, d)
+    # (b, prefix + cells, d)
     tokens = output.last_hidden_state if is_last_token else captured[facet]
-    return _Output(
-        tokens[0, dino.n_prefix :].float().reshape(rows, columns, -1),
-        _class_attention(network, captured)[dino.n_prefix :].reshape(rows, columns)
-        if attention
-        else None,
-    )
+    weights = _class_attention(network, captured)[:, dino.n_prefix :] if attention else None
+    return tokens[:, dino.n_prefix :].float(), weights
 
 
 def grid_shape(height: int, width: int, shorter_side: int, stride: int) -> tuple[int, int]:
@@ -236,18 +243,18 @@ def _capture(network: Any, layer: int, facets: Set[str]) -> Iterator[dict[str, A
 
 
 def _class_attention(network: Any, captured: dict[str, Any]) -> torch.Tensor:
-    """(tokens,) the class token's attention, heads averaged, from its block's queries and keys."""
+    """(b, tokens) the class token's attention, heads averaged, by its block's queries and keys."""
     n_heads = network.config.num_attention_heads
     query, key = (
-        captured[facet][0].float().unflatten(-1, (n_heads, -1)).transpose(0, 1)
+        captured[facet].float().unflatten(-1, (n_heads, -1)).transpose(1, 2)
         for facet in ("query", "key")
-    )  # (heads, tokens, d) each
+    )  # (b, heads, tokens, d) each
     if captured["rope"] is not None:
         from transformers.models.dinov3_vit.modeling_dinov3_vit import apply_rotary_pos_emb
 
         query, key = apply_rotary_pos_emb(query, key, *(x.float() for x in captured["rope"]))
-    scores = query[:, :1] @ key.transpose(1, 2) / query.shape[-1] ** 0.5  # (heads, 1, tokens)
-    return scores.softmax(-1).mean(0)[0]
+    scores = query[:, :, :1] @ key.transpose(2, 3) / query.shape[-1] ** 0.5  # (b, heads, 1, tokens)
+    return scores.softmax(-1).mean(1)[:, 0]
 
 
 def _blocks(network: Any) -> torch.nn.ModuleList:

@@ -14,7 +14,7 @@ import torch
 from zeroguide.confidence import Confidence
 from zeroguide.decoders import UNNAMED, Ranked, make_decoder
 from zeroguide.embeddings import Prepared, SegmentEmbedder
-from zeroguide.features import extract_features, extract_features_and_attention
+from zeroguide.features import extract_features_batch
 from zeroguide.fitted import load_fitted
 from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups, sibling_pairs
 from zeroguide.image import Image, ImageSource, to_image
@@ -62,16 +62,24 @@ class Segmenter:
 
     def segment(self, image: Image) -> SegmenterResult:
         """The over-segments at the picture's size: the label map is (H, W) int32."""
-        settings = self.recipe.features.model_dump()
-        attention = None
+        return self.segment_batch([image])[0]
+
+    def segment_batch(self, images: Sequence[Image]) -> list[SegmenterResult]:
+        """The same for several pictures: those of like size go through DINO together."""
         with autocast(self.device, self.recipe.precision):
-            if self.recipe.segmenter.method == "saliency":
-                features, weights = extract_features_and_attention(
-                    self.dino, image.pixels, **settings
-                )
-                attention = weights.cpu().numpy()  # (h, w)
-            else:
-                features = extract_features(self.dino, image.pixels, **settings)  # (h, w, d)
+            extracted = extract_features_batch(
+                self.dino,
+                [image.pixels for image in images],
+                attention=self.recipe.segmenter.method == "saliency",
+                **self.recipe.features.model_dump(),
+            )
+        return [self._cut(*one) for one in zip(images, extracted, strict=True)]
+
+    def _cut(
+        self, image: Image, extracted: tuple[torch.Tensor, torch.Tensor | None]
+    ) -> SegmenterResult:
+        features, weights = extracted  # (h, w, d), (h, w)
+        attention = None if weights is None else weights.cpu().numpy()
         if self.fitted is None:
             parameters = self.recipe.segmenter.parameters()
             over = segment(features, attention=attention, seed=self.recipe.seed, **parameters)
@@ -201,10 +209,10 @@ class Labeler:
         """
         self.texts.forget()
         watcher.stage("segments")
-        pictures = []
-        for image in images:
-            over = self.segmenter.segment(image)
-            pictures.append(Picture(image.pixels, over.label_map, over.tree))
+        pictures = [
+            Picture(image.pixels, over.label_map, over.tree)
+            for image, over in zip(images, self.segmenter.segment_batch(images), strict=True)
+        ]
         watcher.stage("embeddings")
         with autocast(self.device, self.recipe.precision):
             prepared = self.embedder.prepare(pictures)
