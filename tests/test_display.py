@@ -16,6 +16,7 @@ from pathlib import Path
 import fake_labeler
 import numpy as np
 import PIL.Image
+import PIL.ImageShow
 import pytest
 import torch
 from pycocotools import mask as coco_mask
@@ -214,7 +215,7 @@ def test_crop_is_the_segment_on_nothing(labeling: Labeling) -> None:
         assert set(np.unique(rgba[..., 3])) <= {0, 255}
         whole[y : y + height, x : x + width] += rgba[..., 3] // 255
     assert (whole == 1).all()  # every pixel in exactly one crop
-    with pytest.raises(KeyError, match=r"ids are 1\.\.4"):
+    with pytest.raises(UsageError, match="ids are 1 to 4"):
         labeling.crop(0)
 
 
@@ -300,9 +301,30 @@ def test_save_writes_the_overlay(labeling: Labeling, tmp_path: Path, name: str, 
         labeling.save(tmp_path / "no" / "such" / name)
 
 
+def test_save_takes_known_endings_only(labeling: Labeling, tmp_path: Path) -> None:
+    for name in ("x.bmp", "x.tiff", "x.csv", "x"):
+        with pytest.raises(UsageError, match=r"neither in \.json nor like a picture"):
+            labeling.save(tmp_path / name)
+    assert not any(tmp_path.iterdir())
+
+
 def test_show(labeling: Labeling, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[tuple[str, object]] = []
-    monkeypatch.setattr(PIL.Image.Image, "show", lambda self: shown.append(("window", self)))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(ZeroguideError, match="no screen or no viewer"):
+        labeling.show()
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(PIL.ImageShow, "show", lambda picture: False)
+    with pytest.raises(ZeroguideError, match="no screen or no viewer"):
+        labeling.show()
+
+    def window(picture: PIL.Image.Image) -> bool:
+        shown.append(("window", picture))
+        return True
+
+    monkeypatch.setattr(PIL.ImageShow, "show", window)
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
     labeling.show()
     shell = types.SimpleNamespace(kernel=object())

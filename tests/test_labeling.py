@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from zeroguide.errors import UsageError
 from zeroguide.labeling import Label, Labeling, Segment, regions
 
 RECIPE = {"name": "test", "versions": {"zeroguide": "0"}, "seed": 3}
@@ -44,7 +45,7 @@ def test_build_numbers_by_area_and_measures(labeling: Labeling) -> None:
 
 def test_mask_of_unknown_id(labeling: Labeling) -> None:
     for id in (0, 4, -1):
-        with pytest.raises(KeyError, match=r"ids are 1\.\.3"):
+        with pytest.raises(UsageError, match="ids are 1 to 3"):
             labeling.mask(id)
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import html
 import io
+import os
 import sys
 import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageShow
 
 from zeroguide.errors import ZeroguideError
 from zeroguide.formats.outlines import parts
@@ -30,7 +31,7 @@ MOST_ROWS = 40  # a longer table is no longer looked through
 QUALITY = 85  # of the JPEG
 CHIP = "display:inline-block;width:0.9em;height:0.9em;border-radius:0.2em;background:{}"
 CELL = "text-align:left;padding:0.1em 0.6em 0.1em 0"
-COLUMNS = ("", "label", "confidence", "share")
+COLUMNS = ("", "id", "label", "confidence", "share")
 
 
 def to_html(labeling: Labeling) -> str:
@@ -88,14 +89,25 @@ def to_table(labeling: Labeling) -> Any:
 
 
 def show(picture: Image.Image) -> None:
-    """In a notebook below the cell, else in the system's viewer of images."""
+    """In a notebook below the cell, else in the system's viewer of images.
+
+    ZeroguideError where there is no screen or no viewer.
+    """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if hasattr(shell, "kernel"):
         from IPython.display import display
 
         display(picture)
-    else:
-        picture.show()
+    elif not (_has_screen() and ImageShow.show(picture)):
+        raise ZeroguideError(
+            "there is no screen or no viewer of images here; write a file with .save(...)"
+        )
+
+
+def _has_screen() -> bool:
+    # On Linux xdg-open would look for a viewer in vain, loudly, and report success.
+    others = not sys.platform.startswith("linux")
+    return others or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _line(labeling: Labeling) -> str:
@@ -144,6 +156,7 @@ def _table(labeling: Labeling, colours: np.ndarray) -> str:
         colour = "#{:02x}{:02x}{:02x}".format(*colours[s.id].tolist())
         cells = (
             f'<span style="{CHIP.format(colour)}"></span>',
+            str(s.id),
             html.escape(s.label),
             f"{100 * s.confidence:.0f} %",
             html.escape(format_share(s.area / total)),
@@ -151,5 +164,5 @@ def _table(labeling: Labeling, colours: np.ndarray) -> str:
         lines.append("".join(f'<td style="{CELL}">{cell}</td>' for cell in cells))
     more = len(labeling.segments) - MOST_ROWS
     if more > 0:
-        lines.append(f'<td></td><td colspan="3" style="{CELL}">and {more} smaller</td>')
+        lines.append(f'<td></td><td></td><td colspan="3" style="{CELL}">and {more} smaller</td>')
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"

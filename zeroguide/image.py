@@ -84,8 +84,10 @@ def open_image(path: str | os.PathLike[str]) -> Image:
     applied. From 1 x 1 up to `image_limits.MAX_PIXELS` pixels, of any aspect ratio.
 
     Raises ImageError, one sentence naming file, problem and remedy: missing, a folder, not
-    permitted, empty, not an image, truncated or damaged, too large.
+    permitted, empty, not an image, truncated or damaged, too large, an address of the web.
     """
+    if str(path).startswith(("http://", "https://")):
+        raise ImageError(f"{path}: nothing is fetched from the web; download the picture first.")
     path = Path(path)
     with _file(path) as handle:
         return _read(handle, str(path))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from zeroguide.errors import ZeroguideError
+from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.segments import Label, Segment, regions
 
 if TYPE_CHECKING:
@@ -165,9 +165,9 @@ class Labeling:
         return int(self.label_map.shape[0])
 
     def mask(self, id: int) -> np.ndarray:
-        """The pixels of segment `id`: (H, W) bool. Raises KeyError if there is no such segment."""
+        """The pixels of segment `id`: (H, W) bool. Raises UsageError if there is none."""
         if not 1 <= id <= len(self.segments):
-            raise KeyError(f"no segment {id}: ids are 1..{len(self.segments)}")
+            raise UsageError(f"there is no segment {id}: ids are 1 to {len(self.segments)}")
         return self.label_map == id
 
     def rles(self) -> list[dict[str, Any]]:
@@ -211,7 +211,11 @@ class Labeling:
         return draw(self, self.pixels, legend=legend)
 
     def show(self) -> None:
-        """Show the overlay: in a notebook below the cell, else in a window."""
+        """Show the overlay: in a notebook below the cell, else in a window.
+
+        Raises ZeroguideError where there is no screen or no viewer of images, and what `pixels`
+        raises.
+        """
         from zeroguide.display import show
 
         show(self.overlay())
@@ -219,7 +223,7 @@ class Labeling:
     def crop(self, id: int) -> PIL.Image.Image:
         """Segment `id` cut out, RGBA, of the size of its box; all other pixels are transparent.
 
-        Raises KeyError if there is no such segment, and what `pixels` raises.
+        Raises UsageError if there is no such segment, and what `pixels` raises.
         """
         from zeroguide.pictures import cut_out
 
@@ -255,10 +259,10 @@ class Labeling:
         return json_.from_dict(d)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write JSON, or the overlay if the name ends like a picture's: .png, .jpg, .webp.
+        """Write JSON (.json), or the overlay (.png, .jpg, .jpeg, .webp).
 
-        Raises UsageError for the labelled picture's own file, ZeroguideError if the file can't be
-        written, and for overlays what `pixels` raises.
+        Raises UsageError for another ending and for the labelled picture's own file, ZeroguideError
+        if the file can't be written, and for overlays what `pixels` raises.
         """
         from zeroguide.formats import json_
         from zeroguide.pictures import check_target, save_overlay
@@ -267,8 +271,13 @@ class Labeling:
         check_target(self, path)
         if path.suffix.lower() in PICTURES:
             save_overlay(self, path)
-        else:
+        elif path.suffix.lower() == ".json":
             json_.save(self, path)
+        else:
+            raise UsageError(
+                f"{path}: ends neither in .json nor like a picture ({', '.join(PICTURES)}); choose "
+                "another name"
+            )
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Labeling:

@@ -250,6 +250,12 @@ class Recipe(_Section):
             )
         return self
 
+    @property
+    def introduction(self) -> str:
+        """Its name, and what its weights know or, if that isn't said, its description."""
+        about = (self.knows or self.description).rstrip(".")
+        return f"preset {self.name}: {about}" if about else f"preset {self.name}"
+
     def checkpoints(self, *, labels: bool = True) -> dict[str, str]:
         """What the flow loads, by role; without labels only what over-segments need."""
         if not labels:

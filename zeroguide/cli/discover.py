@@ -85,7 +85,7 @@ def discover(
 
     def start() -> Callable[[Job, Image], None]:
         nonlocal survey
-        console.note(f"preset {recipe.name}: {recipe.knows}")
+        console.note(recipe.introduction)
         prepare(recipe.checkpoints(), offline=offline)
         from zeroguide.labeler import Labeler  # imports torch
         from zeroguide.taxonomy import Survey

@@ -108,7 +108,7 @@ def fit(
     store = FeatureStore(recipe.models.dino, recipe.features.model_dump(), recipe.name)
 
     def start() -> Callable[[Job, Image], None]:
-        console.note(f"preset {recipe.name}: {recipe.knows}")
+        console.note(recipe.introduction)
         prepare(recipe.checkpoints(labels=False), offline=offline)
         place = choose_device(device)  # imports torch
         note_device(console, device, place)

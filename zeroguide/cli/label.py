@@ -132,7 +132,7 @@ def label(
     )
 
     def load() -> Labeler:
-        console.note(f"preset {recipe.name}: {recipe.knows}")
+        console.note(recipe.introduction)
         prepare(recipe.checkpoints(), offline=offline)
         from zeroguide.labeler import Labeler  # imports torch: what is missing is said before
 

@@ -69,7 +69,7 @@ class RunProgress:
             return
         if workers:
             recipe = self.settings.recipe
-            self.console.note(f"preset {recipe.name}: {recipe.knows}")
+            self.console.note(recipe.introduction)
             self.console.note(f"{workers} worker processes")
         self._bar = self.console.bar()
         if self._bar is None:

@@ -24,7 +24,7 @@ def run_jobs(
     """Do every job with what `start` returns (see `zeroguide.batch.run`); the exit code."""
 
     def start_telling() -> Callable[[Job, Image], None]:
-        console.note(f"preset {recipe.name}: {recipe.knows}")
+        console.note(recipe.introduction)
         return start()
 
     with output_folder(output), console.progress():

@@ -50,7 +50,7 @@ def web(
     if find_spec("gradio") is None:
         raise UsageError("the page needs Gradio: pip install 'zeroguide[web]'")
     recipe = read_recipe(preset, set_ or [], seed, device)
-    console.note(f"preset {recipe.name}: {recipe.knows}")
+    console.note(recipe.introduction)
     prepare(recipe.checkpoints(), offline=offline)
     from zeroguide.web.examples import find_examples
     from zeroguide.web.server import serve
@@ -66,7 +66,7 @@ def web(
     signal.signal(signal.SIGTERM, _interrupt)  # what was uploaded is deleted then, too
     server = serve(
         load,
-        about=f"Preset {recipe.name}: {recipe.knows}",
+        about=recipe.introduction.replace("preset", "Preset", 1),
         examples=find_examples(recipe),
         host=host,
         port=port,

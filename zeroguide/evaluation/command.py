@@ -101,7 +101,7 @@ def _run(
     for reason in missing:
         console.note(f"left out: {reason}")
     if options.predictions is None:
-        console.note(f"preset {options.recipe.name}: {options.recipe.knows}")
+        console.note(options.recipe.introduction)
     if options.data is not None:
         settings["data"] = str(options.data.resolve())
     results = evaluate(

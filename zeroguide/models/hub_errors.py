@@ -71,15 +71,21 @@ def _cache() -> str:
 
 def pull_command(checkpoint: str) -> str:
     """The command that downloads a hub model."""
-    for name in list_recipes():
-        if checkpoint in load_recipe(name).models.model_dump().values():
-            return f"zeroguide models pull --preset {name}"
-    return f"hf download {checkpoint}"
+    preset = _preset_of(checkpoint)
+    return f"zeroguide models pull --preset {preset}" if preset else f"hf download {checkpoint}"
+
+
+def _preset_of(checkpoint: str) -> str | None:
+    recipes = ((name, load_recipe(name)) for name in list_recipes())
+    return next((n for n, one in recipes if checkpoint in one.models.model_dump().values()), None)
 
 
 def remedy(checkpoint: str) -> str:
     """How to come by a hub model's weights."""
+    command = pull_command(checkpoint)
+    if _preset_of(checkpoint) is None:
+        return f"if it is to be a folder, check its path, else run `{command}` with network access"
     return (
-        f"run `{pull_command(checkpoint)}` once with network access, or use `--preset tiny`, whose "
-        "weights are included but know rendered scenes only"
+        f"run `{command}` once with network access, or use the preset tiny, whose weights are "
+        "included but know rendered scenes only"
     )
