@@ -80,6 +80,27 @@ def test_nothing_labelled_leaves_no_manifest(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_photo_gets_no_second_result_under_another_key(folder: Path, tmp_path: Path) -> None:
+    """Further inputs move the folder that keys are relative to."""
+    output = tmp_path / "out"
+    make(folder, output).label()
+    before = texts(output)
+    picture(tmp_path / "more" / "7.png")
+    items = find_items([str(folder), str(tmp_path / "more")], output, lambda text: None)
+    with pytest.raises(UsageError) as caught:
+        Run(items, settings(output), items.roots).label()
+    assert str(caught.value) == (
+        f"{output}: holds {folder}/0/0.png already, as 0/0.png, from a run that named other inputs;"
+        " name those again, or choose another folder with -o"
+    )
+    assert texts(output) == before
+    assert make(folder, output).label().kept == 6
+    # Another picture in the place of a photo is not that photo, and what lies elsewhere isn't.
+    (folder / "0/0.png").write_bytes((tmp_path / "more/7.png").read_bytes())
+    assert make(folder / "0/0.png", output).label().labelled == 1
+    assert make(tmp_path / "more", output).label().labelled == 1
+
+
 # Another recipe -----------------------------------------------------------------------------------
 
 OTHER = ["merge.threshold=0.3", "seed=4"]

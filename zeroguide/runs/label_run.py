@@ -24,7 +24,7 @@ from zeroguide.provenance import provenance
 from zeroguide.run_folder import FAILURES, MANIFEST, Manifest
 from zeroguide.runs.failures import Failures
 from zeroguide.runs.interruption import interruptible
-from zeroguide.runs.opening import open_manifest
+from zeroguide.runs.opening import once, open_manifest
 from zeroguide.runs.parts import Engine, check_engine
 from zeroguide.runs.planning import plan_workers
 from zeroguide.runs.pool import Pool
@@ -160,7 +160,8 @@ class Run:
         summary: Summary,
     ) -> None:
         shard = self.shard
-        feed = Feed(item for item in self.items if shard is None or shard.has(item.key))
+        found = once(self.items, settings.output)
+        feed = Feed(item for item in found if shard is None or shard.has(item.key))
         if self.engine == "ray":
             from zeroguide.runs.ray_run import RayPool
 

@@ -1,16 +1,22 @@
-"""What a folder holds already, and whether a run may go on there: recipes are never mixed."""
+"""What a folder holds already, and whether a run may go on there.
+
+Recipes are never mixed, and no photo gets a second result under another key.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.errors import ImageError, UsageError, ZeroguideError
 from zeroguide.formats import json_
 from zeroguide.provenance import differences
-from zeroguide.run_folder import Manifest, first_result
+from zeroguide.run_folder import Manifest, first_result, result_path
+from zeroguide.sources.item import Item
+from zeroguide.sources.keys import Root
 
 Confirm = Callable[[str], bool]
 
@@ -55,6 +61,40 @@ def open_manifest(
     merged = list(dict.fromkeys([*manifest.roots, *map(str, roots)]))
     replace(manifest, recipe=recipe, roots=merged, replacing=replacing).write(output)
     return replacing
+
+
+def once(items: Iterable[Item], output: Path) -> Iterator[Item]:
+    """The items; UsageError for one that the folder knows under another key.
+
+    Keys depend on what was named on the command line: `photos/` makes x.jpg what `photos/ more/`
+    makes photos/x.jpg. Only results that are files of their own are seen.
+    """
+    manifest = Manifest.read(output)
+    roots = [Root(folder) for folder in manifest.roots] if manifest else []
+    for item in items:
+        for key in _other_keys(item, roots):
+            if _holds(output, key, item):
+                raise UsageError(
+                    f"{output}: holds {item.name} already, as {key}, from a run that named other "
+                    "inputs; name those again, or choose another folder with -o"
+                )
+        yield item
+
+
+def _other_keys(item: Item, roots: Iterable[Root]) -> set[str]:
+    path = item.path
+    if path is None:
+        return set()
+    return {root.key(str(path)) for root in roots if path.is_relative_to(root.folder)} - {item.key}
+
+
+def _holds(output: Path, key: str, item: Item) -> bool:
+    """Whether the result of a key is that of this item: another root has keys of its own."""
+    path = result_path(output, key)
+    try:
+        return path.is_file() and json_.load(path).sha256 == hashlib.sha256(item.read()).hexdigest()
+    except (ImageError, ZeroguideError):  # said elsewhere, when it is its turn
+        return False
 
 
 def _recipe_of_a_result(output: Path) -> dict[str, Any] | None:
