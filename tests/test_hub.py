@@ -60,14 +60,14 @@ def test_pull_brings_up_to_date(hub: hub_server.Hub, client: Client) -> None:
 def test_half_a_download_is_no_model(hub: hub_server.Hub, client: Client) -> None:
     folder = Path(client.run("online", "some/model-dino"))
     (folder / "model.safetensors").unlink()
-    assert "aren't on this machine and offline is set" in client.fail("offline", "some/model-dino")
+    assert "aren't on this machine (offline)" in client.fail("offline", "some/model-dino")
     assert (Path(client.run("online", "some/model-dino")) / "model.safetensors").exists()
 
 
 def test_offline_and_not_cached(hub: hub_server.Hub, client: Client) -> None:
     message = client.fail("offline", "facebook/dino-vits8")
     assert message == (
-        "the weights of facebook/dino-vits8 (dino) aren't on this machine and offline is set: run "
+        "the weights of facebook/dino-vits8 (dino) aren't on this machine (offline): run "
         "`zeroguide models pull --preset paper` once with network access, or use the preset tiny, "
         "whose weights are included but know rendered scenes only"
     )

@@ -52,7 +52,7 @@ def test_a_hub_that_goes_down(hub: hub_server.Hub, client: Client) -> None:
     message = client.fail("online", MODEL)
     assert message.startswith(f"the download of {MODEL} (dino) failed (")
     assert message.endswith("): run it again, finished files are kept")
-    assert "aren't on this machine and offline is set" in client.fail("offline", MODEL)
+    assert "aren't on this machine (offline)" in client.fail("offline", MODEL)
     hub.refuse = None
     hub.requests.clear()
     assert weights(client.run("online", MODEL)) == weights(hub.repositories[MODEL])

@@ -28,7 +28,7 @@ from zeroguide.overlay.colours import (
 from zeroguide.overlay.drawing import format_share, label_shapes, pill_size
 from zeroguide.overlay.legend import MOST_ENTRIES, Entry, add_legend, choose_layout
 from zeroguide.overlay.placement import Placement, place
-from zeroguide.overlay.regions import render_regions, soft_borders
+from zeroguide.overlay.regions import FILL, render_regions, soft_borders
 from zeroguide.overlay.shapes import draw_line, draw_pill
 from zeroguide.overlay.text import ELLIPSIS, ellipsise, legible, load_font, wrap
 
@@ -462,7 +462,7 @@ def test_regions_show_their_colour_and_the_photo() -> None:
         for id, x in ((1, 150), (2, 500)):
             tint = shown[30, x] - pixels[0, 0]
             expected = colours[id].astype(float) - pixels[0, 0]
-            assert np.allclose(tint, 0.36 * expected, atol=6)
+            assert np.allclose(tint, FILL * expected, atol=6)
 
 
 def test_pill_fits_its_text() -> None:

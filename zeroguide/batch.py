@@ -100,6 +100,8 @@ def output_folder(path: Path) -> Iterator[None]:
         for folder in created:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path}: is a file, not a folder; name another with -o") from error
         raise OutputError(
             f"{path}: can't write to this folder ({error.strerror}); "
             "make it writable or choose another with -o"

@@ -142,8 +142,8 @@ def evaluate(
 
 @app.command()
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A.json", help="results.json of a run.")],
-    b: Annotated[Path, typer.Argument(metavar="B.json", help="Of another on the same images.")],
+    a: Annotated[Path, typer.Argument(metavar="A", help="A run's folder, or its results.json.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another on the same images.")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE.json", help="Write it, too.")
     ] = None,

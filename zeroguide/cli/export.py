@@ -44,7 +44,10 @@ def export(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
-    """Write the labels of a run in other tools' formats: FOLDER/NAME for each."""
+    """Write the labels of a run in other tools' formats.
+
+    Each format gets a folder of its own, FOLDER/NAME.
+    """
     names = format_names(formats)
     console = Console(quiet=quiet, verbose=verbose)
     folder = run / EXPORTS if output is None else output

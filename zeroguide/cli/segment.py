@@ -69,7 +69,7 @@ def segment(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
-    """Segment images without naming anything: no CLIP, no language model.
+    """Segment images without naming anything.
 
     Writes FOLDER/photo.jpg.png (the picture beside its segments), FOLDER/photo.jpg.mask.png (one
     colour per segment), FOLDER/photo.jpg.map.png (16-bit, the segment's id at every pixel) and

@@ -126,7 +126,7 @@ def _from_files(name: str, root: Path | None, split: str | None, size: int | Non
     if size is not None:
         raise UsageError(f"the data set {name} has images of its own; give no size.")
     if root is None:
-        raise UsageError(f"the data set {name} is read from files; name the folder they are in.")
+        raise UsageError(f"the data set {name} is read from files; name their folder (--data).")
     reader = _READERS[name]
     if split is None:
         split = reader.splits[0]

@@ -17,7 +17,7 @@ from zeroguide.evaluation.pipeline import Pipeline, check_stage
 from zeroguide.evaluation.prediction_folder import FolderPredictions
 from zeroguide.evaluation.predictions import Predictor
 from zeroguide.evaluation.protocols import TEXT, Available, check_names, impossible
-from zeroguide.evaluation.results import Results, Source, Stage
+from zeroguide.evaluation.results import RESULTS, Results, Source, Stage
 from zeroguide.evaluation.runner import evaluate
 from zeroguide.evaluation.segments import Segments
 from zeroguide.evaluation.sentences import DEFAULT, SentenceEncoder, SentenceTransformer
@@ -31,8 +31,6 @@ from zeroguide.recipe import Recipe
 
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler, Segmenter
-
-RESULTS = "results.json"
 
 
 @dataclass(frozen=True)
@@ -211,7 +209,7 @@ def _tools(
         except ZeroguideError as error:
             if protocols is not None or options.encoder is not None:
                 raise
-            missing.append(f"what compares texts with texts: {error}")
+            missing.append(str(error))
     if protocols is None or not {"lac", "naming"}.isdisjoint(protocols):
         try:
             relation = WordNet().relation

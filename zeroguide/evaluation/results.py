@@ -31,6 +31,7 @@ __all__ = [
     "Results", "Source", "Sums", "Value", "image_sums", "key", "make_value", "split_key",
 ]  # fmt: skip
 
+RESULTS = "results.json"  # its name in the folder of an evaluation
 SCHEMA: Literal["zeroguide-evaluation/1"] = "zeroguide-evaluation/1"
 Stage = Literal["full", "true-masks", "true-names", "segments"]
 
@@ -227,9 +228,13 @@ class Results:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Results:
-        """Read what `save` wrote. ZeroguideError if it is missing, damaged or another kind."""
+        """Read what `save` wrote, by its path or its folder's.
+
+        Raises ZeroguideError if it is missing, damaged or another kind.
+        """
+        path = Path(path)
         try:
-            return cls.from_json(Path(path).read_bytes())
+            return cls.from_json((path / RESULTS if path.is_dir() else path).read_bytes())
         except OSError as e:
             raise ZeroguideError(f"{path}: can't be read ({e.strerror}); check the path.") from e
         except ValueError as e:

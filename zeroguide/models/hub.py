@@ -96,7 +96,7 @@ def resolve(checkpoint: str, role: Role, *, offline: bool = False) -> Path:
     if folder is None:
         if offline:
             raise WeightsError(
-                f"the weights of {checkpoint} ({role}) aren't on this machine and offline is set: "
+                f"the weights of {checkpoint} ({role}) aren't on this machine (offline): "
                 f"{remedy(checkpoint)}"
             )
         folder = download(checkpoint, role)

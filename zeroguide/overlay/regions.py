@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 
 from zeroguide.labeling import regions
 
-FILL, GLOW = 0.36, 0.36  # opacity inside a segment, and what its rim has more
+FILL, GLOW = 0.15, 0.5  # opacity inside a segment, and what its rim has more: true colours inside
 LINE, HALO = 0.95, 0.42  # opacity of the white line, and of the dark one around it
 
 

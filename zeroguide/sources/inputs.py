@@ -63,6 +63,8 @@ class Inputs:
         if given == STDIN:
             here = os.getcwd()
             return [Source(given, here, lambda root, _: lists.items_of_stdin(here, root))]
+        if given.startswith(("http://", "https://")):
+            raise UsageError(f"{given}: nothing is fetched from the web; download it first")
         if given.startswith(hub.PREFIX):
             return [self._hub(given)]
         file, _, column = given.rpartition("#")

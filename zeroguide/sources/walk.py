@@ -12,15 +12,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from zeroguide.sources.files import IMAGE, RESULT
+from zeroguide.sources.files import IMAGE, RESULT, RUN_NAMES, of_a_run
 from zeroguide.sources.item import Spot, Trouble
 from zeroguide.sources.keys import joined
 
 TABLE = re.compile(r".+\.parquet", re.IGNORECASE | re.DOTALL)
 TAR = re.compile(r".+\.(tar|tar\.gz|tgz)", re.IGNORECASE | re.DOTALL)
 RESULTS = "results (photo.jpg.png)"
-# What a run writes beside the results of single images.
-_RUN_FILE, _RUN_FOLDERS = "run.json", ("exports", "parts")
 
 
 class Walk:
@@ -62,11 +60,12 @@ class Walk:
     ) -> Iterator[Spot | Trouble | tuple[Spot, frozenset[int]]]:
         """A folder's files and, with their state in the pattern, its folders."""
         names: list[tuple[str, bool]] = []
-        is_run = False
+        run_names: list[str] = []
         try:
             with os.scandir(folder.path) as entries:
                 for entry in entries:
-                    is_run |= entry.name == _RUN_FILE
+                    if entry.name in RUN_NAMES:
+                        run_names.append(entry.name)
                     if entry.is_dir(follow_symlinks=False):
                         names.append((entry.name, True))
                     elif wanted.fullmatch(entry.name) and not _is_linked_folder(entry):
@@ -74,6 +73,7 @@ class Walk:
         except OSError as error:
             yield Trouble(folder.key or ".", folder.name, folder.reason(error))
         names.sort()
+        results = of_a_run(folder.path, run_names)
         for name, is_folder in names:
             then = self._after(at, name)
             if not then:
@@ -83,7 +83,7 @@ class Walk:
             if not is_folder:
                 if len(self.parts) in then:
                     yield spot
-            elif path != self.output and not (is_run and name in _RUN_FOLDERS and _is_run(folder)):
+            elif path != self.output and name not in results:
                 yield spot, then
 
     def _after(self, at: frozenset[int], name: str) -> frozenset[int]:
@@ -107,14 +107,6 @@ class Walk:
 
 def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_symlink() and os.path.isdir(entry.path)
-
-
-def _is_run(folder: Spot) -> bool:
-    try:
-        with open(os.path.join(folder.path, _RUN_FILE), "rb") as file:
-            return b'"zeroguide-run/' in file.read(1000)
-    except OSError:
-        return False
 
 
 def has_magic(text: str) -> bool:
