@@ -24,6 +24,8 @@ import pytest
 
 import zeroguide
 from zeroguide.cli import main
+from zeroguide.errors import ImageError
+from zeroguide.image import open_image
 from zeroguide.labeling import Labeling
 
 ROOT = Path(zeroguide.__file__).parent.parent
@@ -307,6 +309,23 @@ def test_output_below_a_file(capsys: pytest.CaptureFixture) -> None:
     )
 
 
+def test_output_is_a_file(capsys: pytest.CaptureFixture) -> None:
+    picture().save("photo.png")
+    Path("notes.txt").write_text("mine")
+    assert main(["label", "photo.png", "-o", "notes.txt", "--preset", "tiny"]) == 1
+    message = "error: notes.txt: is a file, not a folder; name another with -o.\n"
+    assert capsys.readouterr().err == message
+    assert Path("notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["label", "segment"])
+def test_addresses_of_the_web(command: str, capsys: pytest.CaptureFixture) -> None:
+    assert main([command, "https://a.b/photo.jpg", "--preset", "tiny"]) in (1, 2)
+    assert "nothing is fetched from the web; download" in capsys.readouterr().err
+    with pytest.raises(ImageError, match=r"^https://a\.b/photo\.jpg: nothing is fetched"):
+        open_image("https://a.b/photo.jpg")
+
+
 def test_output_folder_not_writable(
     capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,7 +401,7 @@ def test_weights_not_downloaded(
     out, err = capsys.readouterr()
     assert out == ""
     assert "zeroguide models pull --preset fast" in err
-    assert "--preset tiny" in err
+    assert "use the preset tiny" in err
     assert err.count("\n") == 1
     assert not Path("labels").exists()
 

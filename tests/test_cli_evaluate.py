@@ -144,6 +144,9 @@ def test_compare(command, tmp_path, capsys):
     assert main(["eval", "compare", a, b, "-o", str(tmp_path / "c.json")]) == 0
     assert "\t22.5 %\t[22.5, 22.5]\t" in capsys.readouterr().out
     assert json.loads((tmp_path / "c.json").read_text())["schema"] == "zeroguide-comparison/1"
+    capsys.readouterr()
+    assert main(["eval", "compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    assert "\t22.5 %\t[22.5, 22.5]\t" in capsys.readouterr().out
     assert main(["eval", "compare", a, str(tmp_path / "no.json")]) == 1
 
 

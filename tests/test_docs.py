@@ -181,7 +181,14 @@ def tiny_is_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zeroguide, "label", functools.partial(zeroguide.label, preset="tiny"))
 
 
-@pytest.mark.usefixtures("tiny_is_default")
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somewhere to show pictures."""
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr("PIL.ImageShow.show", lambda picture: True)
+
+
+@pytest.mark.usefixtures("tiny_is_default", "screen")
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if page.name != "tutorial.md"],  # it has a test of its own

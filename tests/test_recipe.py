@@ -85,6 +85,14 @@ def test_overrides() -> None:
     assert load_recipe("fast", ["decoder.prompt="]).decoder.prompt == ""
 
 
+def test_a_recipe_introduces_itself() -> None:
+    tiny = load_recipe("tiny")
+    assert tiny.introduction.startswith("preset tiny: trained on rendered Playroom scenes")
+    mine = tiny.model_copy(update={"name": "mine", "knows": ""})
+    assert mine.introduction == f"preset mine: {tiny.description.rstrip('.')}"
+    assert mine.model_copy(update={"description": ""}).introduction == "preset mine"
+
+
 def test_a_recipe_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('[models]\ndino = "a/b"\nclip = "c/d"\nlanguage_model = "e"\n')

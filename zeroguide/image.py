@@ -86,7 +86,7 @@ def open_image(path: str | os.PathLike[str]) -> Image:
     Raises ImageError, one sentence naming file, problem and remedy: missing, a folder, not
     permitted, empty, not an image, truncated or damaged, too large, an address of the web.
     """
-    if str(path).startswith(("http://", "https://")):
+    if str(path).startswith(("http:/", "https:/")):  # a Path has one slash only
         raise ImageError(f"{path}: nothing is fetched from the web; download the picture first.")
     path = Path(path)
     with _file(path) as handle:

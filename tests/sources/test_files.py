@@ -47,6 +47,13 @@ def test_results_are_no_pictures():
     assert found([Path("p/old/a.png.map.png")]) == (["p/old/a.png.map.png"], [])
 
 
+def test_exports_of_a_run_are_no_pictures():
+    made(Path(), "p/a.png", "p/exports/masks/a.png", "p/q/exports/b.png", "p/q/run.json")
+    assert len(found([Path("p")])[0]) == 3
+    Path("p/run.json").write_text('{"schema": "zeroguide-run/1"}')
+    assert found([Path("p")]) == (["p/a.png", "p/q/exports/b.png"], [])
+
+
 def test_a_folder_without_images():
     made(Path(), "p/notes.txt")
     with pytest.raises(UsageError, match="p: has no image in it"):
