@@ -322,7 +322,7 @@ def test_output_is_a_file(capsys: pytest.CaptureFixture) -> None:
 def test_addresses_of_the_web(command: str, capsys: pytest.CaptureFixture) -> None:
     assert main([command, "https://a.b/photo.jpg", "--preset", "tiny"]) in (1, 2)
     assert "nothing is fetched from the web; download" in capsys.readouterr().err
-    with pytest.raises(ImageError, match=r"^https://a\.b/photo\.jpg: nothing is fetched"):
+    with pytest.raises(ImageError, match=r"^https:/a\.b/photo\.jpg: nothing is fetched"):
         open_image("https://a.b/photo.jpg")
 
 

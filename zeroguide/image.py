@@ -86,8 +86,6 @@ def open_image(path: str | os.PathLike[str]) -> Image:
     Raises ImageError, one sentence naming file, problem and remedy: missing, a folder, not
     permitted, empty, not an image, truncated or damaged, too large, an address of the web.
     """
-    if str(path).startswith(("http:/", "https:/")):  # a Path has one slash only
-        raise ImageError(f"{path}: nothing is fetched from the web; download the picture first.")
     path = Path(path)
     with _file(path) as handle:
         return _read(handle, str(path))
@@ -204,6 +202,10 @@ def _file(path: Path, name: str | None = None) -> Iterator[BinaryIO]:
             raise _empty(name)
         handle = path.open("rb")
     except (FileNotFoundError, NotADirectoryError) as error:
+        if name.startswith(("http:/", "https:/")):  # a Path has one slash only
+            raise ImageError(
+                f"{name}: nothing is fetched from the web; download the picture first."
+            ) from error
         raise ImageError(f"{name}: no such file; check the path.") from error
     except PermissionError as error:
         raise ImageError(

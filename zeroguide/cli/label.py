@@ -134,6 +134,7 @@ def label(
     def load() -> Labeler:
         console.note(recipe.introduction)
         prepare(recipe.checkpoints(), offline=offline)
+        console.step("loading the models")
         from zeroguide.labeler import Labeler  # imports torch: what is missing is said before
 
         labeler = Labeler(recipe, device=device, offline=offline)
