@@ -155,6 +155,25 @@ def test_replacing_that_was_cut_short_goes_on(folder: Path, tmp_path: Path) -> N
     assert len(recipes) == 1  # no mix
 
 
+def test_results_that_were_not_replaced_are_said_and_stay_replaceable(
+    folder: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    make(folder, output).label()
+    notes: list[str] = []
+    some = list(find_items([str(folder)], output, notes.append))[:3]
+    part = settings(output, overrides=OTHER, overwrite=True)
+    assert Run(some, part, [folder], observer=Observer(note=notes.append)).label().labelled == 3
+    assert [note for note in notes if "made by another recipe" in note] == notes[-1:]
+    assert notes[-1].startswith(f"{output}: ")
+    summary = make(folder, output, Observer(note=notes.append), overrides=OTHER).label()
+    assert summary.failed == 0 and summary.total == 6
+    recipes = {json.dumps(entry.labeling.recipe) for entry in RunFolder(output)}
+    manifest = Manifest.read(output)
+    assert manifest is not None and not manifest.replacing
+    assert len(recipes) == 1
+
+
 def test_other_versions_of_libraries_are_noted(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     make(folder, output).label()

@@ -20,8 +20,8 @@ from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.files import remove_leftovers
 from zeroguide.folder_lock import locked
 from zeroguide.models import prepare
-from zeroguide.provenance import provenance
-from zeroguide.run_folder import FAILURES, MANIFEST, Manifest
+from zeroguide.provenance import differences, provenance
+from zeroguide.run_folder import FAILURES, MANIFEST, Manifest, RunFolder, first_result
 from zeroguide.runs.failures import Failures
 from zeroguide.runs.interruption import interruptible
 from zeroguide.runs.opening import once, open_manifest
@@ -111,7 +111,7 @@ class Run:
         output = self.settings.output
         with locked(output, shared=self.shard is not None, remedy=", or share it with --shard"):
             check_engine(output, self.engine)
-            is_new = not (output / MANIFEST).exists()
+            known = self._manifest(lambda: Manifest.read(output))
             may_replace = self._manifest(
                 lambda: open_manifest(
                     output,
@@ -126,10 +126,11 @@ class Run:
             summary = Summary()
             try:
                 self._label(replace(self.settings, may_replace=may_replace), summary)
-                self._manifest(lambda: self._close_manifest(summary))
+                is_mixed = known is not None and self._is_mixed(known, summary)
+                self._manifest(lambda: self._close_manifest(summary, is_mixed))
             finally:
                 # With nothing in the folder there is nothing for it to speak of.
-                if is_new and self.shard is None and not summary.labelled + summary.kept:
+                if known is None and self.shard is None and not summary.labelled + summary.kept:
                     with contextlib.suppress(OSError):
                         (output / MANIFEST).unlink()
         return summary
@@ -219,7 +220,24 @@ class Run:
                 "or make it writable, or choose another with -o"
             ) from error
 
-    def _close_manifest(self, summary: Summary) -> None:
+    def _is_mixed(self, known: Manifest, summary: Summary) -> bool:
+        """Whether results of another recipe may be left, of images that this run wasn't given."""
+        output = self.settings.output
+        changed = differences(known.recipe, provenance(self.settings.recipe))
+        if not (known.replacing or changed) or self.engine != "local":
+            return False
+        if self.shard is not None or summary.interrupted:
+            return True  # the others are still to come
+        n_there = len(RunFolder(output).keys()) if first_result(output) else 0
+        n_left = n_there - summary.labelled - summary.kept
+        if n_left > 0:
+            self.observer.note(
+                f"{output}: {n_left} results of other images stay, made by another recipe; name "
+                "these images, too, or choose another folder with -o"
+            )
+        return n_left > 0
+
+    def _close_manifest(self, summary: Summary, is_mixed: bool) -> None:
         output = self.settings.output
         manifest = Manifest.read(output)
         if manifest is None:  # somebody has deleted it
@@ -227,7 +245,7 @@ class Run:
         manifest.counts = {
             state: getattr(summary, state) for state in ("labelled", "kept", "failed")
         }
-        if not summary.interrupted and self.shard is None:
+        if not is_mixed:
             manifest.replacing = False
         manifest.write(output, self._name(MANIFEST))
 
