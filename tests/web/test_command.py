@@ -84,7 +84,21 @@ def test_it_answers_and_leaves_nothing_behind(tmp_path: Path) -> None:
         # The same port again is a mistake of the user.
         assert main(["web", "--preset", "tiny", "--port", str(port)]) == 2
         process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert "press Ctrl+C" in said and "error" not in said and "Traceback" not in said
+        assert list(tmp_path.glob("zeroguide-web-*")) == []
+
+
+def test_an_interrupt_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("gradio", reason="the page needs gradio: pip install zeroguide[web-dev]")
+    with started(tmp_path, "--port", str(free_port())) as (process, address):
+        with urllib.request.urlopen(address, timeout=60):
+            pass
+        process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
+        assert process.stderr is not None and "interrupted" in process.stderr.read()
         assert list(tmp_path.glob("zeroguide-web-*")) == []
 
 

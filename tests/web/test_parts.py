@@ -68,7 +68,7 @@ def test_photos_are_read_within_limits() -> None:
     assert read_photo(png(7, 5), "a.png").pixels.shape == (5, 7, 3)
     with pytest.raises(ImageError, match=r"big\.png: 6000 x 5000 pixels are more than the 25 mill"):
         read_photo(png(6000, 5000), "big.png")
-    with pytest.raises(ImageError, match=r"heavy\.png: has 20 MB"):
+    with pytest.raises(ImageError, match=r"heavy\.png: has 20\.1 MB, this page takes 20;"):
         read_photo(b"\0" * (MAX_BYTES + 1), "heavy.png")
 
 
@@ -301,6 +301,8 @@ def test_edits(work: Work) -> None:
         {"action": "join", "parts": [0, "1"]},
         {"action": "join", "parts": []},
         {"action": "threshold", "value": "0.5"},
+        {"action": "threshold", "value": 5.0},
+        {"action": "threshold", "value": -1.01},
         {"action": "threshold", "value": float("nan")},
     ],
 )
@@ -310,6 +312,17 @@ def test_what_cannot_be_done_is_refused(work: Work, action: dict) -> None:
     with pytest.raises(UsageError):
         work.edit("key", action)
     assert work.state("key") == before
+
+
+def test_a_threshold_beyond_similarities_is_the_recipes_only(work: Work) -> None:
+    work.label("key", picture())
+    with pytest.raises(UsageError, match=r"^the threshold 5 is no similarity: these are from -1 "):
+        work.edit("key", {"action": "threshold", "value": 5})
+    with work.sessions.editing("key") as (_, view):
+        view.threshold = 2.0  # a recipe that joins nothing
+    work.edit("key", {"action": "threshold", "value": 0.5})
+    work.edit("key", {"action": "threshold", "value": 2.0})
+    assert work.state("key")["threshold"] == work.scene("key")["threshold"] == 2.0
 
 
 def test_old_uploads_are_deleted(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -107,6 +108,37 @@ def test_a_bad_file_is_a_sentence(client: Any, tmp_path: Path, name: str) -> Non
     with pytest.raises(AppError, match=rf"^{name}: ") as caught:
         client.predict(handle(path), api_name="/label")
     assert "Traceback" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_threshold_that_is_no_similarity_is_refused(client: Any) -> None:
+    from gradio_client.exceptions import AppError
+
+    first = client.predict(handle(SCENE), api_name="/label")
+    with pytest.raises(AppError, match=r"^the threshold 5 is no similarity"):
+        client.predict(5.0, api_name="/merge")
+    assert client.predict(0.75, api_name="/merge") == first
+
+
+def test_the_api_describes_what_it_takes_and_gives(client: Any) -> None:
+    told = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    taken = {
+        name: [one["parameter_name"] for one in endpoint["parameters"]]
+        for name, endpoint in told.items()
+    }
+    assert taken == {
+        "/label": ["upload"], "/merge": ["threshold"], "/rename": ["part", "label"],
+        "/join": ["part", "other"], "/name_again": ["part"], "/undo": [], "/download": ["kind"],
+    }  # fmt: skip
+    (photo,) = told["/label"]["parameters"]
+    assert photo["python_type"]["description"] == "At most 20 MB and 25 megapixels"
+    for endpoint in told.values():
+        assert endpoint["description"]
+        for one in endpoint["parameters"] + endpoint["returns"]:
+            assert one["python_type"]["description"], one
+            assert one["python_type"]["type"] in ("float", "int", "str", "filepath") or (
+                one["python_type"]["type"].startswith("dict")
+            )
+            assert re.match(r"[A-Z][a-z]", one["label"]) and "parameter_" not in one["label"]
 
 
 def test_edits_without_a_picture_are_a_sentence(client: Any) -> None:

@@ -6,16 +6,19 @@ What a user does reaches the server as events of one HTML component, whose code 
 from __future__ import annotations
 
 import json
+import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components.api_component import Api
 from gradio.data_classes import FileData
 
 from zeroguide.console import sentence
+from zeroguide.editing import LONGEST_NAME
 from zeroguide.errors import ImageError, UsageError, ZeroguideError
 from zeroguide.image import open_image
 from zeroguide.web.examples import Example
@@ -50,6 +53,7 @@ def make_page(
             label=f"Photo, up to {MAX_BYTES // 10**6} MB and {MAX_PIXELS // 10**6} megapixels",
             file_types=["image"],
             height=150,
+            elem_classes="zg-photo",
         )
         viewer = gr.HTML(
             value="",
@@ -59,6 +63,7 @@ def make_page(
             apply_default_css=False,
             scene="",
             file="",
+            most=MAX_BYTES,
             examples=json.dumps(_thumbnails(examples)),
         )
         gr.Markdown(
@@ -82,10 +87,9 @@ def _connect(
         name, content = upload
         try:
             work.put(_key(request), read_photo(content, name))
-            told: dict[str, Any] = {"work": {"name": name, "stage": "queue"}}
+            yield None, json.dumps({"work": {"name": name, "stage": "queue"}})
         except ZeroguideError as error:
-            told = {"error": sentence(error)}
-        yield None, json.dumps(told)
+            yield None, _failure(sentence(error))
 
     def take_example(event: gr.EventData, request: gr.Request) -> str:
         number = event._data.get("example")
@@ -109,11 +113,11 @@ def _connect(
         except Exception as error:
             if not isinstance(error, ZeroguideError):
                 traceback.print_exc()  # for whoever runs the server
-            yield json.dumps({"error": sentence(error)})
+            yield _failure(sentence(error))
 
     def crowded() -> str:
         """`run` itself never fails: it wasn't let into the queue."""
-        return json.dumps({"error": "Too many pictures are waiting; try again in a moment."})
+        return _failure("Too many pictures are waiting; try again in a moment.")
 
     def act(event: gr.EventData, request: gr.Request) -> str:
         with _said():
@@ -182,17 +186,38 @@ def _add_api(work: Work) -> None:
         with _said():
             return work.download(_key(request), kind)
 
-    result = gr.JSON(visible=False)
+    labels = _value("object", "Labels", "The segments in the schema zeroguide/1")
+    part = _value("integer", "Over-segment", "A number from the segment's merged_from")
+    other = _value("integer", "Other over-segment", "A number from the other's merged_from")
+    name = _value("string", "Name", f"The new name, at most {LONGEST_NAME} characters")
+    threshold = _value("number", "Threshold", "Similarity from which segments join, -1 to 1")
+    kind = _value("string", "Kind", "One of overlay (PNG), json, coco")
+    file = _value("object", "File", "Its name, media_type, and content in base64")
     # Gradio has no type hint for a file that is deleted when it has been read.
-    gr.Button(visible=False).click(
-        label, _photo(visible=False, label="photo"), result, api_name="label", **NETWORKS
-    )
-    gr.api(merge, api_name="merge")
-    gr.api(rename, api_name="rename")
-    gr.api(join, api_name="join")
-    gr.api(name_again, api_name="name_again", **NETWORKS)
-    gr.api(undo, api_name="undo")
-    gr.api(download, api_name="download")
+    photo = _photo(visible=False, label="Photo")
+    about = f"At most {MAX_BYTES // 10**6} MB and {MAX_PIXELS // 10**6} megapixels"
+    schema = {**photo.api_info(), "additional_description": about}
+    photo.api_info_as_input = lambda: schema
+
+    def offer(function: Callable[..., Any], given: list[Any], result: Any, **settings: Any) -> None:
+        settings["api_name"] = function.__name__
+        gr.Button(visible=False).click(function, given, result, **settings)
+
+    offer(label, [photo], labels, **NETWORKS)
+    offer(merge, [threshold], labels)
+    offer(rename, [part, name], labels)
+    offer(join, [part, other], labels)
+    offer(name_again, [part], labels, **NETWORKS)
+    offer(undo, [], labels)
+    offer(download, [kind], file)
+
+
+def _value(kind: str, label: str, about: str) -> Api:
+    """What programs give or get, as `gr.api` makes it, but with words for the API's description."""
+    schema: dict[str, Any] = {"type": kind, "description": about, "additional_description": about}
+    if kind == "object":
+        schema["additionalProperties"] = {}
+    return Api(None, schema, label)
 
 
 def _read_upload(payload: FileData | None) -> tuple[str, bytes] | None:
@@ -215,6 +240,11 @@ def _photo(**settings: Any) -> gr.File:
     # Of a subclass Gradio would write a .pyi file into this package.
     photo.preprocess = _read_upload
     return photo
+
+
+def _failure(words: str) -> str:
+    """What the page shows in red. Never twice the same: an equal value is no news to the page."""
+    return json.dumps({"error": words, "time": time.monotonic()})
 
 
 def _key(request: gr.Request) -> str:

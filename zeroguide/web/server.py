@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from zeroguide.errors import UsageError
 from zeroguide.web.sessions import Sessions
@@ -43,12 +44,21 @@ class Server:
     _stopped: threading.Event
 
     def wait(self) -> None:
-        """Until it is interrupted. Raises what loading the models raised."""
-        while not self.namer.wait(0.2):
+        """Until it is interrupted, or until SIGTERM, which is no failure: `kill`, systemd, Docker.
+
+        Only in the main thread. Raises what loading the models raised.
+        """
+        before = signal.signal(signal.SIGTERM, _end)
+        try:
+            while not self.namer.wait(0.2):
+                pass
+            if self.namer.error is not None:
+                raise self.namer.error
+            self._stopped.wait()
+        except _Ended:
             pass
-        if self.namer.error is not None:
-            raise self.namer.error
-        self._stopped.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     def close(self) -> None:
         """Stop, and delete what was uploaded."""
@@ -109,6 +119,7 @@ def serve(
             allowed_paths=[],
             max_file_size=MAX_BYTES,
             state_session_capacity=64,
+            i18n=gr.I18n(en={"common.complete": "Done"}),  # said to screen readers, missing there
             app_kwargs={"middleware": [guard]},
             css=(HERE / "viewer.css").read_text("utf-8"),
             theme=gr.themes.Default(
@@ -132,6 +143,14 @@ def serve(
         target=_sweep, args=(folder, sessions, stopped), name="sweep", daemon=True
     ).start()
     return Server(url.rstrip("/"), folder, namer, sessions, page, stopped)
+
+
+class _Ended(BaseException):
+    """SIGTERM came."""
+
+
+def _end(*_: object) -> NoReturn:
+    raise _Ended
 
 
 def _sweep(folder: Path, sessions: Sessions, stopped: threading.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 import PIL.Image
 
@@ -20,8 +21,8 @@ def read_photo(content: bytes, name: str) -> Image:
     """
     if len(content) > MAX_BYTES:
         raise ImageError(
-            f"{name}: has {len(content) / 1e6:.0f} MB, this page takes {MAX_BYTES // 10**6}; save "
-            "it smaller, or use the command `zeroguide label`"
+            f"{name}: has {math.ceil(len(content) / 1e5) / 10:.1f} MB, this page takes "
+            f"{MAX_BYTES // 10**6}; save it smaller, or use the command `zeroguide label`"
         )
     PIL.Image.init()
     formats = [format for format in FORMATS if format in PIL.Image.OPEN]  # AVIF may be missing

@@ -32,13 +32,17 @@ const SOURCES = {
   estimate: "estimated from its parts",
   hand: "named by hand",
 };
-const HINT = "Pick a segment in the picture or in the list to rename it or join it with another.";
+const HINTS = {
+  merged: "Pick a segment in the picture or in the list to rename it or join it with another.",
+  other: "Pick an over-segment to see its names. Names and joins are made in the result.",
+};
 
 const parse = (text) => (text ? JSON.parse(text) : null);
 let scene = null;
 let state = null; // {segments, threshold, undo}
 let stage = "merged";
-let selected = null; // an over-segment of the selected segment
+let selected = null; // an over-segment of the segment that is selected in the result
+let viewed = null; // the over-segment that is looked at in another stage
 let joining = false;
 let dragging = false;
 
@@ -49,14 +53,18 @@ const slider = find(".zg-slider input");
 
 // ---------------------------------------------------------------------------------- what is shown
 
-const shown = () => (stage === "merged" ? state.segments : scene.over);
+const isResult = () => stage === "merged"; // the only stage that can be edited
+const shown = () => (isResult() ? state.segments : scene.over);
+const count = (number, thing) => (number === 1 ? `1 ${thing}` : `${number} ${thing}s`);
 const confident = (segment) =>
   segment.source === "hand" ? "sure" : `${percent(segment.confidence)} sure`;
 const describe = (segment) =>
   [segment.label, confident(segment), SOURCES[segment.source]].filter(Boolean).join(", ");
+const ownerOf = (part) => state.segments.find((segment) => segment.parts.includes(part)) || null;
 const current = () => {
-  if (selected === null || !state) return null;
-  return state.segments.find((segment) => segment.parts.includes(selected)) || null;
+  const part = isResult() ? selected : viewed;
+  if (part === null || !state) return null;
+  return isResult() ? ownerOf(part) : scene.over[part];
 };
 
 function drawPicture() {
@@ -73,54 +81,120 @@ function drawPicture() {
       fill: segment.colour,
       class: "zg-segment",
       tabindex: "0",
-      role: stage === "merged" ? "button" : "img",
+      role: "button",
       "aria-label": describe(segment),
       "data-number": number,
     });
-    if (stage === "merged" && segment === current()) fill.classList.add("zg-selected");
+    if (segment === current()) fill.classList.add("zg-selected");
     fills.append(fill);
     halos.append(makeSvg("path", { d: segment.path }));
     lines.append(makeSvg("path", { d: segment.path }));
   });
   svg.append(fills, halos, lines);
-  if (stage === "merged" && current())
-    svg.append(makeSvg("path", { d: current().path, class: "zg-ring" }));
+  if (current()) svg.append(makeSvg("path", { d: current().path, class: "zg-ring" }));
   if (stage === "graph") drawGraph();
   drawNames();
 }
 
+// Segments that somebody joined or named, and where in the graph that is shown: at the largest part.
+const byHand = () =>
+  state.segments
+    .filter((segment) => segment.source === "hand" || (segment.fixed && segment.parts.length > 1))
+    .map((segment) => {
+      const parts = [...segment.parts].sort((a, b) => scene.over[b].share - scene.over[a].share);
+      return { segment, middle: parts[0], others: parts.slice(1) };
+    });
+
+// The edges that join, strongest first, as [those that hold each group together, the others].
+function joiningEdges() {
+  const group = scene.over.map((_, part) => part);
+  const root = (part) => (group[part] === part ? part : (group[part] = root(group[part])));
+  const [needed, others] = [[], []];
+  const free = (part) => !ownerOf(part).fixed; // no threshold changes the others
+  const joining = scene.edges.filter(([a, b, weight]) => weight >= state.threshold && free(a) && free(b));
+  for (const edge of joining.sort((a, b) => b[2] - a[2])) {
+    const [a, b] = [root(edge[0]), root(edge[1])];
+    (a === b ? others : needed).push(edge);
+    group[a] = b;
+  }
+  return [needed, others];
+}
+
 function drawGraph() {
   const group = makeSvg("g", { class: "zg-graph" });
+  const line = (kind, a, b, words) => {
+    const [from, to] = [scene.over[a].place, scene.over[b].place];
+    if (!from || !to) return;
+    const drawn = makeSvg("line", { x1: from[0], y1: from[1], x2: to[0], y2: to[1], class: kind });
+    const title = makeSvg("title", {});
+    title.textContent = `${scene.over[a].label} and ${scene.over[b].label}: ${words}`;
+    drawn.append(title);
+    group.append(drawn);
+  };
+  const [needed, others] = joiningEdges();
+  const hand = byHand();
   const strongest = new Map(); // of every node, so that a dense graph stays readable
   for (const edge of scene.edges)
     for (const node of [edge[0], edge[1]])
       strongest.set(node, [...(strongest.get(node) || []), edge].sort((a, b) => b[2] - a[2]).slice(0, 2));
-  const kept = new Set([...strongest.values()].flat());
+  const apart = new Set([...strongest.values()].flat());
+  for (const edge of [...needed, ...others]) apart.delete(edge);
+  // The more of them, the fainter: what holds the groups together stays to be seen.
+  group.style.setProperty("--zg-faint", Math.min(0.8, Math.max(0.12, 6 / others.length)));
+  for (const [kind, edges] of [["zg-apart", apart], ["zg-also", others], ["zg-joins", needed]])
+    for (const [a, b, weight] of edges) line(kind, a, b, weight.toFixed(2));
+  for (const { middle, others } of hand) for (const part of others) line("zg-by-hand", middle, part, "by hand");
   const unit = scene.box[0] / Math.max(1, image.clientWidth); // of the drawing, per pixel on screen
-  for (const edge of scene.edges) {
-    const [a, b] = [scene.over[edge[0]].place, scene.over[edge[1]].place];
-    const joins = edge[2] >= state.threshold;
-    if (!a || !b || !(joins || kept.has(edge))) continue;
-    const ends = { x1: a[0], y1: a[1], x2: b[0], y2: b[1] };
-    const line = makeSvg("line", { ...ends, class: joins ? "zg-joins" : "zg-apart" });
-    const title = makeSvg("title", {});
-    title.textContent = `${scene.over[edge[0]].label} and ${scene.over[edge[1]].label}: ${edge[2].toFixed(2)}`;
-    line.append(title);
-    group.append(line);
-  }
-  for (const segment of scene.over)
-    if (segment.place) {
-      const [cx, cy] = segment.place;
-      group.append(makeSvg("circle", { cx, cy, r: 5 * unit, fill: segment.colour }));
-    }
+  const marked = new Set(hand.map((one) => one.middle));
+  scene.over.forEach((segment, part) => {
+    if (!segment.place) return;
+    const [cx, cy] = segment.place;
+    const kind = marked.has(part) ? "zg-marked" : "";
+    group.append(makeSvg("circle", { cx, cy, r: 5 * unit, fill: segment.colour, class: kind }));
+  });
   svg.append(group);
+}
+
+// Names beside the nodes, the largest segments first; who finds no room has none.
+function drawNodeNames(layer) {
+  const scale = image.clientWidth / scene.box[0];
+  const [width, height] = [image.clientWidth, image.clientHeight];
+  const places = scene.over.map(({ place }) => place && place.slice(0, 2).map((value) => value * scale));
+  const taken = places.filter(Boolean).map(([x, y]) => [x - 6, y - 6, x + 6, y + 6]);
+  const names = scene.over.map((segment) => segment.label);
+  for (const { segment, middle } of byHand()) names[middle] = segment.label;
+  const order = [...names.keys()].filter((part) => places[part]);
+  for (const part of order.sort((a, b) => scene.over[b].share - scene.over[a].share)) {
+    const name = make("span", "zg-name zg-node", names[part]);
+    layer.append(name);
+    const [[x, y], w, h] = [places[part], name.offsetWidth, name.offsetHeight];
+    const corners = [[x - w / 2, y + 9], [x - w / 2, y - 9 - h], [x + 9, y - h / 2], [x - 9 - w, y - h / 2]];
+    const box = corners
+      .map(([left, top]) => [left, top, left + w, top + h])
+      .find((b) => b[0] >= 0 && b[1] >= 0 && b[2] <= width && b[3] <= height && isFree(b, taken));
+    if (box) put(name, box, taken);
+    else name.remove();
+  }
+}
+
+const isFree = (box, taken) =>
+  taken.every((b) => box[0] >= b[2] + 2 || b[0] >= box[2] + 2 || box[1] >= b[3] + 2 || b[1] >= box[3] + 2);
+
+function put(name, box, taken) {
+  taken.push(box);
+  name.style.left = `${box[0]}px`;
+  name.style.top = `${box[1]}px`;
 }
 
 // Names where they find room, the largest segments first; else the number in the list.
 function drawNames() {
   const layer = find(".zg-names");
   layer.replaceChildren();
-  if (stage === "graph" || !image.clientWidth) return;
+  if (!image.clientWidth) return;
+  if (stage === "graph") {
+    drawNodeNames(layer);
+    return;
+  }
   const scale = image.clientWidth / scene.box[0];
   const [width, height] = [image.clientWidth, image.clientHeight];
   const taken = [];
@@ -137,13 +211,8 @@ function drawNames() {
       name.textContent = String(number + 1);
       box = room(name, segment, scale, width, height, taken);
     }
-    if (!box) {
-      name.remove();
-      continue;
-    }
-    taken.push(box);
-    name.style.left = `${box[0]}px`;
-    name.style.top = `${box[1]}px`;
+    if (box) put(name, box, taken);
+    else name.remove();
   }
 }
 
@@ -157,25 +226,32 @@ function room(name, segment, scale, width, height, taken) {
     const top = Math.min(Math.max(2, y + dy - h / 2), height - h - 2);
     const box = [left, top, left + w, top + h];
     if (left < 0 || Math.abs(left + w / 2 - x) > Math.max(radius, 0.35 * w)) continue;
-    if (taken.every((b) => box[0] >= b[2] + 2 || b[0] >= box[2] + 2 || box[1] >= b[3] + 2 || b[1] >= box[3] + 2))
-      return box;
+    if (isFree(box, taken)) return box;
   }
   return null;
+}
+
+function remark(segment) {
+  if (!segment.fixed || segment.source === "hand") return SOURCES[segment.source];
+  if (segment.source === "estimate") return `joined by hand, ${SOURCES.estimate}`;
+  return "named by the networks, stays as it is at every threshold";
 }
 
 function drawList() {
   const list = find(".zg-list");
   list.replaceChildren();
-  const [now, before] = [state.segments.length, scene.over.length];
-  find(".zg-head h3").textContent = now === 1 ? "1 segment" : `${now} segments`;
+  const before = count(scene.over.length, "over-segment");
+  find(".zg-head h3").textContent = isResult() ? count(state.segments.length, "segment") : before;
+  const hand = byHand().length ? "Blue: joined or named by hand. " : "";
   const notes = {
-    merged: `${before} over-segments became ${now}.` + scene.notes.map((note) => ` ${note}.`).join(""),
+    merged: `${before} became ${state.segments.length}.` + scene.notes.map((note) => ` ${note}.`).join(""),
     over: "What the picture was cut into, before anything was joined.",
-    graph: "Yellow: alike enough to be joined. Dotted: the two most alike of each.",
+    graph: `Yellow: alike enough to be joined. ${hand}Dotted: not joined, but the most alike of the rest.`,
   };
   find(".zg-note").textContent = notes[stage];
   find(".zg-undo").disabled = !state.undo;
-  state.segments.forEach((segment, number) => {
+  find(".zg-undo").hidden = !isResult();
+  shown().forEach((segment, number) => {
     const button = make("button", "zg-row");
     button.type = "button";
     button.dataset.number = number;
@@ -186,10 +262,7 @@ function drawList() {
     swatch.style.color = segment.ink;
     const words = make("span", "zg-words");
     words.append(make("span", "zg-label", segment.label));
-    const about = [SOURCES[segment.source], segment.fixed && segment.source !== "hand" ? "joined by hand" : ""];
-    if (segment.fixed && segment.source === "network") about[1] = "kept as it is";
-    const remark = about.filter(Boolean).join(", ");
-    if (remark) words.append(make("span", "zg-remark", remark));
+    if (remark(segment)) words.append(make("span", "zg-remark", remark(segment)));
     const sure = make("span", "zg-sure");
     sure.title = "how sure the name is";
     const bar = make("span", "zg-meter");
@@ -206,8 +279,13 @@ function drawEditor() {
   const panel = find(".zg-edit");
   const segment = current();
   panel.replaceChildren();
+  panel.classList.toggle("zg-open", Boolean(segment));
   if (!segment) {
-    panel.append(make("p", "zg-hint", HINT));
+    panel.append(make("p", "zg-hint", isResult() ? HINTS.merged : HINTS.other));
+    return;
+  }
+  if (!isResult()) {
+    drawOverSegment(panel, segment);
     return;
   }
   const form = make("form");
@@ -259,10 +337,37 @@ function drawEditor() {
     });
     row.append(again);
   }
+  row.append(makeClose());
+  panel.append(row);
+}
+
+function makeClose() {
   const close = make("button", "zg-close", "Done");
   close.type = "button";
   close.addEventListener("click", () => select(null));
-  row.append(close);
+  return close;
+}
+
+// What is to be known of an over-segment; where it can be changed.
+function drawOverSegment(panel, segment) {
+  const part = segment.parts[0];
+  const words = make("p", "zg-about");
+  words.append(make("strong", "", segment.label));
+  const others = segment.alternatives.length ? `, or ${segment.alternatives.join(", ")}` : "";
+  words.append(` (${confident(segment)})${others}`);
+  const owner = ownerOf(part);
+  const home = owner.parts.length > 1 ? ` It is a part of \u201c${owner.label}\u201d there.` : "";
+  panel.append(words, make("p", "zg-hint", `Over-segment ${part + 1} can be changed in the result only.${home}`));
+  const row = make("div", "zg-actions");
+  const go = make("button", "zg-go", "Edit in the result");
+  go.type = "button";
+  go.addEventListener("click", () => {
+    selected = part;
+    setStage("merged");
+    reveal();
+    find(".zg-edit input").focus({ preventScroll: true });
+  });
+  row.append(go, makeClose());
   panel.append(row);
 }
 
@@ -276,6 +381,18 @@ function focused() {
   return at.closest(".zg-edit") ? '[data-key="join"]' : null;
 }
 
+function drawSlider() {
+  const recipe = Math.min(1, scene.threshold); // beyond it nothing joins either
+  const [lowest, value] = [Number(slider.min), Number(slider.value)];
+  find(".zg-slider output").textContent = value.toFixed(2);
+  find(".zg-mark").style.setProperty("--share", (recipe - lowest) / (1 - lowest));
+  const away = dragging || state.threshold !== scene.threshold;
+  const reset = find(".zg-reset");
+  reset.textContent = away ? `Back to ${recipe.toFixed(2)}` : "the recipe\u2019s";
+  slider.disabled = stage === "over"; // there is nothing it would change
+  reset.disabled = slider.disabled || !away;
+}
+
 function draw() {
   if (!scene || !state) return;
   const before = focused();
@@ -283,7 +400,7 @@ function draw() {
   drawPicture();
   drawList();
   drawEditor();
-  find(".zg-slider output").textContent = Number(slider.value).toFixed(2);
+  drawSlider();
   const successor = before && find(before);
   if (successor) successor.focus({ preventScroll: true });
 }
@@ -293,6 +410,11 @@ function draw() {
 const act = (data) => trigger("submit", data);
 
 function select(segment) {
+  if (!isResult()) {
+    viewed = segment ? segment.parts[0] : null;
+    draw();
+    return;
+  }
   if (segment && joining && current() && segment !== current()) {
     joining = false;
     act({ action: "join", parts: [current().parts[0], segment.parts[0]] });
@@ -303,11 +425,26 @@ function select(segment) {
   draw();
 }
 
+function setStage(name) {
+  [stage, joining] = [name, false];
+  find(`input[value=${name}]`).checked = true;
+  unpoint();
+  draw();
+}
+
+// Bring the panel into sight; on a phone with the picture above it, if both find room.
+function reveal() {
+  const [panel, frame] = [find(".zg-edit"), find(".zg-frame")];
+  const [low, high] = [panel.getBoundingClientRect(), frame.getBoundingClientRect()];
+  const both = low.top >= high.bottom && low.bottom - high.top <= window.innerHeight;
+  const [target, block] = both && high.top < 0 ? [frame, "start"] : [panel, "nearest"];
+  target.scrollIntoView({ block, behavior: "smooth" });
+}
+
 function point(number, event) {
   const segment = shown()[number];
   element.querySelectorAll("[data-number]").forEach((part) => {
-    const inList = part.classList.contains("zg-row");
-    part.classList.toggle("zg-hover", part.dataset.number === String(number) && (!inList || stage === "merged"));
+    part.classList.toggle("zg-hover", part.dataset.number === String(number));
   });
   tip.replaceChildren(make("strong", "", segment.label));
   tip.append(make("span", "", `${confident(segment)} · ${percent(segment.share)} of the picture`));
@@ -347,56 +484,90 @@ svg.addEventListener("focusin", (event) => {
 svg.addEventListener("focusout", unpoint);
 const chosen = (event) => {
   const number = numberOf(event);
-  if (number === null || stage !== "merged") return;
-  select(state.segments[number]);
-  find(".zg-edit").scrollIntoView({ block: "nearest", behavior: "smooth" }); // below, on a phone
+  if (number === null) return;
+  select(shown()[number]);
+  reveal();
 };
 svg.addEventListener("click", chosen);
 svg.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" && event.key !== " ") return;
   event.preventDefault();
   chosen(event);
-  const input = find(".zg-edit input");
-  if (input) input.focus();
+  const first = find(".zg-edit input, .zg-edit button");
+  if (first) first.focus();
 });
 element.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && (joining || selected !== null)) select(null);
+  if (event.key === "Escape" && (joining || current())) select(null);
 });
 const list = find(".zg-list");
-list.addEventListener("click", (event) => {
-  const number = numberOf(event);
-  if (number === null) return;
-  select(state.segments[number]);
-});
+list.addEventListener("click", chosen);
 list.addEventListener("pointerover", (event) => {
   const number = numberOf(event);
-  if (number !== null && stage === "merged") point(number, null);
+  if (number !== null) point(number, null);
 });
 list.addEventListener("pointerleave", unpoint);
 
 element.querySelectorAll("input[name=zg-stage]").forEach((radio) =>
-  radio.addEventListener("change", () => {
-    stage = radio.value;
-    unpoint();
-    draw();
-  }),
+  radio.addEventListener("change", () => setStage(radio.value)),
 );
 let asked = null;
 slider.addEventListener("input", () => {
-  find(".zg-slider output").textContent = Number(slider.value).toFixed(2);
   dragging = true;
+  drawSlider();
   clearTimeout(asked); // a few times a second while it is moved
   asked = setTimeout(() => {
     dragging = false;
     trigger("input", { action: "threshold", value: Number(slider.value) });
   }, 60);
 });
+find(".zg-reset").addEventListener("click", () => {
+  clearTimeout(asked);
+  dragging = false;
+  slider.value = Math.min(1, scene.threshold);
+  drawSlider();
+  slider.focus({ preventScroll: true }); // the button is of no use now
+  trigger("input", { action: "threshold", value: scene.threshold });
+});
 find(".zg-undo").addEventListener("click", () => act({ action: "undo" }));
 element.querySelectorAll("[data-kind]").forEach((button) =>
   button.addEventListener("click", () => trigger("download", { kind: button.dataset.kind })),
 );
 
+// ------------------------------------------------------------------------ what comes to the drop zone
+
+// Gradio would refuse these, too, but then its zone is stuck and the reason is gone in a moment.
+// The sentences are the server's: uploads.py, image.py.
+function complaint(files) {
+  if (files.length > 1) return `${files.length} files at once: take one picture.`;
+  const { name, size, type } = files[0];
+  if (!type.startsWith("image/"))
+    return `${name}: is not an image in a supported format; convert it to JPEG, PNG, WebP or TIFF.`;
+  if (size <= props.most) return "";
+  const megabytes = (Math.ceil(size / 1e5) / 10).toFixed(1);
+  return `${name}: has ${megabytes} MB, this page takes ${props.most / 1e6}; save it smaller, or use the command \`zeroguide label\`.`;
+}
+
+// On its way down, before it reaches Gradio's zone.
+function inspect(event) {
+  const holder = event.type === "drop" ? event.dataTransfer : event.target;
+  if (!event.target.closest(".zg-photo") || !holder?.files?.length) return;
+  const words = complaint(holder.files);
+  say(words);
+  if (!words) return;
+  event.preventDefault();
+  event.stopPropagation();
+  if (event.type === "drop") // the zone still has to hear that the dragging is over
+    event.target.dispatchEvent(new DragEvent("drop", { bubbles: true, dataTransfer: new DataTransfer() }));
+}
+document.addEventListener("change", inspect, { capture: true });
+document.addEventListener("drop", inspect, { capture: true });
+
 // --------------------------------------------------------------------------- what the server says
+
+function say(words) {
+  find(".zg-alert").hidden = !words;
+  find(".zg-alert").textContent = words;
+}
 
 function drawWork(work) {
   const panel = find(".zg-work");
@@ -415,12 +586,12 @@ function drawWork(work) {
 }
 
 function show(told) {
-  find(".zg-alert").hidden = !told.error;
-  find(".zg-alert").textContent = told.error || "";
+  say(told.error || "");
   drawWork(told.work);
-  find(".zg-result").hidden = !told.segments;
+  const result = Boolean(told.segments || (told.error && state)); // the last picture is still there
+  find(".zg-result").hidden = !result;
   find(".zg-examples").hidden = Boolean(told.work);
-  element.classList.toggle("zg-has-result", Boolean(told.segments));
+  element.classList.toggle("zg-has-result", result);
 }
 
 function take() {
@@ -430,7 +601,7 @@ function take() {
   if (!told.segments) return;
   if (told.scene) {
     scene = parse(props.scene);
-    [selected, joining, stage] = [null, false, "merged"];
+    [selected, viewed, joining, stage] = [null, null, false, "merged"];
     find("input[value=merged]").checked = true;
     image.src = scene.src;
     image.alt = scene.name;
@@ -438,7 +609,7 @@ function take() {
     image.height = scene.size[1];
     find(".zg-frame").style.setProperty("--zg-shape", scene.size[0] / scene.size[1]);
     const weights = scene.edges.map((edge) => edge[2]);
-    const lowest = Math.floor(20 * Math.min(told.threshold, 0.9, ...weights)) / 20;
+    const lowest = Math.floor(20 * Math.min(scene.threshold, 0.9, ...weights)) / 20;
     slider.min = Math.max(0, lowest - 0.05);
   }
   if (!scene) return;

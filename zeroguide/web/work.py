@@ -135,9 +135,13 @@ class Work:
         {"action": "join", "parts": [i, j]}, {"action": "undo"}, {"action": "name_again", "part":
         i}; over-segments count from 0.
         """
-        with self.sessions.editing(key) as (editor, _):
+        with self.sessions.editing(key) as (editor, view):
             match dict(action):
                 case {"action": "threshold", "value": int() | float() as value}:
+                    if not -1 <= value <= 1 and value != view.threshold:
+                        raise UsageError(
+                            f"the threshold {value:g} is no similarity: these are from -1 to 1"
+                        )
                     editor.set_threshold(float(value))
                 case {"action": "rename", "part": int(part), "label": str(label)}:
                     editor.rename(part, label)
