@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -75,7 +76,8 @@ def web(
     try:
         print(server.url, flush=True)
         console.note("press Ctrl+C to stop")
-        server.wait()
+        with suppress(KeyboardInterrupt):  # Ctrl+C and SIGTERM are how it is ended
+            server.wait()
     finally:
         server.close()
     return 0

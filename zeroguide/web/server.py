@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -12,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import UsageError
 from zeroguide.web.sessions import Sessions
@@ -44,21 +43,12 @@ class Server:
     _stopped: threading.Event
 
     def wait(self) -> None:
-        """Until it is interrupted, or until SIGTERM, which is no failure: `kill`, systemd, Docker.
-
-        Only in the main thread. Raises what loading the models raised.
-        """
-        before = signal.signal(signal.SIGTERM, _end)
-        try:
-            while not self.namer.wait(0.2):
-                pass
-            if self.namer.error is not None:
-                raise self.namer.error
-            self._stopped.wait()
-        except _Ended:
+        """Until it is interrupted. Raises what loading the models raised."""
+        while not self.namer.wait(0.2):
             pass
-        finally:
-            signal.signal(signal.SIGTERM, before)
+        if self.namer.error is not None:
+            raise self.namer.error
+        self._stopped.wait()
 
     def close(self) -> None:
         """Stop, and delete what was uploaded."""
@@ -143,14 +133,6 @@ def serve(
         target=_sweep, args=(folder, sessions, stopped), name="sweep", daemon=True
     ).start()
     return Server(url.rstrip("/"), folder, namer, sessions, page, stopped)
-
-
-class _Ended(BaseException):
-    """SIGTERM came."""
-
-
-def _end(*_: object) -> NoReturn:
-    raise _Ended
 
 
 def _sweep(folder: Path, sessions: Sessions, stopped: threading.Event) -> None:
