@@ -161,7 +161,7 @@ class Run:
         summary: Summary,
     ) -> None:
         shard = self.shard
-        found = once(self.items, settings.output)
+        found = once(self.items, settings.output, self.roots)
         feed = Feed(item for item in found if shard is None or shard.has(item.key))
         if self.engine == "ray":
             from zeroguide.runs.ray_run import RayPool

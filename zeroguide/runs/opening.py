@@ -63,16 +63,19 @@ def open_manifest(
     return replacing
 
 
-def once(items: Iterable[Item], output: Path) -> Iterator[Item]:
+def once(items: Iterable[Item], output: Path, roots: Iterable[Path]) -> Iterator[Item]:
     """The items; UsageError for one that the folder knows under another key.
 
     Keys depend on what was named on the command line: `photos/` makes x.jpg what `photos/ more/`
     makes photos/x.jpg. Only results that are files of their own are seen.
+
+    roots: of this run; those that the manifest has besides are of earlier ones.
     """
     manifest = Manifest.read(output)
-    roots = [Root(folder) for folder in manifest.roots] if manifest else []
+    known = set(manifest.roots) if manifest else set()
+    others = [Root(folder) for folder in known - set(map(str, roots))]
     for item in items:
-        for key in _other_keys(item, roots):
+        for key in _other_keys(item, others) if others else ():
             if _holds(output, key, item):
                 raise UsageError(
                     f"{output}: holds {item.name} already, as {key}, from a run that named other "
@@ -82,6 +85,7 @@ def once(items: Iterable[Item], output: Path) -> Iterator[Item]:
 
 
 def _other_keys(item: Item, roots: Iterable[Root]) -> set[str]:
+    """Under which this photo was labelled, if it was labelled by earlier runs."""
     path = item.path
     if path is None:
         return set()
