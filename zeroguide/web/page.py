@@ -1,6 +1,6 @@
 """The page as Gradio components, and the same work as an API for gradio_client.
 
-What a user does reaches the server as events of one HTML component, whose code is viewer.js.
+What a user does reaches the server as events of one HTML component, whose code is viewer/*.js.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ from zeroguide.web.uploads import MAX_BYTES, MAX_PIXELS, read_photo
 from zeroguide.web.view import data_url
 from zeroguide.web.work import Work
 
-HERE = Path(__file__).parent
+VIEWER = Path(__file__).parent / "viewer"
+# Parts of one function: the first makes what the others use, the last begins.
+SCRIPTS = (
+    "state.js", "picture.js", "graph.js", "lists.js", "actions.js", "uploads.js", "messages.js",
+)  # fmt: skip
 THUMBNAIL = 160  # pixels
 NETWORKS = {"concurrency_limit": 1, "concurrency_id": "networks"}  # the models take one at a time
 BRIEF = {"show_progress": "hidden", "api_visibility": "private"}
@@ -57,8 +61,8 @@ def make_page(
         )
         viewer = gr.HTML(
             value="",
-            html_template=(HERE / "viewer.html").read_text("utf-8"),
-            js_on_load=(HERE / "viewer.js").read_text("utf-8"),
+            html_template=(VIEWER / "viewer.html").read_text("utf-8"),
+            js_on_load="\n".join((VIEWER / name).read_text("utf-8") for name in SCRIPTS),
             elem_classes="zg-view",
             apply_default_css=False,
             scene="",

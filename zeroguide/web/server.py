@@ -90,7 +90,7 @@ def serve(
         from starlette.middleware import Middleware
 
         from zeroguide.web.guard import Guard
-        from zeroguide.web.page import HERE, make_page
+        from zeroguide.web.page import VIEWER, make_page
 
         page = make_page(Work(namer, sessions), about=about, examples=examples, queue=queue)
         guard = Middleware(Guard, uploads=folder, max_upload=MAX_BYTES)
@@ -111,7 +111,7 @@ def serve(
             state_session_capacity=64,
             i18n=gr.I18n(en={"common.complete": "Done"}),  # said to screen readers, missing there
             app_kwargs={"middleware": [guard]},
-            css=(HERE / "viewer.css").read_text("utf-8"),
+            css=(VIEWER / "viewer.css").read_text("utf-8"),
             theme=gr.themes.Default(
                 font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
             ),

@@ -1,0 +1,90 @@
+// What the server says.
+
+function say(words) {
+  find(".zg-alert").hidden = !words;
+  find(".zg-alert").textContent = words;
+}
+
+function drawWork(work) {
+  const panel = find(".zg-work");
+  panel.hidden = !work;
+  if (!work) return;
+  panel.querySelector("p").textContent = work.name;
+  const steps = Object.keys(STEPS).filter((step) => step !== "queue" || work.stage === "queue");
+  const at = steps.indexOf(work.stage);
+  panel.querySelector("ol").replaceChildren(
+    ...steps.map((step, number) => {
+      const item = make("li", number < at ? "zg-done" : number === at ? "zg-now" : "", STEPS[step]);
+      if (number === at) item.setAttribute("aria-current", "step");
+      return item;
+    }),
+  );
+}
+
+function show(told) {
+  say(told.error || "");
+  drawWork(told.work);
+  const result = Boolean(told.segments || (told.error && state)); // the last picture is still there
+  find(".zg-result").hidden = !result;
+  find(".zg-examples").hidden = Boolean(told.work);
+  element.classList.toggle("zg-has-result", result);
+}
+
+function take() {
+  const told = parse(props.value);
+  if (!told) return;
+  show(told);
+  if (!told.segments) return;
+  if (told.scene) {
+    scene = parse(props.scene);
+    [selected, viewed, joining, stage] = [null, null, false, "merged"];
+    find("input[value=merged]").checked = true;
+    image.src = scene.src;
+    image.alt = scene.name;
+    image.width = scene.size[0]; // the frame has its shape before the picture is decoded
+    image.height = scene.size[1];
+    find(".zg-frame").style.setProperty("--zg-shape", scene.size[0] / scene.size[1]);
+    const weights = scene.edges.map((edge) => edge[2]);
+    const lowest = Math.floor(20 * Math.min(scene.threshold, 0.9, ...weights)) / 20;
+    slider.min = Math.max(0, lowest - 0.05);
+  }
+  if (!scene) return;
+  state = told;
+  if (!dragging) slider.value = Math.min(1, told.threshold);
+  unpoint();
+  draw();
+}
+
+function save() {
+  const file = parse(props.file);
+  if (!file) return;
+  const bytes = Uint8Array.from(atob(file.content), (character) => character.charCodeAt(0));
+  const url = URL.createObjectURL(new Blob([bytes], { type: file.media_type }));
+  const link = make("a");
+  link.href = url;
+  link.download = file.name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
+const examples = parse(props.examples) || [];
+for (const [number, example] of examples.entries()) {
+  const button = make("button");
+  button.type = "button";
+  button.setAttribute("aria-label", `Example: ${example.name}`);
+  const thumb = make("img");
+  thumb.src = example.src;
+  thumb.alt = "";
+  button.append(thumb);
+  button.addEventListener("click", () => {
+    show({ work: { name: example.name, stage: "queue" } }); // at once, also while the server is busy
+    trigger("select", { example: number });
+  });
+  find(".zg-examples").append(button);
+}
+if (examples.length) find(".zg-examples").prepend(make("span", "", "or take an example"));
+
+new ResizeObserver(() => scene && state && drawPicture()).observe(image);
+watch(["value"], take);
+watch(["file"], save);
+take();
