@@ -52,7 +52,7 @@ def test_no_such_folder(name, tmp_path):
 
 @pytest.mark.parametrize("name", FILES)
 def test_wrong_arguments(name, tmp_path):
-    with pytest.raises(UsageError, match=f"{name} is read from files; name the folder"):
+    with pytest.raises(UsageError, match=f"{name} is read from files; name their folder"):
         load_dataset(name)
     with pytest.raises(UsageError, match=f"{name} has no split 'vla'"):
         load_dataset(name, tmp_path, split="vla")
