@@ -58,6 +58,8 @@ def started(tmp_path: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        # Ctrl+C counts even where whoever started the tests lets it be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout is not None
