@@ -119,6 +119,14 @@ def test_another_recipe_is_refused_where_nobody_can_be_asked(folder: Path, tmp_p
     assert texts(output) == before
 
 
+def test_many_differences_are_counted(folder: Path, tmp_path: Path) -> None:
+    make(folder, tmp_path / "out").label()
+    keys = ("segmenter.n_segments", "decoder.beam_size", "decoder.max_tokens")
+    others = [*OTHER, *(f"{key}=5" for key in keys), "refine.method=none"]
+    with pytest.raises(UsageError, match=r"\(([^;]+; ){4}and 2 more\); replace them"):
+        make(folder, tmp_path / "out", overrides=others).label()
+
+
 @pytest.mark.parametrize("answer", [True, False])
 def test_another_recipe_is_asked_about(folder: Path, tmp_path: Path, answer: bool) -> None:
     output = tmp_path / "out"

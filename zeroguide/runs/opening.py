@@ -20,6 +20,8 @@ from zeroguide.sources.keys import Root
 
 Confirm = Callable[[str], bool]
 
+MOST_CHANGES = 4  # that a question names: another preset differs in a dozen
+
 
 def open_manifest(
     output: Path,
@@ -47,7 +49,10 @@ def open_manifest(
     replacing = overwrite or (known is not None and known.replacing)
     changes = differences(before, recipe) if before is not None else []
     if changes and not overwrite:
-        problem = f"{output}: holds results of another recipe ({'; '.join(changes)})"
+        named = changes[:MOST_CHANGES]
+        if len(changes) > len(named):
+            named.append(f"and {len(changes) - len(named)} more")
+        problem = f"{output}: holds results of another recipe ({'; '.join(named)})"
         if confirm is None:
             raise UsageError(
                 f"{problem}; replace them with --overwrite or choose another folder with -o"
