@@ -68,7 +68,8 @@ def search(
         if output is not None:
             console.step(f"drawing {output}")
             n_segments, n_images = len(searcher.index.label), len(searcher.index.keys)
-            title = f"“{query}” among {n_segments} segments of {n_images} images"
+            images = "1 image" if n_images == 1 else f"{n_images} images"
+            title = f"“{query}” among {n_segments} segments of {images}"
             write_png(draw_sheet(searcher.run, hits, title, note=console.note), output)
             console.note(f"the sheet is in {output}")
     return 0
