@@ -21,7 +21,7 @@ from zeroguide.errors import ZeroguideError
 from zeroguide.formats.outlines import parts
 from zeroguide.overlay import draw, segment_colours
 from zeroguide.overlay.drawing import format_share
-from zeroguide.recipe import list_recipes, load_recipe
+from zeroguide.recipe import introduce
 
 if TYPE_CHECKING:
     from zeroguide.labeling import Labeling, Segment
@@ -62,7 +62,7 @@ def to_html(labeling: Labeling) -> str:
         f'alt="{html.escape(_line(labeling))}" usemap="#{name}">'
         f'<map name="{name}">{areas}</map></div>'
         f"<div><div><b>{html.escape(title)}</b></div>"
-        f'<div style="max-width:28em">{html.escape(_introduction(labeling))}</div>'
+        f'<div style="max-width:28em">{html.escape(introduce(labeling.recipe.get("name")))}</div>'
         f"{_table(labeling, colours)}"
         f'<div style="max-width:28em">{html.escape(note)}</div></div></div>'
     )
@@ -111,12 +111,6 @@ def _has_screen() -> bool:
     # On Linux xdg-open would look for a viewer in vain, loudly, and report success.
     others = not sys.platform.startswith("linux")
     return others or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-
-
-def _introduction(labeling: Labeling) -> str:
-    """The preset and what its weights know: what they don't, they name as confidently."""
-    name = labeling.recipe.get("name")
-    return load_recipe(name).introduction if name in list_recipes() else ""
 
 
 def _line(labeling: Labeling) -> str:

@@ -70,9 +70,15 @@ def extract_features(
     1..patch size, a shorter side below the patch size or a `median_blur` that isn't odd or above
     MAX_BLUR; ZeroguideError for a picture that makes more than MAX_CELLS cells.
     """
-    settings: dict[str, Any] = {"stride": stride, "layer": layer, "facet": facet}
-    settings |= {"shorter_side": shorter_side, "median_blur": median_blur}
-    return extract_features_batch(dino, [pixels], **settings)[0][0]
+    return extract_features_batch(
+        dino,
+        [pixels],
+        shorter_side=shorter_side,
+        stride=stride,
+        layer=layer,
+        facet=facet,
+        median_blur=median_blur,
+    )[0][0]
 
 
 def extract_features_and_attention(

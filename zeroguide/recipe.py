@@ -270,6 +270,11 @@ def list_recipes() -> list[str]:
     return sorted(names, key=lambda name: name != DEFAULT)
 
 
+def introduce(name: object) -> str:
+    """`Recipe.introduction` of a preset; "" for what is none."""
+    return load_recipe(str(name)).introduction if name in list_recipes() else ""
+
+
 def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
     """A preset by name or a recipe file (.toml), with overrides like ``"decoder.beam_size=8"``.
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from zeroguide.batch import OutputError
 from zeroguide.errors import UsageError
 from zeroguide.run_folder import MANIFEST, Manifest, RunFolder
-from zeroguide.runs.label_run import Observer, Run
+from zeroguide.runs.label_run import Observer, Run, Summary
 from zeroguide.runs.settings import Outcome
 from zeroguide.runs.shard import Shard
 from zeroguide.sources import find_items
@@ -117,6 +117,23 @@ def test_another_recipe_is_refused_where_nobody_can_be_asked(folder: Path, tmp_p
         "replace them with --overwrite or choose another folder with -o"
     )
     assert texts(output) == before
+
+
+def test_replacing_that_was_interrupted_goes_on_without_a_manifest(
+    folder: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    make(folder, output).label()
+    (output / MANIFEST).unlink()
+
+    def stop(outcome: Outcome, summary: Summary) -> None:
+        if summary.total == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    run = make(folder, output, Observer(done=stop), overrides=OTHER, overwrite=True)
+    assert run.label().interrupted
+    assert make(folder, output, overrides=OTHER).label().failed == 0
+    assert len({json.dumps(entry.labeling.recipe) for entry in RunFolder(output)}) == 1
 
 
 def test_many_differences_are_counted(folder: Path, tmp_path: Path) -> None:

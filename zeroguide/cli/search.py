@@ -46,7 +46,7 @@ def search(
             raise UsageError(f"{name} {value}: at least {least} is needed")
     if output is not None:
         _check(output, overwrite=overwrite)
-    from zeroguide.recipe import list_recipes, load_recipe
+    from zeroguide.recipe import introduce
     from zeroguide.search import Searcher, query_text
     from zeroguide.search.sheet import draw_sheet
 
@@ -57,8 +57,8 @@ def search(
         )
         note_device(console, device, searcher.device)
         manifest = searcher.run.manifest
-        if manifest is not None and manifest.recipe.get("name") in list_recipes():
-            console.note(load_recipe(manifest.recipe["name"]).introduction)
+        if manifest is not None and (about := introduce(manifest.recipe.get("name"))):
+            console.note(about)
         hits = searcher.find(query, n, per_image=per_image or None)
         rows = [
             (str(rank), hit.key, str(hit.segment), hit.label, f"{hit.cosine:.4f}")

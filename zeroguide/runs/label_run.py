@@ -126,8 +126,11 @@ class Run:
             summary = Summary()
             try:
                 self._label(replace(self.settings, may_replace=may_replace), summary)
-                is_mixed = known is not None and self._is_mixed(known, summary)
-                self._manifest(lambda: self._close_manifest(summary, is_mixed))
+                # Of an interrupted run, or one of several parts, the others are still to come.
+                is_whole = self.shard is None and not summary.interrupted
+                is_mixed = is_whole and known is not None and self._is_mixed(known, summary)
+                is_pure = is_whole and not is_mixed
+                self._manifest(lambda: self._close_manifest(summary, is_pure))
             finally:
                 # With nothing in the folder there is nothing for it to speak of.
                 if known is None and self.shard is None and not summary.labelled + summary.kept:
@@ -226,8 +229,6 @@ class Run:
         changed = differences(known.recipe, provenance(self.settings.recipe))
         if not (known.replacing or changed) or self.engine != "local":
             return False
-        if self.shard is not None or summary.interrupted:
-            return True  # the others are still to come
         n_there = len(RunFolder(output).keys()) if first_result(output) else 0
         n_left = n_there - summary.labelled - summary.kept
         if n_left > 0:
@@ -237,7 +238,7 @@ class Run:
             )
         return n_left > 0
 
-    def _close_manifest(self, summary: Summary, is_mixed: bool) -> None:
+    def _close_manifest(self, summary: Summary, is_pure: bool) -> None:
         output = self.settings.output
         manifest = Manifest.read(output)
         if manifest is None:  # somebody has deleted it
@@ -245,7 +246,7 @@ class Run:
         manifest.counts = {
             state: getattr(summary, state) for state in ("labelled", "kept", "failed")
         }
-        if not is_mixed:
+        if is_pure:
             manifest.replacing = False
         manifest.write(output, self._name(MANIFEST))
 
