@@ -17,7 +17,7 @@ class FakeTexts:
         self.vectors = vectors
         self.clip = SimpleNamespace()
 
-    def embed(self, texts):
+    def embed(self, texts, _memo=None):
         return torch.stack([F.normalize(self.vectors[text], dim=0) for text in texts])
 
     def embed_phrases(self, phrases, templates):

@@ -15,6 +15,7 @@ from zeroguide.decoders.beam import BeamDecoder
 from zeroguide.decoders.phrases import clean_phrase
 from zeroguide.decoders.proposals import phrase_ends
 from zeroguide.decoders.vocabulary import VocabularyDecoder
+from zeroguide.memo import Memo
 from zeroguide.models import LanguageModel, load_clip, load_language_model
 from zeroguide.prompts_folder import read_prompts
 from zeroguide.texts import TextEncoder
@@ -151,7 +152,6 @@ def test_wide_beam_finds_what_brute_force_finds(texts, lm):
     inside = (~ends).nonzero().flatten().tolist()[:6]
     allowed = torch.zeros_like(ends)
     allowed[inside] = True
-    decode = beam(texts, lm, beam_size=50, n_candidates=6, max_tokens=2, n_alternatives=0)
     # Only six tokens are possible besides the ends, so that brute force stays small.
     plain = lm.network.forward
 
@@ -183,6 +183,7 @@ def test_wide_beam_finds_what_brute_force_finds(texts, lm):
                         best[i] = (label, score)
     lm.network.forward = narrowed
     try:
+        decode = beam(texts, lm, beam_size=50, n_candidates=6, max_tokens=2, n_alternatives=0)
         found = [ranked[0][0] for ranked in decode(embeddings)]
     finally:
         del lm.network.forward
@@ -305,30 +306,32 @@ def test_score_is_the_cosine_of_prompt_and_label(texts, lm):
         assert min(abs(score - cosine) for cosine in cosines) < 1e-6
 
 
-def test_contexts_are_read_once(texts, lm):
-    decode = beam(texts, lm)
+def test_contexts_of_a_call_are_read_once(texts, lm):
+    decode, memo = beam(texts, lm), Memo()
     embeddings = torch.randn(3, 32, generator=torch.Generator().manual_seed(4))
-    first = decode(embeddings)
+    first = decode(embeddings, (), memo)
     calls = []
     plain = lm.network.forward
     lm.network.forward = lambda ids, **options: (calls.append(ids), plain(ids, **options))[1]
     try:
-        assert decode(embeddings) == first
+        assert decode(embeddings, (), memo) == first
+        assert calls == []
+        assert decode(embeddings) == first  # another call
+        assert len(calls) == 3 and all(ids.shape[1] == 1 for ids in calls)  # not the prompt
     finally:
         del lm.network.forward
-    assert calls == []
 
 
 def test_memory_of_contexts_is_bounded(texts, lm, monkeypatch):
     embeddings = torch.randn(3, 32, generator=torch.Generator().manual_seed(4))
     unbounded = beam(texts, lm)(embeddings)
-    monkeypatch.setattr("zeroguide.decoders.proposals._KEPT", 5)
     monkeypatch.setattr("zeroguide.decoders.proposals._STATES_KEPT", 2)
     monkeypatch.setattr("zeroguide.decoders.proposals._BATCH", 3)
-    decode = beam(texts, lm)
+    decode, memo = beam(texts, lm), Memo()
     for _ in range(2):
-        assert_same(decode(embeddings), unbounded)
-    assert len(decode.proposals._states) <= 2 + 3 * 3  # a batch, and the beginnings of its contexts
+        assert_same(decode(embeddings, (), memo), unbounded)
+    states = decode.proposals.known(memo)._states
+    assert len(states) <= 2 + 3 * 3  # a batch, and the beginnings of its contexts
 
 
 def test_labels_are_clean_distinct_and_never_empty(texts, lm):
@@ -345,7 +348,7 @@ def test_empty_prompt_is_possible(texts, lm):
 def test_phrase_ends_of_gpt2(shared):
     tokenizer = hub_folders.gpt2_tokenizer(shared / "gpt2")
     network = torch.nn.Module()
-    network.config = type("Config", (), {"vocab_size": len(tokenizer) + 3})()
+    network.config = transformers.GPT2Config(vocab_size=len(tokenizer) + 3)
     ends = phrase_ends(LanguageModel(network, tokenizer))
     assert len(ends) == len(tokenizer) + 3
     vocabulary = tokenizer.get_vocab()

@@ -12,7 +12,8 @@ from PIL import Image
 from zeroguide.decoders import UNNAMED
 from zeroguide.errors import UsageError
 from zeroguide.image import from_array, open_image
-from zeroguide.labeler import Labeler, NamedSegment, Segmenter
+from zeroguide.labeler import Labeler, NamedSegment, Segmenter, Watcher
+from zeroguide.memo import Memo
 from zeroguide.recipe import load_recipe
 from zeroguide.region import Picture, Region
 
@@ -104,7 +105,7 @@ def test_segments_that_do_not_touch_stay_apart_unless_all_may_merge(recipe_file,
             NamedSegment(Region(picture, (i,)), *known)
             for i, known in enumerate((twin, other, twin))
         ]
-        (merged,) = ours._merge(ours.embedder.prepare([picture]), [segments])
+        (merged,) = ours._merge(ours.embedder.prepare([picture]), [segments], Watcher(), Memo())
         assert len(merged) == expected, edges
 
 
@@ -121,7 +122,7 @@ def test_only_siblings_merge(recipe_file, image):
             NamedSegment(Region(picture, (i,)), *known)
             for i, known in enumerate((twin, other, twin))
         ]
-        (merged,) = ours._merge(ours.embedder.prepare([picture]), [segments])
+        (merged,) = ours._merge(ours.embedder.prepare([picture]), [segments], Watcher(), Memo())
         assert len(merged) == expected, tree
 
 
@@ -149,7 +150,7 @@ def test_segments_without_a_name_have_nothing_in_common(recipe_file, image):
     ours = labeler(recipe_file, "merge.threshold=0.8")
     for label, expected in ((UNNAMED, 2), ("dog", 1)):
         segments = [NamedSegment(Region(picture, (i,)), alike[i], [(label, 0.0)]) for i in range(2)]
-        (merged,) = ours._merge(ours.embedder.prepare([picture]), [segments])
+        (merged,) = ours._merge(ours.embedder.prepare([picture]), [segments], Watcher(), Memo())
         assert len(merged) == expected
 
 

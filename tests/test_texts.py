@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zeroguide.memo import Memo
 from zeroguide.models import load_clip
 from zeroguide.text_trie import tries
 from zeroguide.texts import TextEncoder, encode_tokens
@@ -173,34 +174,36 @@ def test_embed_gives_unit_rows_in_the_order_asked(clip):
 
 def test_a_text_is_encoded_once(clip):
     calls: list[str] = []
-    encoder = TextEncoder(counting(clip, calls))
-    encoder.embed(["a", "b", "a"])
-    encoder.embed(["b", "c"])
+    encoder, memo = TextEncoder(counting(clip, calls)), Memo()
+    encoder.embed(["a", "b", "a"], memo)
+    encoder.embed(["b", "c"], memo)
     assert sorted(calls) == ["a", "b", "c"]
+    encoder.embed(["a"])  # another call
+    assert sorted(calls) == ["a", "a", "b", "c"]
 
 
 def test_what_is_given_out_does_not_change_later(clip, monkeypatch):
     monkeypatch.setattr("zeroguide.texts._KEPT", 3)
-    encoder = TextEncoder(clip)
-    rows = encoder.embed(["a", "b"])
+    encoder, memo = TextEncoder(clip), Memo()
+    rows = encoder.embed(["a", "b"], memo)
     kept = rows.clone()
     for text in "cdefgh":
-        encoder.embed([text])
+        encoder.embed([text], memo)
     assert torch.equal(rows, kept)
 
 
 def test_memory_is_bounded_and_what_was_asked_is_always_answered(clip, monkeypatch):
     monkeypatch.setattr("zeroguide.texts._KEPT", 3)
     calls: list[str] = []
-    encoder = TextEncoder(counting(clip, calls))
-    rows = encoder.embed(["a", "b", "c", "d"])  # more than is kept
+    encoder, memo = TextEncoder(counting(clip, calls)), Memo()
+    rows = encoder.embed(["a", "b", "c", "d"], memo)  # more than is kept
     for text in "defghijk":
-        encoder.embed([text])
-        assert len(encoder._place) <= 3
-    torch.testing.assert_close(encoder.embed(["a"])[0], rows[0])
+        encoder.embed([text], memo)
+        assert len(memo.part(encoder, dict).place) <= 3
+    torch.testing.assert_close(encoder.embed(["a"], memo)[0], rows[0])
     # When memory is full, what is asked for now isn't forgotten.
     calls.clear()
-    encoder.embed(["a", "x", "y", "z"])
+    encoder.embed(["a", "x", "y", "z"], memo)
     assert sorted(calls) == ["x", "y", "z"]
 
 

@@ -19,6 +19,7 @@ from zeroguide.decoders.zerocap import decoder as decoder_module
 from zeroguide.decoders.zerocap.candidates import Candidates
 from zeroguide.decoders.zerocap.tokens import Tokens
 from zeroguide.errors import UsageError, WeightsError
+from zeroguide.memo import Memo
 from zeroguide.models import Clip, LanguageModel, load_clip, load_language_model
 from zeroguide.texts import TextEncoder
 
@@ -102,13 +103,12 @@ def test_no_text_is_encoded_twice(clip, lm, unit):
 
     texts = TextEncoder(dataclasses.replace(clip, tokenize=tokenize))
     decode = ZeroCapDecoder(texts, lm, **KNOBS | {"max_tokens": 1})
-    decode.generate(unit)
+    memo = Memo()
+    decode.generate(unit, memo)
     assert 10 < len(encoded) == len(set(encoded))
     first = list(encoded)
-    texts.embed(["anything"])
-    decode.generate(unit.flip(0))
-    # The first token's candidates are those of all pictures.
-    assert encoded == [*first, "anything"]
+    decode.generate(unit.flip(0), memo)
+    assert encoded == first
 
 
 def test_labels_are_ranked_by_cosine(clip, lm, unit):
@@ -126,13 +126,15 @@ def test_labels_are_ranked_by_cosine(clip, lm, unit):
 
 def test_labels_are_cleaned(clip, lm, unit):
     decode = ZeroCapDecoder(TextEncoder(clip), lm, **KNOBS)
-    decode.generate = lambda _: [[" red  dog.", "n apple", " image of a red dog and"]]
+    decode.generate = lambda _embeddings, _memo: [
+        [" red  dog.", "n apple", " image of a red dog and"]
+    ]
     assert {label for label, _ in decode(unit[:1])[0]} == {"red dog", "apple"}
 
 
 def test_nothing_but_punctuation_is_unnamed(clip, lm, unit):
     decode = ZeroCapDecoder(TextEncoder(clip), lm, **KNOBS)
-    decode.generate = lambda embeddings: [[".", " ..."]] * len(embeddings)
+    decode.generate = lambda embeddings, _memo: [[".", " ..."]] * len(embeddings)
     assert decode(unit[:2]) == [[("unnamed", 0.0)]] * 2
 
 
@@ -150,7 +152,7 @@ def test_half_precision_language_model(clip, tmp_path, unit):
 def test_candidates_are_cosines_with_whole_texts(clip, lm, unit):
     texts, tokens = TextEncoder(clip), Tokens(lm, "Image of a")
     contexts = ["Image of a", "Image of a c"]
-    candidates = Candidates(texts, tokens, contexts)
+    candidates = Candidates(texts, tokens, contexts, Memo())
     context = torch.tensor([0, 1, 0, 1, 1])
     generator = torch.Generator().manual_seed(0)
     for _ in range(2):

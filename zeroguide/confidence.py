@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from zeroguide.errors import UsageError
+from zeroguide.memo import Memo
 from zeroguide.texts import TextEncoder
 
 
@@ -52,20 +53,25 @@ class Confidence:
         self.midpoint, self.slope = midpoint, slope
         self.label_set = texts.embed_phrases(phrases, [self.template])  # (p, e), unit
 
-    def __call__(self, embeddings: torch.Tensor, labels: Sequence[str]) -> list[float]:
+    def __call__(
+        self, embeddings: torch.Tensor, labels: Sequence[str], memo: Memo | None = None
+    ) -> list[float]:
         """The confidence in each of n labels for the region of its embedding, 0 to 1.
 
         Args:
             embeddings: (n, e), normalised or not.
             labels: n texts.
+            memo: of the call, where there are texts that it has read.
         """
-        odds = self.slope * (self.z_scores(embeddings, labels) - self.midpoint)
+        odds = self.slope * (self.z_scores(embeddings, labels, memo) - self.midpoint)
         return [float(p) for p in odds.sigmoid()]
 
-    def z_scores(self, embeddings: torch.Tensor, labels: Sequence[str]) -> torch.Tensor:
+    def z_scores(
+        self, embeddings: torch.Tensor, labels: Sequence[str], memo: Memo | None = None
+    ) -> torch.Tensor:
         """How far each label's cosine stands above those of the label set: (n,) float32."""
         unit = F.normalize(embeddings.float(), dim=-1)
-        own = self.texts.embed([self.template.replace("{}", label) for label in labels])
+        own = self.texts.embed([self.template.replace("{}", label) for label in labels], memo)
         spread = unit @ self.label_set.T  # (n, p)
         cosines = (unit * own.to(unit)).sum(-1)
         return (cosines - spread.mean(1)) / spread.std(1).clamp_min(1e-6)

@@ -19,6 +19,7 @@ from zeroguide.fitted import load_fitted
 from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups, sibling_pairs
 from zeroguide.image import Image, ImageSource, to_image
 from zeroguide.labeling import Label, Labeling
+from zeroguide.memo import Memo
 from zeroguide.models import Dino, choose_device, load_all, load_dino
 from zeroguide.models.device import autocast
 from zeroguide.prompts_folder import read_prompts
@@ -197,17 +198,24 @@ class Labeler:
 
     def label_batch(self, images: Sequence[Image]) -> list[Labeling]:
         """The same for several pictures at once: their segments share passes and searches."""
-        return [self._finish(*done) for done in zip(images, self.describe(images), strict=True)]
+        memo = Memo()
+        described = self.describe(images, memo=memo)
+        return [self._finish(*done, memo) for done in zip(images, described, strict=True)]
 
     def describe(
-        self, images: Sequence[Image], watcher: Watcher = _NOBODY
+        self,
+        images: Sequence[Image],
+        watcher: Watcher = _NOBODY,
+        memo: Memo | None = None,
     ) -> list[list[NamedSegment]]:
         """Every picture's segments, merged, with their embeddings, in the order of their parts.
 
         To the last bit a function of these pictures alone, whatever was described before, so that
         a run that was interrupted ends like one that was not.
+
+        memo: a new one, where the caller wants to go on with what is read here.
         """
-        self.texts.forget()
+        memo = Memo() if memo is None else memo
         watcher.stage("segments")
         pictures = [
             Picture(image.pixels, over.label_map, over.tree)
@@ -216,8 +224,9 @@ class Labeler:
         watcher.stage("embeddings")
         with autocast(self.device, self.recipe.precision):
             prepared = self.embedder.prepare(pictures)
-        segments = self._name(prepared, [_over_segments(picture) for picture in pictures], watcher)
-        segments = self._merge(prepared, segments, watcher)
+        over_segments = [_over_segments(picture) for picture in pictures]
+        segments = self._name(prepared, over_segments, watcher, memo)
+        segments = self._merge(prepared, segments, watcher, memo)
         return [sorted(own, key=lambda segment: segment.region.parts) for own in segments]
 
     def name(self, regions: Sequence[Region]) -> list[NamedSegment]:
@@ -225,10 +234,10 @@ class Labeler:
         pictures = list(dict.fromkeys(region.picture for region in regions))
         with autocast(self.device, self.recipe.precision):
             prepared = self.embedder.prepare(pictures)
-        return self._name(prepared, [list(regions)], _NOBODY)[0]
+        return self._name(prepared, [list(regions)], _NOBODY, Memo())[0]
 
     def _name(
-        self, prepared: Prepared, regions: list[list[Region]], watcher: Watcher
+        self, prepared: Prepared, regions: list[list[Region]], watcher: Watcher, memo: Memo
     ) -> list[list[NamedSegment]]:
         """Embed and name every picture's regions, all of them together."""
         together = [region for own in regions for region in own]
@@ -237,29 +246,29 @@ class Labeler:
         with autocast(self.device, self.recipe.precision):
             embeddings = self.embedder.embed(prepared, together)  # (n, e)
         watcher.stage("names")
-        labels = self.decode(embeddings, together)
+        labels = self.decode(embeddings, together, memo)
         named = list(map(NamedSegment, together, embeddings, labels))
         watcher.named(named)
         rest = iter(named)
         return [[next(rest) for _ in own] for own in regions]
 
     def _merge(
-        self, prepared: Prepared, segments: list[list[NamedSegment]], watcher: Watcher = _NOBODY
+        self, prepared: Prepared, segments: list[list[NamedSegment]], watcher: Watcher, memo: Memo
     ) -> list[list[NamedSegment]]:
         """Join alike segments, embed and name the joined ones again, until none are alike."""
         while True:
             watcher.stage("merging")
-            groups = [self._alike(own) for own in segments]
+            groups = [self._alike(own, memo) for own in segments]
             joined = [[_join(group) for group in own if len(group) > 1] for own in groups]
             if not any(joined):
                 return segments
-            new = self._name(prepared, joined, watcher)
+            new = self._name(prepared, joined, watcher, memo)
             segments = [
                 [group[0] for group in own if len(group) == 1] + named
                 for own, named in zip(groups, new, strict=True)
             ]
 
-    def _alike(self, segments: list[NamedSegment]) -> list[list[NamedSegment]]:
+    def _alike(self, segments: list[NamedSegment], memo: Memo) -> list[list[NamedSegment]]:
         """A picture's segments in groups that are to become one."""
         recipe = self.recipe.merge
         pairs = None
@@ -270,7 +279,7 @@ class Labeler:
             assert tree is not None  # the recipe has been checked
             pairs = sibling_pairs([segment.region.parts for segment in segments], tree)
         names = [segment.labels[0][0] for segment in segments]
-        texts = self.texts.embed(names).clone()
+        texts = self.texts.embed(names, memo).clone()
         # Not to have been named is nothing that segments have in common.
         texts[[name == UNNAMED for name in names]] = 0
         graph = merge_graph(
@@ -281,11 +290,12 @@ class Labeler:
         )
         return [[segments[i] for i in group] for group in merge_groups(graph, recipe.threshold)]
 
-    def _finish(self, image: Image, segments: list[NamedSegment]) -> Labeling:
+    def _finish(self, image: Image, segments: list[NamedSegment], memo: Memo) -> Labeling:
         """The result; over-segments count from 1."""
         confidences = self.confidence(
             torch.stack([segment.embedding for segment in segments]),
             [segment.labels[0][0] for segment in segments],
+            memo,
         )
         labels = [
             Label(

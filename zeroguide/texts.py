@@ -1,10 +1,11 @@
-"""Texts -> unit CLIP embeddings, each text encoded once."""
+"""Texts -> unit CLIP embeddings, each text of a call encoded once."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import torch
 import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 
-from zeroguide.errors import UsageError
+from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.files import write_atomically
+from zeroguide.memo import Memo
 from zeroguide.models import Clip
 from zeroguide.text_trie import encode_causal
 
-# Texts kept in memory. 50,000 of 768 numbers are 150 MB.
+# Texts kept in a memo. 50,000 of 768 numbers are 150 MB.
 _KEPT = 50_000
 # Texts tokenised and encoded at a time: so many that the tokens they begin with hardly count.
 _BATCH = 1024
@@ -55,32 +58,30 @@ def _is_plain_causal(tower: Any) -> bool:
 
 
 class TextEncoder:
-    """Embeds texts with CLIP's text tower and remembers them."""
+    """Embeds texts with CLIP's text tower. It has no state: any number of threads may share it."""
 
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
-        self._place: dict[str, int] = {}
-        # (room, e) float32; a text's embedding lies at its place, and behind the last one is room.
-        self._rows = torch.empty(0, 0)
+        # A tokenizer of the hub's changes itself when its options do, as at its first call.
+        self._tokenizing = threading.Lock()
 
     @torch.inference_mode()
-    def embed(self, texts: Sequence[str]) -> torch.Tensor:
-        """Unit embeddings of texts: (n, e) float32, on the model's device."""
+    def embed(self, texts: Sequence[str], memo: Memo | None = None) -> torch.Tensor:
+        """Unit embeddings of texts: (n, e) float32, on the model's device.
+
+        A text that is named several times is encoded once, and not at all if it was read with the
+        same `memo` before.
+        """
         if not texts:
             return self.embed([""])[:0]
+        known = (Memo() if memo is None else memo).part(self, _Known)
         asked = dict.fromkeys(texts)
-        new = sorted(text for text in asked if text not in self._place)
-        if len(self._place) + len(new) > _KEPT:
-            self._forget_all_but(asked)
+        new = sorted(text for text in asked if text not in known.place)
+        known.make_room(len(new), asked)
         for start in range(0, len(new), _BATCH):
-            self._remember(new[start : start + _BATCH])
-        return self._rows_of(texts)
-
-    def forget(self) -> None:
-        """Start anew: rounding makes an embedding depend, in its last digits, on texts read with
-        it, and so do all later ones that are taken from memory.
-        """
-        self._forget_all_but({})
+            part = new[start : start + _BATCH]
+            known.add(part, self._encode(part))
+        return known.rows_of(texts)
 
     @torch.inference_mode()
     def embed_phrases(self, phrases: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
@@ -131,30 +132,10 @@ class TextEncoder:
         return next(self.clip.network.parameters()).device
 
     def _encode(self, texts: Sequence[str]) -> torch.Tensor:
-        tokens = self.clip.tokenize(list(texts)).to(self._device)
+        with self._tokenizing:
+            tokens = self.clip.tokenize(list(texts))
+        tokens = tokens.to(self._device)
         return F.normalize(encode_tokens(self.clip.network, tokens).float(), dim=-1)
-
-    def _remember(self, texts: Sequence[str]) -> None:
-        rows = self._encode(texts)
-        first, last = len(self._place), len(self._place) + len(texts)
-        if last > len(self._rows):
-            # Twice the size, so that all copies together cost no more than one of the end.
-            larger = rows.new_empty(2 * last, rows.shape[1])
-            if first:
-                larger[:first] = self._rows[:first]
-            self._rows = larger
-        self._rows[first:last] = rows
-        self._place.update(zip(texts, range(first, last), strict=True))
-
-    def _rows_of(self, texts: Sequence[str]) -> torch.Tensor:
-        # Not a list as the index: torch reads those slowly.
-        places = torch.tensor([self._place[text] for text in texts], dtype=torch.long)
-        return self._rows[places.to(self._rows.device)]
-
-    def _forget_all_but(self, texts: dict[str, None]) -> None:
-        kept = [text for text in self._place if text in texts]
-        self._rows = self._rows_of(kept)
-        self._place = {text: i for i, text in enumerate(kept)}
 
     def _cache_file(self, phrases: Sequence[str], templates: Sequence[str]) -> Path:
         # A model is known by some numbers of each of its text tower's tensors.
@@ -166,6 +147,40 @@ class TextEncoder:
         digest.update("\n".join([*phrases, "", *templates]).encode())
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return base / "zeroguide" / "texts" / f"{digest.hexdigest()[:32]}.safetensors"
+
+
+class _Known:
+    """The embeddings of the texts that were read with a memo."""
+
+    def __init__(self) -> None:
+        self.place: dict[str, int] = {}
+        # (room, e) float32; a text's embedding lies at its place, and behind the last one is room.
+        self._rows = torch.empty(0, 0)
+
+    def make_room(self, n: int, asked: dict[str, None]) -> None:
+        """Forget what isn't asked for, if n more texts are too many."""
+        if len(self.place) + n > _KEPT:
+            kept = [text for text in self.place if text in asked]
+            self._rows = self.rows_of(kept)
+            self.place = {text: i for i, text in enumerate(kept)}
+
+    def add(self, texts: Sequence[str], rows: torch.Tensor) -> None:
+        """Keep the embeddings (n, e) of n texts."""
+        first, last = len(self.place), len(self.place) + len(texts)
+        if last > len(self._rows):
+            # Twice the size, so that all copies together cost no more than one of the end.
+            larger = rows.new_empty(2 * last, rows.shape[1])
+            if first:
+                larger[:first] = self._rows[:first]
+            self._rows = larger
+        self._rows[first:last] = rows
+        self.place.update(zip(texts, range(first, last), strict=True))
+
+    def rows_of(self, texts: Sequence[str]) -> torch.Tensor:
+        """The embeddings of texts that were added: (n, e)."""
+        # Not a list as the index: torch reads those slowly.
+        places = torch.tensor([self.place[text] for text in texts], dtype=torch.long)
+        return self._rows[places.to(self._rows.device)]
 
 
 def _telling(parts: Sequence[tuple[str, list[int]]]) -> Iterator[tuple[str, list[int]]]:
@@ -194,12 +209,10 @@ def _read_cache(path: Path) -> torch.Tensor | None:
 
 
 def _write_cache(path: Path, embeddings: torch.Tensor) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"embeddings": embeddings.cpu().contiguous()}, partial)
-        partial.replace(path)
-    except OSError:
+        write_atomically(path, save({"embeddings": embeddings.cpu().contiguous()}))
+    except (OSError, ZeroguideError):
         return  # a read-only home costs time at the next start, nothing else

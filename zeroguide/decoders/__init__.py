@@ -3,6 +3,10 @@
 A decoder is called with embeddings (n, e), normalised or not, and the n regions they belong to,
 of one picture or of many. It returns for each region its labels with scores, best first, at least
 one. A score is the cosine of the region's embedding and the label's text.
+
+What a decoder reads, and wants to know when it is called again for the same pictures, it keeps in
+the memo that it is given; without one, it forgets at the end. It has no state of its own, so that
+threads may share it, and that labels depend on nothing labelled before.
 """
 
 from __future__ import annotations
@@ -12,8 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from zeroguide.decoders.beam import BeamDecoder
 from zeroguide.decoders.phrases import UNNAMED
+from zeroguide.decoders.proposals import start_ids
 from zeroguide.decoders.vocabulary import VocabularyDecoder
 from zeroguide.errors import UsageError
+from zeroguide.memo import Memo
 from zeroguide.prompts_folder import read_prompts
 from zeroguide.recipe import Recipe
 from zeroguide.region import Region
@@ -33,7 +39,9 @@ Ranked = list[tuple[str, float]]
 class Decoder(Protocol):
     """Embeddings (n, e) of n regions -> n ranked lists of labels."""
 
-    def __call__(self, embeddings: torch.Tensor, regions: Sequence[Region], /) -> list[Ranked]: ...
+    def __call__(
+        self, embeddings: torch.Tensor, regions: Sequence[Region], memo: Memo | None = None, /
+    ) -> list[Ranked]: ...
 
 
 def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> Decoder:
@@ -106,8 +114,8 @@ def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> De
 
 def _check_length(model: LanguageModel, prompt: str, max_tokens: int) -> None:
     """UsageError where the language model has no positions for the longest text."""
-    most = getattr(model.network.config, "max_position_embeddings", None)
-    needed = len(model.tokenizer(prompt)["input_ids"]) + max_tokens + 1
+    most = getattr(model.network.config.get_text_config(), "max_position_embeddings", None)
+    needed = len(start_ids(model, prompt)) + max_tokens + 1
     if most is not None and needed > most:
         raise UsageError(
             f"decoder.max_tokens={max_tokens} and the prompt need {needed} positions where the "

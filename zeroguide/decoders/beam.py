@@ -5,8 +5,8 @@ A gradient-free relative of ZeroCap in the manner of MAGIC (Su et al., "Language
 log-probability per token. Unlike MAGIC it keeps several beams, and a text ends where its noun
 phrase ends.
 
-What makes it quick: beams of all segments (and of all calls before) that share a context share
-one language-model step of one token, and CLIP reads of a text only what no other text has.
+What makes it quick: beams of all segments that share a context share one language-model step of
+one token, and CLIP reads of a text only what no other text has.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 
 from zeroguide.decoders.phrases import UNNAMED, clean_phrase
-from zeroguide.decoders.proposals import Proposer, Tokens
+from zeroguide.decoders.proposals import KnownContexts, Proposer, Tokens, start_ids
+from zeroguide.memo import Memo
 from zeroguide.models import LanguageModel
 from zeroguide.region import Region
 from zeroguide.texts import TextEncoder
@@ -70,43 +71,47 @@ class BeamDecoder:
         self.lm_weight = lm_weight
         self.n_labels = 1 + n_alternatives
         self.prompt = prompt
-        ids = language_model.tokenizer(prompt)["input_ids"] if prompt else []
-        # Without a prompt, a text begins after the token that separates texts.
-        ids = ids or [language_model.tokenizer.eos_token_id]
+        ids = start_ids(language_model, prompt)
         self.proposals = Proposer(language_model, ids, n_candidates)
         self._before = ids[-1:]
         self._scale = float(texts.clip.network.logit_scale.exp())
 
     @torch.inference_mode()
     def __call__(
-        self, embeddings: torch.Tensor, _regions: Sequence[Region] = (), /
+        self,
+        embeddings: torch.Tensor,
+        _regions: Sequence[Region] = (),
+        memo: Memo | None = None,
+        /,
     ) -> list[list[tuple[str, float]]]:
         """(n, e) -> for each segment its labels and cosines, best first."""
+        memo = Memo() if memo is None else memo
+        known = self.proposals.known(memo)
         unit = F.normalize(embeddings.float(), dim=-1)
         searches = [_Search() for _ in range(len(unit))]
-        self.proposals.forget()
-        self.proposals.learn({()})
         for _ in range(self.max_tokens):
-            if any(self.proposals[c].steps for search in searches for c in search.beams):
-                self._advance(unit, searches)
+            if any(known[c].steps for search in searches for c in search.beams):
+                self._advance(unit, searches, known, memo)
         return [self._ranked(search) for search in searches]
 
-    def _advance(self, unit: torch.Tensor, searches: list[_Search]) -> None:
+    def _advance(
+        self, unit: torch.Tensor, searches: list[_Search], known: KnownContexts, memo: Memo
+    ) -> None:
         """Extend every segment's beams by one token, keep the best and note where they may end."""
         contexts = {context for search in searches for context in search.beams}
         texts = {
             (*context, token): self._whole_text((*context, token))
             for context in sorted(contexts)
-            for token, _ in self.proposals[context].steps
+            for token, _ in known[context].steps
         }
-        embedded = self.texts.embed(list(texts.values())).to(unit.device)  # (texts, e)
+        embedded = self.texts.embed(list(texts.values()), memo).to(unit.device)  # (texts, e)
         place = {tokens: i for i, tokens in enumerate(texts)}
         cosines: list[dict[Tokens, float]] = []  # of each search's new beams
         for search, row in zip(searches, unit, strict=True):
             totals = {
                 (*context, token): log_prob + step
                 for context, log_prob in search.beams.items()
-                for token, step in self.proposals[context].steps
+                for token, step in known[context].steps
             }
             own = embedded[[place[tokens] for tokens in totals]] @ row  # (options,)
             cosine = dict(zip(totals, own.tolist(), strict=True))
@@ -114,10 +119,10 @@ class BeamDecoder:
             best = sorted(score, key=score.__getitem__, reverse=True)[: self.beam_size]
             search.beams = {tokens: totals[tokens] for tokens in best}
             cosines.append({tokens: cosine[tokens] for tokens in best})
-        self.proposals.learn(tokens for search in searches for tokens in search.beams)
+        known.learn(tokens for search in searches for tokens in search.beams)
         for search, cosine in zip(searches, cosines, strict=True):
             for tokens, log_prob in search.beams.items():
-                total = log_prob + self.proposals[tokens].end
+                total = log_prob + known[tokens].end
                 score_at_end = self._score(cosine[tokens], total, len(tokens) + 1)
                 label = clean_phrase(self._text(tokens), self.prompt)
                 search.finish(label, score_at_end, cosine[tokens])

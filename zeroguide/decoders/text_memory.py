@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from zeroguide.decoders.phrases import UNNAMED, clean_phrase
 from zeroguide.errors import WeightsError
+from zeroguide.memo import Memo
 from zeroguide.models import TextMemory
 from zeroguide.region import Region
 from zeroguide.texts import TextEncoder
@@ -68,7 +69,11 @@ class TextMemoryDecoder:
 
     @torch.inference_mode()
     def __call__(
-        self, embeddings: torch.Tensor, _regions: Sequence[Region] = (), /
+        self,
+        embeddings: torch.Tensor,
+        _regions: Sequence[Region] = (),
+        memo: Memo | None = None,
+        /,
     ) -> list[list[tuple[str, float]]]:
         """(n, e) -> for each segment its labels and cosines, the likeliest text first."""
         unit = F.normalize(embeddings.float(), dim=-1)
@@ -77,7 +82,7 @@ class TextMemoryDecoder:
             for start in range(0, len(unit), _BATCH)
             for texts in self._write(self.project(unit[start : start + _BATCH]))
         ]
-        return [self._ranked(row, texts) for row, texts in zip(unit, written, strict=True)]
+        return [self._ranked(row, texts, memo) for row, texts in zip(unit, written, strict=True)]
 
     def project(self, unit: torch.Tensor) -> torch.Tensor:
         """Unit embeddings of pictures (n, e) -> unit embeddings among those of texts (n, e)."""
@@ -110,7 +115,9 @@ class TextMemoryDecoder:
                 row.append(text)
         return rows
 
-    def _ranked(self, unit: torch.Tensor, texts: list[str]) -> list[tuple[str, float]]:
+    def _ranked(
+        self, unit: torch.Tensor, texts: list[str], memo: Memo | None
+    ) -> list[tuple[str, float]]:
         """The texts' labels, each once, with the cosines of the texts in the training's wording."""
         labels: dict[str, str] = {}
         for text in texts:
@@ -119,5 +126,6 @@ class TextMemoryDecoder:
         if not labels:
             return [(UNNAMED, 0.0)]  # only punctuation
         best = list(labels)[: self.n_labels]
-        cosines = self.texts.embed([labels[label] for label in best]).to(unit.device) @ unit
+        embedded = self.texts.embed([labels[label] for label in best], memo)
+        cosines = embedded.to(unit.device) @ unit
         return list(zip(best, cosines.tolist(), strict=True))

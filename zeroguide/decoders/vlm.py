@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 from zeroguide.decoders.phrases import UNNAMED, clean_phrase
+from zeroguide.memo import Memo
 from zeroguide.models import Vlm
 from zeroguide.region import Region
 from zeroguide.texts import TextEncoder
@@ -60,7 +61,7 @@ class VlmDecoder:
 
     @torch.inference_mode()
     def __call__(
-        self, embeddings: torch.Tensor, regions: Sequence[Region], /
+        self, embeddings: torch.Tensor, regions: Sequence[Region], memo: Memo | None = None, /
     ) -> list[list[tuple[str, float]]]:
         """(n, e) and n regions -> for each its labels and cosines, in the model's own order."""
         unit = F.normalize(embeddings.float(), dim=-1)
@@ -69,7 +70,7 @@ class VlmDecoder:
             for start in range(0, len(regions), _BATCH)
             for row in self._ask([outlined_crop(r) for r in regions[start : start + _BATCH]])
         ]
-        return [self._ranked(row, texts) for row, texts in zip(unit, answers, strict=True)]
+        return [self._ranked(row, texts, memo) for row, texts in zip(unit, answers, strict=True)]
 
     def _ask(self, crops: list[np.ndarray]) -> list[list[str]]:
         """For each crop the model's likeliest answers, best first."""
@@ -89,14 +90,16 @@ class VlmDecoder:
         texts = self.vlm.processor.batch_decode(tokens, skip_special_tokens=True)
         return [texts[i : i + self.n_labels] for i in range(0, len(texts), self.n_labels)]
 
-    def _ranked(self, unit: torch.Tensor, answers: list[str]) -> list[tuple[str, float]]:
+    def _ranked(
+        self, unit: torch.Tensor, answers: list[str], memo: Memo | None
+    ) -> list[tuple[str, float]]:
         """The answers' labels, each once, with the cosines of prompt and label."""
         phrases = (clean_phrase(answer, self.prompt) for answer in answers)
         labels = [label for label in dict.fromkeys(phrases) if label]
         if not labels:
             return [(UNNAMED, 0.0)]  # the model had nothing to say
         texts = [f"{self.prompt} {label}".strip() for label in labels]
-        cosines = self.texts.embed(texts).to(unit.device) @ unit
+        cosines = self.texts.embed(texts, memo).to(unit.device) @ unit
         return list(zip(labels, cosines.tolist(), strict=True))
 
 

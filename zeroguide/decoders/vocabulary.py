@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from zeroguide.memo import Memo
 from zeroguide.region import Region
 from zeroguide.texts import TextEncoder
 
@@ -35,7 +36,11 @@ class VocabularyDecoder:
 
     @torch.inference_mode()
     def __call__(
-        self, embeddings: torch.Tensor, _regions: Sequence[Region] = (), /
+        self,
+        embeddings: torch.Tensor,
+        _regions: Sequence[Region] = (),
+        _memo: Memo | None = None,
+        /,
     ) -> list[list[tuple[str, float]]]:
         """(n, e) -> for each segment its labels and cosines, best first."""
         cosines = F.normalize(embeddings.float(), dim=-1) @ self.embeddings.T  # (n, p)

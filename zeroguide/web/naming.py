@@ -10,6 +10,7 @@ import torch
 from zeroguide.editing import UNNAMED, Editor, Naming, TextTable
 from zeroguide.image import Image
 from zeroguide.labeler import Labeler, NamedSegment, Watcher
+from zeroguide.memo import Memo
 from zeroguide.provenance import provenance
 from zeroguide.region import Picture, Region
 
@@ -29,10 +30,9 @@ class _Listener(Watcher):
 
 
 class Namer:
-    """Runs a labeler's networks for one caller after another.
+    """Runs a labeler's networks for one caller after another: two at once would both wait longer.
 
-    labeler: its models are shared by all sessions; what they remember of texts is not safe to use
-    from two threads.
+    labeler: its models are shared by all sessions.
     """
 
     def __init__(self, labeler: Labeler) -> None:
@@ -45,11 +45,11 @@ class Namer:
         stage: told what begins; see `zeroguide.labeler.Watcher.stage`.
         """
         with self._one_at_a_time:
-            listener = _Listener(stage)
-            self.labeler.describe([image], listener)
+            listener, memo = _Listener(stage), Memo()
+            self.labeler.describe([image], listener, memo)
             picture = listener.segments[0].region.picture
-            namings = self._namings(listener.segments)
-            texts = self._texts(namings)
+            namings = self._namings(listener.segments, memo)
+            texts = self._texts(namings, memo)
         return Editor(
             image,
             picture.label_map,
@@ -67,26 +67,28 @@ class Namer:
             editor.segment_of(part).parts,
         )
         with self._one_at_a_time:
-            namings = self._namings(self.labeler.name([region]))
-            texts = self._texts(namings)
+            memo = Memo()
+            namings = self._namings(self.labeler.name([region]), memo)
+            texts = self._texts(namings, memo)
         editor.add_naming(part, namings[0], texts)
 
-    def _namings(self, segments: list[NamedSegment]) -> list[Naming]:
+    def _namings(self, segments: list[NamedSegment], memo: Memo) -> list[Naming]:
         confidences = self.labeler.confidence(
             torch.stack([segment.embedding for segment in segments]),
             [segment.labels[0][0] for segment in segments],
+            memo,
         )
         return [
             Naming(tuple(segment.labels), segment.embedding.float().cpu().numpy(), confidence)
             for segment, confidence in zip(segments, confidences, strict=True)
         ]
 
-    def _texts(self, namings: Iterable[Naming]) -> TextTable:
+    def _texts(self, namings: Iterable[Naming], memo: Memo) -> TextTable:
         confidence = self.labeler.confidence
         names = sorted({label for naming in namings for label, _ in naming.labels} | {UNNAMED})
-        plain = self.labeler.texts.embed(names).cpu().numpy()
+        plain = self.labeler.texts.embed(names, memo).cpu().numpy()
         prompted = self.labeler.texts.embed(
-            [confidence.template.replace("{}", name) for name in names]
+            [confidence.template.replace("{}", name) for name in names], memo
         )
         return TextTable(
             dict(zip(names, plain, strict=True)),

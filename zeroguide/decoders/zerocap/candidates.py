@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from zeroguide.decoders.zerocap.tokens import Tokens
+from zeroguide.memo import Memo
 from zeroguide.texts import TextEncoder
 
 
@@ -18,10 +19,14 @@ class Candidates:
     Args:
         texts: the encoder of the CLIP that made the segments' embeddings.
         contexts: the contexts' texts, without duplicates.
+        memo: of the call, where there are texts that it has read.
     """
 
-    def __init__(self, texts: TextEncoder, tokens: Tokens, contexts: Sequence[str]) -> None:
+    def __init__(
+        self, texts: TextEncoder, tokens: Tokens, contexts: Sequence[str], memo: Memo
+    ) -> None:
         self._texts, self._tokens, self._contexts = texts, tokens, contexts
+        self._memo = memo
         device = next(texts.clip.network.parameters()).device
         # Which row of the embeddings belongs to a context and a token; -1: not yet encoded.
         shape = (len(contexts), tokens.size)
@@ -53,7 +58,8 @@ class Candidates:
         if not len(new):
             return
         embedded = self._texts.embed(
-            [self._contexts[c] + self._tokens.piece(t) for c, t in new.tolist()]
+            [self._contexts[c] + self._tokens.piece(t) for c, t in new.tolist()],
+            self._memo,
         )
         n = len(self._embeddings)
         self._row[tuple(new.T)] = torch.arange(

@@ -1,7 +1,7 @@
 """ZeroCap's beam search, all segments and beams at once.
 
 What makes it quick, and changes nothing: a text is encoded once, whichever segment, beam or
-iteration proposes it, and those of the first token once for all pictures; all rows share one pass
+iteration proposes it; all rows share one pass
 of the language model per iteration; the pass before the first shift is also the one without shift,
 and leaves keys and values for the next token.
 """
@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from zeroguide.decoders.cache import KeysAndValues, read
 from zeroguide.decoders.phrases import UNNAMED, clean_phrase
 from zeroguide.decoders.zerocap.candidates import Candidates
-from zeroguide.decoders.zerocap.shift import Memory, Shifted, read, shift
+from zeroguide.decoders.zerocap.shift import Shifted, shift
 from zeroguide.decoders.zerocap.tokens import Tokens
-from zeroguide.errors import UsageError
+from zeroguide.errors import UsageError, WeightsError
+from zeroguide.memo import Memo
 from zeroguide.models import LanguageModel
 from zeroguide.region import Region
 from zeroguide.texts import TextEncoder
@@ -95,19 +97,23 @@ class ZeroCapDecoder:
         self.beam_size, self.max_tokens = beam_size, max_tokens
         self.n_candidates, self.iterations = n_candidates, iterations
         self.n_labels = 1 + n_alternatives
-        self._first = self._candidates([self._tokens.prompt])[0]
 
     def __call__(
-        self, embeddings: torch.Tensor, _regions: Sequence[Region] = (), /
+        self,
+        embeddings: torch.Tensor,
+        _regions: Sequence[Region] = (),
+        memo: Memo | None = None,
+        /,
     ) -> list[list[tuple[str, float]]]:
         """(n, e) -> for each segment its labels and cosines, best first."""
+        memo = Memo() if memo is None else memo
         # With the prompt, because a text may go on with its last word: "a" and "n apple".
         found = [
             dict.fromkeys(clean_phrase(self.prompt + text, self.prompt) for text in texts)
-            for texts in self.generate(embeddings)
+            for texts in self.generate(embeddings, memo)
         ]
         labels = list(dict.fromkeys(label for own in found for label in own if label))
-        embedded = self.texts.embed([f"{self.prompt} {label}" for label in labels])
+        embedded = self.texts.embed([f"{self.prompt} {label}" for label in labels], memo)
         unit = F.normalize(embeddings.float(), dim=-1).to(embedded.device)
         ranked = []
         for own, row in zip(found, (unit @ embedded.T).tolist(), strict=True):
@@ -116,14 +122,15 @@ class ZeroCapDecoder:
             ranked.append(sorted(scores, key=lambda item: -item[1])[: self.n_labels])
         return ranked
 
-    def generate(self, embeddings: torch.Tensor) -> list[list[str]]:
+    def generate(self, embeddings: torch.Tensor, memo: Memo | None = None) -> list[list[str]]:
         """(n, e) -> for each segment its texts as written, by mean log-probability per token."""
+        memo = Memo() if memo is None else memo
         # Gradients are needed, whatever mode the caller is in.
         with torch.inference_mode(False), torch.no_grad():
             unit = F.normalize(embeddings.to(self._device).float(), dim=-1)
-            return [text for part in unit.split(_SEGMENTS) for text in self._search(part)]
+            return [text for part in unit.split(_SEGMENTS) for text in self._search(part, memo)]
 
-    def _search(self, unit: torch.Tensor) -> list[list[str]]:
+    def _search(self, unit: torch.Tensor, memo: Memo) -> list[list[str]]:
         n = len(unit)
         zeros = torch.zeros(n, 1, device=self._device)
         beams = _Beams(
@@ -134,12 +141,18 @@ class ZeroCapDecoder:
             stopped=zeros.bool(),
         )
         prompt = torch.tensor([self._tokens.prompt[:-1]], device=self._device)
-        memory = [x.expand(n, -1, -1, -1) for x in read(self._network, prompt)]
+        _, kept = read(self._network, prompt)
+        if kept is None:
+            raise WeightsError(
+                f"a language model of type {self._network.config.model_type!r} keeps no keys and "
+                "values that zerocap could shift: choose a transformer, such as GPT-2"
+            )
+        memory = [x.expand(n, -1, -1, -1) for x in kept]
         texts: list[list[str]] = [[] for _ in range(n)]
         for _ in range(self.max_tokens):
             if not len(beams.segments):
                 break
-            log_p, memory = self._next(unit, beams, memory)
+            log_p, memory = self._next(unit, beams, memory, memo)
             beams, memory = self._extend(beams, log_p, memory)
             done = beams.stopped.all(dim=1)  # (segments,)
             if done.any():
@@ -151,16 +164,17 @@ class ZeroCapDecoder:
         return texts
 
     def _next(
-        self, unit: torch.Tensor, beams: _Beams, memory: Memory
-    ) -> tuple[torch.Tensor, Memory]:
+        self, unit: torch.Tensor, beams: _Beams, memory: KeysAndValues, memo: Memo
+    ) -> tuple[torch.Tensor, KeysAndValues]:
         """Log-probabilities of the next token, (n, b, v), and the memory of the whole contexts."""
         n, b, written = beams.tokens.shape
         prompt = torch.tensor(self._tokens.prompt, device=self._device)
         contexts = torch.cat([prompt.expand(n * b, -1), beams.tokens.flatten(0, 1)], dim=1)
         if written:
-            candidates, context = self._candidates(contexts.tolist())
-        else:
-            candidates, context = self._first, contexts.new_zeros(n)
+            candidates, context = self._candidates(contexts.tolist(), memo)
+        else:  # those of all segments of a call
+            first = memo.part(self, lambda: self._candidates([self._tokens.prompt], memo)[0])
+            candidates, context = first, contexts.new_zeros(n)
         segments = beams.segments.repeat_interleave(b)  # (rows,)
         parts = [
             self._shifted(
@@ -186,7 +200,7 @@ class ZeroCapDecoder:
         unit: torch.Tensor,
         context: torch.Tensor,
         last: torch.Tensor,
-        memory: Memory,
+        memory: KeysAndValues,
     ) -> Shifted:
         return shift(
             self._network,
@@ -197,12 +211,14 @@ class ZeroCapDecoder:
             n_candidates=self.n_candidates,
         )
 
-    def _candidates(self, contexts: Sequence[Sequence[int]]) -> tuple[Candidates, torch.Tensor]:
+    def _candidates(
+        self, contexts: Sequence[Sequence[int]], memo: Memo
+    ) -> tuple[Candidates, torch.Tensor]:
         """Candidates that continue contexts (rows of ids), and which of theirs each row has."""
         texts = [self._tokens.text(ids) for ids in contexts]
         index = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         rows = torch.tensor([index[text] for text in texts], device=self._device)
-        return Candidates(self.texts, self._tokens, list(index)), rows
+        return Candidates(self.texts, self._tokens, list(index), memo), rows
 
     def _favoured(self, logits: torch.Tensor, *, first: bool) -> torch.Tensor:
         """Logits (rows, v) with the full stop favoured, at first hindered, others forbidden."""
@@ -212,7 +228,9 @@ class ZeroCapDecoder:
         logits[:, self._forbidden] = _scaled(logits[:, self._forbidden], 1 / _FORBIDDEN_FACTOR)
         return logits
 
-    def _extend(self, beams: _Beams, log_p: torch.Tensor, memory: Memory) -> tuple[_Beams, Memory]:
+    def _extend(
+        self, beams: _Beams, log_p: torch.Tensor, memory: KeysAndValues
+    ) -> tuple[_Beams, KeysAndValues]:
         """The best texts one token longer, by mean log-probability, and their memories."""
         n, b, v = log_p.shape
         # A finished text goes on by token 0, which costs nothing and isn't counted.

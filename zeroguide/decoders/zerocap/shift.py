@@ -12,16 +12,13 @@ from typing import Any
 
 import torch
 
-from zeroguide.errors import WeightsError
+from zeroguide.decoders.cache import KeysAndValues, read
 
 _TEMPERATURE = 0.01
 _CLIP_SCALE = 1.0
 _CE_SCALE = 0.2
 _STEP = 0.3
 _NORM_FACTOR = 0.9
-
-Memory = list[torch.Tensor]
-"""Keys and values of every layer in turn, each (rows, heads, length, d)."""
 
 Cosines = Callable[[torch.Tensor], torch.Tensor]
 """Tokens (rows, k) -> cosines (rows, k) of each row's segment with its context and the token."""
@@ -37,43 +34,26 @@ class Shifted:
 
     logits: torch.Tensor
     plain: torch.Tensor
-    memory: Memory
+    memory: KeysAndValues
     clip_losses: torch.Tensor
 
 
-def read(network: Any, tokens: torch.Tensor) -> Memory:
-    """Keys and values of tokens (rows, n), n > 0, for a transformers causal language model.
-
-    Raises WeightsError if the model keeps no keys and values.
-    """
-    from transformers import DynamicCache
-
-    cache = DynamicCache()
-    network(tokens, past_key_values=cache, use_cache=True)
-    if not cache.layers:
-        raise WeightsError(
-            f"a language model of type {network.config.model_type!r} keeps no keys and values that "
-            "zerocap could shift: choose a transformer, such as GPT-2"
-        )
-    return _memory(cache)
-
-
-def step(network: Any, last: torch.Tensor, memory: Memory) -> tuple[torch.Tensor, Memory]:
+def step(
+    network: Any, last: torch.Tensor, memory: KeysAndValues
+) -> tuple[torch.Tensor, KeysAndValues]:
     """Logits (rows, v) after the tokens `last` (rows,), and the memory with them; differentiable.
 
     Logits are float32, or float64 if the network is.
     """
-    from transformers import DynamicCache
-
-    cache = DynamicCache(zip(memory[::2], memory[1::2], strict=True))
-    logits = network(last[:, None], past_key_values=cache, use_cache=True).logits[:, -1]
-    return logits.to(_wide(logits)), _memory(cache)
+    logits, after = read(network, last[:, None], memory)
+    assert after is not None  # as it was after the prompt
+    return logits.to(_wide(logits)), after
 
 
 def shift(
     network: Any,
     last: torch.Tensor,
-    memory: Memory,
+    memory: KeysAndValues,
     cosines: Cosines,
     *,
     iterations: int,
@@ -141,12 +121,8 @@ def _normalised(gradient: torch.Tensor) -> torch.Tensor:
     return gradient / norm[:, None, None, None] ** _NORM_FACTOR
 
 
-def _add(memory: Memory, deltas: Memory) -> Memory:
+def _add(memory: KeysAndValues, deltas: KeysAndValues) -> KeysAndValues:
     return [(x + delta).to(x.dtype) for x, delta in zip(memory, deltas, strict=True)]
-
-
-def _memory(cache: Any) -> Memory:
-    return [x for layer in cache.layers for x in (layer.keys, layer.values)]
 
 
 def _wide(x: torch.Tensor) -> torch.dtype:

@@ -25,7 +25,7 @@ class Tokens:
         self._begin: str = self._tokenizer.bos_token or self._tokenizer.eos_token or ""
         self.prompt = self._ids(self._begin + prompt)
         self.end = self._ids("a.")[-1]
-        self.size: int = language_model.network.config.vocab_size
+        self.size: int = language_model.network.config.get_text_config().vocab_size
         self._pieces: dict[int, str] = {}
         self._known = len(self._tokenizer)
 
