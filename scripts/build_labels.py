@@ -15,12 +15,13 @@ in captions and books, times the share of what can be seen in WordNet's tagged c
 from __future__ import annotations
 
 import argparse
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
 from label_sources import LONGEST, Frequency, read_classes, read_list, read_open_images
-from wordnet_nouns import ARTIFACT, OBJECT, OFFENSIVE, PERSON, WHOLE, WordNet, licence
+from wordnet_nouns import ARTIFACT, FOOD, OBJECT, OFFENSIVE, PERSON, PLANT, WHOLE, WordNet, licence
 
 from zeroguide.hypernyms import head_forms
 from zeroguide.noun_forms import base_forms, squeezed
@@ -34,8 +35,15 @@ BENCHMARKS = (
 )  # fmt: skip
 # A hypernym of so many phrases that no list of photographs' names has is a word of science.
 MANY = 12
+# How the gloss of flesh, fur and wood begins.
+MADE_OF = re.compile(
+    r"^\W*([\w-]+,? ){0,6}(flesh|meat|fur|pelt|leather|wood|hide|skin|wool|bark|seeds?|nut|root"
+    r"|bulb) (of|made from|from)"
+)
 # Kinds of natural objects that a photograph shows.
 LAND = frozenset({"geological_formation", "body_of_water", "land", "ice", "rock", "nest", "shell"})
+# Links of WordNet that would call a car a container: wheeled vehicle -> container.
+WRONG = {("04576211", "03094503")}
 # Share of a word's tagged occurrences that mean something to be seen, for a word of WordNet alone.
 MOSTLY = 0.75
 # A plural that is said so many times as often as the singular is the name: stairs, grapes.
@@ -45,9 +53,17 @@ PLURAL = 3
 class Senses:
     """Which sense of WordNet a phrase means."""
 
-    def __init__(self, wordnet: WordNet, chosen: dict[str, str]) -> None:
+    def __init__(self, wordnet: WordNet, by_hand: Iterable[str]) -> None:
+        """by_hand: see scripts/labels/senses.txt."""
         self.wordnet = wordnet
-        self.chosen = chosen
+        self.chosen: dict[str, str] = {}
+        self.kind_of: dict[str, str] = {}
+        for line in by_hand:
+            phrase, sign, above = re.split(r" ([=<]) ", line)
+            if sign == "=":
+                self.chosen[phrase.lower().replace(" ", "_")] = above
+            else:
+                self.kind_of[phrase] = above
         self._lemmas: dict[str, str] = {}
         for lemma in sorted(wordnet.senses, key=lambda word: ("_" in word, word)):
             self._lemmas.setdefault(squeezed(lemma), lemma)
@@ -62,13 +78,20 @@ class Senses:
 
     def of(self, phrase: str) -> str | None:
         """The offset of its sense: of those that can be seen, the commonest."""
-        if phrase.lower() in self.chosen:
-            return self.chosen[phrase.lower()]
         lemma = self.lemma(phrase)
-        if lemma is None:
+        if lemma is None or phrase.lower() in self.kind_of:
             return None
-        own = [o for o in self.wordnet.senses[lemma] if self._is_usable(o)]
         counts = self.wordnet.senses[lemma]
+        own = [offset for offset in counts if self._is_usable(offset)]
+        # Salmon is a fish before it is its flesh, a banana a fruit before it is a plant.
+        own.sort(key=self._is_made_of_it)
+        if lemma in self.chosen:
+            return next((o for o in own if self.chosen[lemma] in self.wordnet.kinds(o)), None)
+        files = [self.wordnet.synsets[offset].file for offset in own]
+        if files[:1] == [PLANT] and FOOD in files:
+            food = own[files.index(FOOD)]
+            if counts[food] >= counts[own[0]]:
+                own.insert(0, food)
         seen = [o for o in own if o in self.wordnet.seen]
         solid = [o for o in own if "physical_entity" in self.wordnet.kinds(o)]
         if seen and solid and solid[0] != seen[0]:
@@ -80,6 +103,9 @@ class Senses:
     def _is_usable(self, offset: str) -> bool:
         synset = self.wordnet.synsets[offset]
         return not synset.instance and not OFFENSIVE.search(synset.gloss)
+
+    def _is_made_of_it(self, offset: str) -> bool:
+        return bool(MADE_OF.search(self.wordnet.synsets[offset].gloss))
 
     def share(self, phrase: str) -> float:
         """How much of a word's use is a thing that can be seen, 0 to 1; 1 where nobody knows."""
@@ -147,7 +173,7 @@ class Collection:
         singulars = {squeezed(text) for text in spellings}
         best = max(spellings, key=rank)
         # WordNet's capitals are right where it has the word: T-shirt, German shepherd.
-        return min((s for s in spellings if s.lower() == best.lower()))
+        return min(s for s in spellings if s.lower() == best.lower())
 
 
 def _capitals(wordnet: WordNet) -> dict[str, str]:
@@ -172,7 +198,8 @@ class Nodes:
         if offset is not None:
             self._add_sense(offset)
             return offset
-        heads = (self.senses.of(form) for form in head_forms(phrase))
+        wider = self.senses.kind_of.get(phrase.lower())
+        heads = map(self.senses.of, [wider] if wider else head_forms(phrase))
         head = next((offset for offset in heads if offset is not None), None)
         if head is not None:
             self._add_sense(head)
@@ -182,7 +209,8 @@ class Nodes:
 
     def _add_sense(self, offset: str) -> None:
         if offset not in self.above:
-            self.above[offset] = self.senses.wordnet.synsets[offset].above
+            above = self.senses.wordnet.synsets[offset].above
+            self.above[offset] = tuple(up for up in above if (offset, up) not in WRONG)
             for up in self.above[offset]:
                 self._add_sense(up)
 
@@ -285,7 +313,8 @@ class Filter:
         if self.collection.sources[phrase] != {"wordnet"} or self.frequency.in_captions(phrase):
             return True
         offset = self.senses.of(phrase)
-        assert offset is not None, f"WordNet has {phrase}"
+        if offset is None:
+            return True
         wordnet = self.senses.wordnet
         file = wordnet.synsets[offset].file
         words = phrase.lower().replace("-", " ").split()
@@ -328,8 +357,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=PROMPTS)
     args = parser.parse_args()
 
-    chosen = dict(line.split(" = ") for line in read_list(HAND / "senses.txt"))
-    senses = Senses(WordNet(args.wordnet), chosen)
+    senses = Senses(WordNet(args.wordnet), read_list(HAND / "senses.txt"))
     frequency = Frequency(sorted(args.captions.glob("*/*.tsv")), args.books)
     collection = collect(args, senses, frequency)
     spellings = collection.joined(set(read_list(HAND / "left_out.txt")))
