@@ -142,11 +142,11 @@ def test_a_stego_checkpoint(kind: Any, tmp_path: Path, trace: Path) -> None:
 def test_cached_text_embeddings(
     kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Path
 ) -> None:
-    """What isn't a safetensors file is encoded again, and the file replaced."""
+    """What isn't a plain array is encoded again, and the file replaced."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     encoder = TextEncoder(load_clip(str(TINY / "clip"), device="cpu"))
     first = encoder.embed_phrases(["dog"], ["a {}"])
-    (file,) = (tmp_path / "cache").rglob("*.safetensors")
+    (file,) = (tmp_path / "cache").rglob("*.npy")
     file.write_bytes(kind(trace))
     pickles.plant(file.parent, trace)
     assert torch.equal(encoder.embed_phrases(["dog"], ["a {}"]), first)

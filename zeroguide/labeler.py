@@ -20,7 +20,7 @@ from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups, sibling_p
 from zeroguide.image import Image, ImageSource, to_image
 from zeroguide.labeling import Label, Labeling
 from zeroguide.memo import Memo
-from zeroguide.models import Dino, choose_device, load_all, load_dino
+from zeroguide.models import Dino, choose_device, load_all, load_clip, load_dino
 from zeroguide.models.device import autocast
 from zeroguide.prompts_folder import read_prompts
 from zeroguide.provenance import provenance
@@ -143,12 +143,7 @@ class Labeler:
         self.embedder = SegmentEmbedder(models.clip, **recipe.embedding.model_dump())
         self.texts = TextEncoder(models.clip)
         self.decode = make_decoder(recipe, self.texts, models)
-        self.confidence = Confidence(
-            self.texts,
-            read_prompts(recipe.decoder.vocabulary),
-            prompt=recipe.decoder.prompt,
-            **recipe.confidence.model_dump(),
-        )
+        self.confidence = _confidence(recipe, self.texts)
 
     def label(self, image: ImageSource) -> Labeling:
         """Cut a picture into segments and name each.
@@ -330,3 +325,28 @@ def segment_map(segments: list[NamedSegment]) -> np.ndarray:
     for i, named in enumerate(segments):
         segment_of[list(named.region.parts)] = i
     return segment_of[label_map]
+
+
+def embed_lists(recipe: Recipe, *, device: str = "auto", offline: bool = False) -> int:
+    """Embed the list a recipe's labels come from or are compared with, so that no run need wait.
+
+    The embeddings are kept on disk; see `phrase_cache`. Returns how many phrases the list has.
+    Raises UsageError and WeightsError as `Labeler` does.
+    """
+    knobs = recipe.decoder
+    clip = load_clip(recipe.models.clip, device=choose_device(device), offline=offline)
+    texts = TextEncoder(clip)
+    _confidence(recipe, texts)
+    phrases = read_prompts(knobs.vocabulary)
+    if knobs.method == "vocabulary":
+        texts.embed_phrases(phrases, read_prompts(knobs.templates))
+    return len(phrases)
+
+
+def _confidence(recipe: Recipe, texts: TextEncoder) -> Confidence:
+    return Confidence(
+        texts,
+        read_prompts(recipe.decoder.vocabulary),
+        prompt=recipe.decoder.prompt,
+        **recipe.confidence.model_dump(),
+    )

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 
-from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.files import write_atomically
+from zeroguide.errors import UsageError
 from zeroguide.memo import Memo
 from zeroguide.models import Clip
+from zeroguide.phrase_cache import cache_folder, embed_in_parts
 from zeroguide.text_trie import encode_causal
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 # Texts kept in a memo. 50,000 of 768 numbers are 150 MB.
 _KEPT = 50_000
@@ -26,6 +28,8 @@ _KEPT = 50_000
 _BATCH = 1024
 # The same for towers that read every text at its full length.
 _WHOLE_BATCH = 256
+# Batches from which on a list is long enough for a bar.
+_LONG = 4
 
 
 def encode_tokens(network: Any, tokens: torch.Tensor) -> torch.Tensor:
@@ -89,8 +93,8 @@ class TextEncoder:
 
         The ensemble of Radford et al., "Learning transferable visual models" (2021): embeddings
         are normalised, averaged over the templates and normalised again. Kept on disk, because a
-        long list takes minutes; the file's name is a hash of model, phrases and templates. On a
-        terminal a bar on stderr tells how far a long list is.
+        long list takes minutes; see `phrase_cache`. On a terminal a bar on stderr tells how far a
+        long list is.
 
         Args:
             phrases: n texts.
@@ -105,27 +109,32 @@ class TextEncoder:
                     f"the template {template!r} of decoder.templates has no {{}}: write {{}} where "
                     "the phrase goes"
                 )
-        path = self._cache_file(phrases, templates)
-        known = _read_cache(path)
-        if known is not None:
-            return known.to(self._device)
         # In order, texts that begin alike are encoded together.
         order = sorted(range(len(phrases)), key=phrases.__getitem__)
-        parts = [
-            (template, order[start : start + _BATCH])
-            for template in templates
-            for start in range(0, len(order), _BATCH)
-        ]
-        total: torch.Tensor | None = None
-        for template, part in _telling(parts):
-            rows = self._encode([template.replace("{}", phrases[i]) for i in part])
-            if total is None:
-                total = rows.new_zeros(len(phrases), rows.shape[1])
-            total[part] += rows
-        assert total is not None, "neither phrases nor templates may be empty"
-        embeddings = F.normalize(total, dim=-1)
-        _write_cache(path, embeddings)
-        return embeddings
+        parts = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
+        with _Bar() as bar:
+
+            def make(number: int) -> np.ndarray:
+                total: torch.Tensor | None = None
+                for template in templates:
+                    texts = [template.replace("{}", phrases[i]) for i in parts[number]]
+                    rows = self._encode(texts)
+                    total = rows if total is None else total + rows
+                    bar.advance()
+                assert total is not None, "templates may not be empty"
+                return F.normalize(total, dim=-1).cpu().numpy()
+
+            rows = embed_in_parts(
+                cache_folder(self._digest(phrases, templates)),
+                [len(part) for part in parts],
+                make,
+                # A short list costs no room, and its cosines stay what they are.
+                dtype=np.float16 if len(parts) > 1 else np.float32,
+                about_to_make=lambda n: bar.begin(n * len(templates)),
+            )
+        embeddings = np.empty_like(rows)
+        embeddings[order] = rows
+        return torch.from_numpy(embeddings).to(self._device)
 
     @property
     def _device(self) -> torch.device:
@@ -137,7 +146,8 @@ class TextEncoder:
         tokens = tokens.to(self._device)
         return F.normalize(encode_tokens(self.clip.network, tokens).float(), dim=-1)
 
-    def _cache_file(self, phrases: Sequence[str], templates: Sequence[str]) -> Path:
+    def _digest(self, phrases: Sequence[str], templates: Sequence[str]) -> str:
+        """Names the embeddings of a list: a hash of model, phrases and templates."""
         # A model is known by some numbers of each of its text tower's tensors.
         digest = hashlib.sha256()
         for name, parameter in self.clip.network.named_parameters():
@@ -145,8 +155,7 @@ class TextEncoder:
                 some = parameter.detach().flatten()[:64].float().cpu().numpy()
                 digest.update(name.encode() + some.tobytes())
         digest.update("\n".join([*phrases, "", *templates]).encode())
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return base / "zeroguide" / "texts" / f"{digest.hexdigest()[:32]}.safetensors"
+        return digest.hexdigest()[:32]
 
 
 class _Known:
@@ -183,36 +192,28 @@ class _Known:
         return self._rows[places.to(self._rows.device)]
 
 
-def _telling(parts: Sequence[tuple[str, list[int]]]) -> Iterator[tuple[str, list[int]]]:
-    """The parts of a list, one after another, with a bar on stderr if it is a terminal."""
-    from rich.console import Console
-    from rich.progress import track
+class _Bar:
+    """Tells on a terminal how far a long list is, on stderr; nothing of a short one."""
 
-    yield from track(
-        parts,
-        "reading the vocabulary (once)",
-        console=Console(stderr=True),
-        transient=True,
-        disable=len(parts) < 4 or not sys.stderr.isatty(),
-    )
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
 
+        self._progress = Progress(console=Console(stderr=True), transient=True)
+        self._task: TaskID | None = None
 
-def _read_cache(path: Path) -> torch.Tensor | None:
-    """The embeddings in a file, memory-mapped; None if there is none, or a broken one."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    def begin(self, n_steps: int) -> None:
+        if n_steps >= _LONG and sys.stderr.isatty():
+            self._task = self._progress.add_task("reading the vocabulary (once)", total=n_steps)
+            self._progress.start()
 
-    try:
-        return load_file(path)["embeddings"]
-    except (OSError, SafetensorError):
-        return None
+    def advance(self) -> None:
+        if self._task is not None:
+            self._progress.advance(self._task)
 
+    def __enter__(self) -> Self:
+        return self
 
-def _write_cache(path: Path, embeddings: torch.Tensor) -> None:
-    from safetensors.torch import save
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, save({"embeddings": embeddings.cpu().contiguous()}))
-    except (OSError, ZeroguideError):
-        return  # a read-only home costs time at the next start, nothing else
+    def __exit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._progress.stop()

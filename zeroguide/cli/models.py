@@ -31,14 +31,24 @@ def models_list() -> int:
 
 @app.command("pull")
 def models_pull(preset: Presets = None, quiet: Quiet = False, verbose: Verbose = False) -> int:
-    """Download the models of presets; later runs need no network."""
+    """Download the models of presets and embed their lists; later runs need no network."""
     from zeroguide.models import pull
     from zeroguide.recipe import DEFAULT, load_recipe
 
     console = Console(quiet=quiet, verbose=verbose)
-    for model in pull([load_recipe(name) for name in preset or [DEFAULT]]):
+    recipes = [load_recipe(name) for name in preset or [DEFAULT]]
+    for model in pull(recipes):
         row = (model.role, model.checkpoint, str(model.folder))
         console.table(["model", "checkpoint", "folder"], [row], model.recipe)
+    from zeroguide.labeler import embed_lists
+
+    for recipe in recipes:
+        row = (
+            "phrases",
+            recipe.decoder.vocabulary,
+            f"{embed_lists(recipe, offline=True)} embedded",
+        )
+        console.table(["model", "checkpoint", "folder"], [row], recipe.name)
     return 0
 
 

