@@ -44,7 +44,7 @@ def main() -> None:
             TextEncoder(clip).embed_phrases(phrases, templates)
         reading = (time.perf_counter() - started) / 10
         size = sum(path.stat().st_size for path in Path(folder).rglob("*.npy"))
-    row = {
+    row: dict[str, str | float] = {
         "phrases": str(len(every)),
         "templates": float(len(templates)),
         "threads": float(torch.get_num_threads()),
