@@ -258,7 +258,7 @@ def vocabulary(bench: Bench) -> list[Row]:
         def embed_phrases(self, phrases: list[str], _templates: list[str]) -> torch.Tensor:
             return F.normalize(torch.randn(len(phrases), 512, device=bench.device), dim=-1)
 
-    phrases = read_prompts("nouns")[:20_000]
+    phrases = read_prompts("labels")[:20_000]
     decoder = VocabularyDecoder(
         Known(), phrases=phrases, templates=["{}"], n_alternatives=3  # type: ignore[arg-type]
     )  # fmt: skip

@@ -5,7 +5,7 @@
     python scripts/build_labels.py --wordnet /usr/share/wordnet --classnames ../shared/classnames \\
         --captions ../shared/captioned --books books/symspellpy
 
-It makes prompts/labels.txt and prompts/hypernyms.tsv; their licences are in docs/labels.md. Phrases
+It makes prompts/labels.txt and prompts/hypernyms.tsv; docs/labels.md describes them. Phrases
 come from WordNet (`wordnet_nouns`), prompts/everyday.txt, the names of benchmarks, RAM's tags, Open
 Images and scripts/labels/added.txt. Spellings of one phrase are joined, the commonest in the US is
 taken; scripts/labels/left_out.txt says what is dropped. They are ordered by how often they are said
@@ -24,7 +24,7 @@ from label_sources import LONGEST, Frequency, read_classes, read_list, read_open
 from wordnet_nouns import ARTIFACT, FOOD, OBJECT, OFFENSIVE, PERSON, PLANT, WHOLE, WordNet, licence
 
 from zeroguide.hypernyms import head_forms
-from zeroguide.noun_forms import base_forms, squeezed
+from zeroguide.noun_forms import american, base_forms, squeezed
 from zeroguide.prompts_folder import read_prompts
 
 HAND = Path(__file__).parent / "labels"
@@ -33,6 +33,17 @@ BENCHMARKS = (
     "lvis_1203", "coco_stuff", "ade20k_150", "ade20k_847", "pascal_ctx_459", "pascal_voc_21",
     "cityscapes",
 )  # fmt: skip
+# What both files begin with.
+SOURCES = """\
+Made by scripts/build_labels.py from
+- WordNet 3.0: see its licence below;
+- class names of Open Images V6, (c) Google LLC, CC BY 4.0, selected and in small letters;
+- tags of RAM (Recognize Anything), Apache-2.0, selected;
+- class names of LVIS, COCO-Stuff, ADE20K, Pascal Context, Pascal VOC and Cityscapes;
+- lists of the project's own, Apache-2.0.
+The order is by captions of photographs (Flickr8k, Corel5k, COCO) and SymSpell's frequency
+dictionaries, MIT, from Google Books Ngrams, CC BY 3.0. WordNet's licence:
+""".splitlines()
 # A hypernym of so many phrases that no list of photographs' names has is a word of science.
 MANY = 12
 # How the gloss of flesh, fur and wood begins.
@@ -133,7 +144,9 @@ class Collection:
         for phrase in phrases:
             words = phrase.replace("_", " ").split()
             if len(words) <= LONGEST:
-                self.sources[" ".join(self._capital.get(w, w) for w in words)].add(source)
+                for spelled in (words, [american(word) for word in words]):
+                    text = " ".join(self._capital.get(word, word) for word in spelled)
+                    self.sources[text].add(source)
 
     def joined(self, left_out: set[str]) -> dict[str, set[str]]:
         """Phrase -> its other spellings; without those of which any spelling is left out."""
@@ -153,6 +166,7 @@ class Collection:
 
     def _key(self, phrase: str, keys: set[str]) -> str:
         """What all spellings of one phrase have in common, number among them."""
+        phrase = " ".join(map(american, phrase.split()))
         sense = self.senses.of(phrase)
         for form in list(base_forms(phrase))[1:]:
             key = squeezed(form)
@@ -310,6 +324,10 @@ class Filter:
         A word must mostly mean what can be seen, a thing of several words be written of or consist
         of words that photographs are described with.
         """
+        words = phrase.lower().replace("-", " ").split()
+        genera, small = self.senses.wordnet.genera, self.senses.wordnet.small
+        if len(words) > 1 and words[0].capitalize() in genera and words[-1] not in small:
+            return False  # Canis familiaris
         if self.collection.sources[phrase] != {"wordnet"} or self.frequency.in_captions(phrase):
             return True
         offset = self.senses.of(phrase)
@@ -317,7 +335,6 @@ class Filter:
             return True
         wordnet = self.senses.wordnet
         file = wordnet.synsets[offset].file
-        words = phrase.lower().replace("-", " ").split()
         if file not in WHOLE or (file == OBJECT and LAND.isdisjoint(wordnet.kinds(offset))):
             return False
         if len(words) == 1:
@@ -366,18 +383,12 @@ def main() -> None:
     phrases = [*filter(Filter(collection, senses).keeps, phrases)]
     phrases = without_science(collection, senses, phrases)
 
-    terms = [f"# {line}".rstrip() for line in licence(args.wordnet)]
-    about = [
-        f"# {len(phrases)} phrases for what photographs show, the most frequent first, made by",
-        "# scripts/build_labels.py. docs/labels.md tells the sources and licences; WordNet's:",
-        "#",
-    ]
+    terms = [f"# {line}".rstrip() for line in [*SOURCES, *licence(args.wordnet)]]
+    about = [f"# {len(phrases)} phrases for what photographs show, the most frequent first."]
     text = "\n".join([*about, *terms, *phrases])
     (args.output / "labels.txt").write_text(text + "\n", encoding="utf-8")
     lines = Nodes(senses, phrases).lines(spellings)
-    about[0] = (
-        f"# {len(lines)} nodes: what is a kind of what among the phrases of labels.txt, made by"
-    )
+    about = [f"# {len(lines)} nodes: what is a kind of what among the phrases of labels.txt."]
     text = "\n".join([*about, *terms, *lines])
     (args.output / "hypernyms.tsv").write_text(text + "\n", encoding="utf-8")
     for source in sorted({s for p in phrases for s in collection.sources[p]}):

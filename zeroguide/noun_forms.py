@@ -21,9 +21,10 @@ _AMERICAN = {
     "aeroplane": "airplane", "aluminium": "aluminum", "armour": "armor", "armoured": "armored",
     "atomiser": "atomizer", "ax": "axe", "calibre": "caliber", "catalogue": "catalog",
     "centre": "center", "cheque": "check", "chilli": "chili", "colour": "color",
-    "coloured": "colored", "cosy": "cozy", "doughnut": "donut", "draught": "draft",
+    "coloured": "colored", "colouring": "coloring", "cosy": "cozy", "doughnut": "donut",
+    "draught": "draft", "tricolour": "tricolor",
     "drier": "dryer", "enamelled": "enameled", "fibre": "fiber", "gramme": "gram",
-    "grey": "gray", "greyhound": "grayhound", "harbour": "harbor", "jewellery": "jewelry",
+    "grey": "gray", "harbour": "harbor", "jewellery": "jewelry",
     "kerb": "curb", "labour": "labor", "licence": "license", "litre": "liter", "metre": "meter",
     "mould": "mold", "moulding": "molding", "moustache": "mustache", "nebuliser": "nebulizer",
     "neighbour": "neighbor", "neighbourhood": "neighborhood", "omelet": "omelette",
@@ -44,7 +45,7 @@ def squeezed(phrase: str) -> str:
     kept: whether "glasses" are several of "glass" a list of known words must tell (`base_forms`).
     """
     words = phrase.casefold().replace("-", " ").replace("_", " ").replace("'", "").split()
-    return "".join(_american(word) for word in words)
+    return "".join(american(word) for word in words)
 
 
 def base_forms(phrase: str) -> Iterator[str]:
@@ -64,7 +65,8 @@ def base_forms(phrase: str) -> Iterator[str]:
             yield start + last[: -len(ending)] + instead
 
 
-def _american(word: str) -> str:
+def american(word: str) -> str:
+    """A word of small letters in US spelling."""
     if word in _AMERICAN:
         return _AMERICAN[word]
     if word.endswith("s") and word[:-1] in _AMERICAN:

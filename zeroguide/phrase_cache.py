@@ -54,10 +54,11 @@ def embed_in_parts(
         # Another process that makes the same list begins elsewhere.
         first = os.getpid() % len(missing)
         for i in missing[first:] + missing[:first]:
-            parts[i] = _read(folder, i, sizes[i])
-            if parts[i] is None:
-                parts[i] = make(i).astype(dtype)
-                _write(folder, i, parts[i])
+            part = _read(folder, i, sizes[i])
+            if part is None:
+                part = make(i).astype(dtype)
+                _write(folder, i, part)
+            parts[i] = part
     return np.concatenate([part for part in parts if part is not None], dtype=np.float32)
 
 

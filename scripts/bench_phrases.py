@@ -1,0 +1,62 @@
+"""Time the embeddings of the list of labels: made once, then read from disk.
+
+    python scripts/bench_phrases.py [--limit N] [--page docs/results.md]
+
+The text tower is that of ViT-B/16 (12 layers, 512 wide) with random weights, as in bench_core.
+"reading" is the mean of ten. With --limit only the first N phrases are embedded, and the time for
+all is extrapolated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from bench_core import random_clip
+from pages import replace_block, table
+
+from zeroguide.prompts_folder import read_prompts
+from zeroguide.texts import TextEncoder
+
+
+def main() -> None:
+    """Print the table, and write it into the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--page", type=Path)
+    args = parser.parse_args()
+
+    every = read_prompts("labels")
+    phrases = every[: args.limit]
+    templates = read_prompts("templates_labels")
+    clip = random_clip("ViT-B-16", torch.device("cpu"))
+    with tempfile.TemporaryDirectory(prefix="zeroguide-") as folder:
+        os.environ["XDG_CACHE_HOME"] = folder
+        started = time.perf_counter()
+        TextEncoder(clip).embed_phrases(phrases, templates)
+        making = (time.perf_counter() - started) * len(every) / len(phrases)
+        started = time.perf_counter()
+        for _ in range(10):
+            TextEncoder(clip).embed_phrases(phrases, templates)
+        reading = (time.perf_counter() - started) / 10
+        size = sum(path.stat().st_size for path in Path(folder).rglob("*.npy"))
+    row: dict[str, str | float] = {
+        "phrases": str(len(every)),
+        "templates": float(len(templates)),
+        "threads": float(torch.get_num_threads()),
+        "made, s": making,
+        "read, s": reading,
+        "MB on disk": size / 1e6 * len(every) / len(phrases),
+    }
+    text = table([row])
+    print(text)
+    if args.page:
+        replace_block(args.page, "bench_phrases", text)
+
+
+if __name__ == "__main__":
+    main()
