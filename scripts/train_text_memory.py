@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from training import attention_kernel, learning_rate, parameter_groups
 
-from zeroguide.decoders.phrases import clean_phrase
+from zeroguide.decoders.noun_phrases import clean_phrase
 from zeroguide.decoders.text_memory import TextMemoryDecoder
 from zeroguide.models import (
     LanguageModel,

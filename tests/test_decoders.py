@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroguide.decoders.beam import BeamDecoder
-from zeroguide.decoders.phrases import clean_phrase
+from zeroguide.decoders.noun_phrases import clean_phrase
 from zeroguide.decoders.proposals import phrase_ends
 from zeroguide.decoders.vocabulary import VocabularyDecoder
 from zeroguide.memo import Memo

@@ -15,7 +15,7 @@ from conftest import REPOSITORY
 from safetensors.torch import load_file, save_file
 
 from zeroguide.decoders import make_decoder
-from zeroguide.decoders.phrases import clean_phrase
+from zeroguide.decoders.noun_phrases import clean_phrase
 from zeroguide.decoders.text_memory import TextMemoryDecoder
 from zeroguide.errors import WeightsError
 from zeroguide.models import LoadedModels, load_clip, load_text_memory

@@ -13,6 +13,7 @@ _IRREGULAR = {
     "lives": "life", "loaves": "loaf", "mice": "mouse", "oases": "oasis", "octopi": "octopus",
     "oxen": "ox", "people": "person", "scarves": "scarf", "teeth": "tooth", "wives": "wife",
 }  # fmt: skip
+_PLURALS = {singular: several for several, singular in _IRREGULAR.items()}
 # An ending of the plural -> of the singular; the first one that leads to a known word holds.
 _ENDINGS = (("s", ""), ("es", ""), ("ies", "y"), ("ves", "f"), ("ves", "fe"), ("men", "man"))
 
@@ -63,6 +64,22 @@ def base_forms(phrase: str) -> Iterator[str]:
     for ending, instead in _ENDINGS:
         if lower.endswith(ending) and len(last) > len(ending) + 1 and not lower.endswith("ss"):
             yield start + last[: -len(ending)] + instead
+
+
+def plural(phrase: str) -> str:
+    """Several of it: ``"book"`` -> "books"; what is a plural already stays."""
+    at = max(phrase.rfind(" "), phrase.rfind("-")) + 1
+    start, last = phrase[:at], phrase[at:]
+    lower = last.casefold()
+    if lower in _PLURALS:
+        return start + _PLURALS[lower]
+    if lower in _IRREGULAR or (lower.endswith("s") and not lower.endswith(("ss", "us"))):
+        return phrase
+    if lower.endswith("y") and lower[-2:-1] not in "aeiou":
+        return phrase[:-1] + "ies"
+    if lower.endswith(("s", "x", "z", "ch", "sh")):
+        return phrase + "es"
+    return phrase[:-3] + "men" if lower.endswith("man") else phrase + "s"
 
 
 def american(word: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from zeroguide.decoders.beam import BeamDecoder
-from zeroguide.decoders.phrases import UNNAMED
+from zeroguide.decoders.noun_phrases import UNNAMED
 from zeroguide.decoders.proposals import start_ids
 from zeroguide.decoders.vocabulary import VocabularyDecoder
 from zeroguide.errors import UsageError

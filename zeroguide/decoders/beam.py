@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
-from zeroguide.decoders.phrases import UNNAMED, clean_phrase
+from zeroguide.decoders.noun_phrases import UNNAMED, clean_phrase
 from zeroguide.decoders.proposals import KnownContexts, Proposer, Tokens, start_ids
 from zeroguide.memo import Memo
 from zeroguide.models import LanguageModel

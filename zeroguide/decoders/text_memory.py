@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from zeroguide.decoders.phrases import UNNAMED, clean_phrase
+from zeroguide.decoders.noun_phrases import UNNAMED, clean_phrase
 from zeroguide.errors import WeightsError
 from zeroguide.memo import Memo
 from zeroguide.models import TextMemory

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from zeroguide.decoders.phrases import UNNAMED, clean_phrase
+from zeroguide.decoders.noun_phrases import UNNAMED, clean_phrase
 from zeroguide.memo import Memo
 from zeroguide.models import Vlm
 from zeroguide.region import Region

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from zeroguide.decoders.cache import KeysAndValues, read
-from zeroguide.decoders.phrases import UNNAMED, clean_phrase
+from zeroguide.decoders.noun_phrases import UNNAMED, clean_phrase
 from zeroguide.decoders.zerocap.candidates import Candidates
 from zeroguide.decoders.zerocap.shift import Shifted, shift
 from zeroguide.decoders.zerocap.tokens import Tokens

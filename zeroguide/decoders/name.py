@@ -1,0 +1,19 @@
+"""What a decoder says of a region."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Name(NamedTuple):
+    """A label and how it was found.
+
+    text: a noun phrase. score: the cosine of the region's embedding and the label's text.
+    certainty: how probable it is that the region is one, 0 to 1; None where the decoder can't tell.
+    composed: the language model put words around a phrase of the list.
+    """
+
+    text: str
+    score: float
+    certainty: float | None = None
+    composed: bool = False

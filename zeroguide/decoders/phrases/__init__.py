@@ -1,0 +1,9 @@
+"""Labels from a list: retrieved, made as specific as CLIP is sure of, and composed.
+
+`retrieval` says how likely each phrase of the list is, `specificity` how far up the hypernyms one
+must go to be sure, `modifiers` what may stand before the name. `decoder` puts them together.
+"""
+
+from zeroguide.decoders.phrases.decoder import PhrasesDecoder
+
+__all__ = ["PhrasesDecoder"]
