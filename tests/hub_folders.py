@@ -94,7 +94,9 @@ def clip_folder(
         model_cfg = open_clip.get_model_config(model_cfg)
     model_cfg = model_cfg or TINY_CLIP
     torch.manual_seed(seed)
-    network = open_clip.model.CLIP(**json.loads(json.dumps(model_cfg)))
+    settings = json.loads(json.dumps(model_cfg))
+    custom = settings.pop("custom_text", False)  # towers that aren't CLIP's own, such as timm's
+    network = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**settings)
     folder.mkdir(parents=True, exist_ok=True)
     state = {k: v.to(dtype).contiguous() for k, v in network.state_dict().items()}
     save_file(state, folder / file_name)
