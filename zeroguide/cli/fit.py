@@ -183,7 +183,7 @@ def _check_checkpoint(path: Path, recipe: Recipe, width: int) -> None:
 def _check(method: str, params: dict[str, Any], classes: int | None, methods: list[str]) -> None:
     """UsageError for an unknown method, and for a flag that has no effect."""
     if method not in methods:
-        from zeroguide.recipe import nearest
+        from zeroguide.recipe_errors import nearest
 
         raise UsageError(f"unknown --method {method!r}: {nearest(method, methods)}")
     for name in params:

@@ -27,6 +27,7 @@ from zeroguide.evaluation.rows import Row, RowFile
 from zeroguide.evaluation.scoring import Classes
 from zeroguide.evaluation.sentences import SentenceEncoder
 from zeroguide.evaluation.summary import summarise
+from zeroguide.evaluation.views import headline
 from zeroguide.metrics.lac import Relation
 
 AHEAD = 2
@@ -46,6 +47,7 @@ def evaluate(
     protocols: Sequence[str],
     encoder: SentenceEncoder | None = None,
     relation: Relation | None = None,
+    missing: Mapping[str, str] | None = None,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     restart: bool = False,
@@ -60,6 +62,7 @@ def evaluate(
         source, seed: for the results.
         protocols: names of families, none of them `protocols.impossible`.
         encoder, relation: what they need.
+        missing: of these two what isn't there, with the reason; for the results.
         settings: what else decides a row; a run goes on only with rows of its own settings.
         restart: begin anew, whatever rows there are.
         console: for progress and failed images; None: silent.
@@ -80,6 +83,7 @@ def evaluate(
         "recipe": source.recipe,
         "protocols": sorted(protocols),
         "sentence_encoder": encoder_name,
+        "wordnet": relation is not None,
         "seed": seed,
         **(settings or {}),
     }
@@ -118,6 +122,8 @@ def evaluate(
         images=found.images,
         confusions=found.confusions,
         curves=found.curves,
+        headline=headline(value.key for value in found.summary),
+        missing=dict(missing or {}),
     )
 
 
