@@ -100,6 +100,9 @@ def _run(
     dataset.check()
     predictor, source, settings = _predictor(name, dataset, known, stage, options)
     embeddings = isinstance(predictor, Pipeline) and stage != "true-names"
+    if isinstance(predictor, FolderPredictions):
+        for text in predictor.notes:
+            console.note(text)
     names = predictor.named if isinstance(predictor, FolderPredictions) else stage != "segments"
     clusters = stage != "segments" or options.recipe.segmenter.method == "fitted"
     # Before anything is loaded; without names there is nothing to load for.
