@@ -154,7 +154,7 @@ class Labeler:
         Raises ImageError for an image that can't be read, ZeroguideError for one that the networks
         can't take.
         """
-        opened = to_image(image)
+        opened = self._open(image)
         labeling = self.label_batch([opened])[0]
         return replace(labeling, picture=_file(image) or opened.pixels)
 
@@ -182,7 +182,7 @@ class Labeler:
         """
         if batch_size is None:
             batch_size = 1 if self.device.type == "cpu" else BATCH_SIZE
-        with contextlib.closing(label_in_order(self, images, to_image, batch_size)) as results:
+        with contextlib.closing(label_in_order(self, images, self._open, batch_size)) as results:
             for source, result in results:
                 if not isinstance(result, Exception):
                     yield replace(result, picture=_file(source))
@@ -190,6 +190,9 @@ class Labeler:
                     raise result
                 else:
                     failed(source, result)
+
+    def _open(self, image: ImageSource) -> Image:
+        return to_image(image, self.recipe.image.value_range)
 
     def label_batch(self, images: Sequence[Image]) -> list[Labeling]:
         """The same for several pictures at once: their segments share passes and searches."""

@@ -5,6 +5,7 @@ A recipe is data. The presets are the files in ``recipes/``; a user's own file w
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,26 @@ class Models(_Section):
     """For the decoder "text-memory": trained for this very CLIP by scripts/train_text_memory.py."""
     vlm: str | None = None
     """For the decoder "vlm": an image-text-to-text model."""
+
+
+class Image(_Section):
+    """An image's file -> bytes."""
+
+    value_range: Annotated[tuple[float, float], Field(strict=False)] | None = None
+    """The values of 16-bit and float images that become black and white; None: each image's own
+    range, so that frames of one camera can't be compared."""
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Image:
+        low, high = self.value_range or (0.0, 1.0)
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise PydanticCustomError(
+                "contradiction",
+                "image.value_range={low:g},{high:g} is wrong: the first number must be below the "
+                "second",
+                {"low": low, "high": high},
+            )
+        return self
 
 
 class Features(_Section):
@@ -213,6 +234,7 @@ class Recipe(_Section):
     """Of the two image networks (autocast): bfloat16 is faster where the hardware has it, and moves
     scores a little. Texts are always read in float32: they are compared with each other."""
     models: Models
+    image: Image = Image()
     features: Features = Features()
     segmenter: Segmenter = Segmenter()
     refine: Refine = Refine()

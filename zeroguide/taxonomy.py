@@ -190,7 +190,8 @@ class Survey:
     def _region(self, segment: int) -> Region:
         """A segment with its picture, for decoders that look at it."""
         number = self._image_of[segment]
-        picture = Picture(open_image(self.paths[number]).pixels, self._segments(number))
+        image = open_image(self.paths[number], self.labeler.recipe.image.value_range)
+        picture = Picture(image.pixels, self._segments(number))
         return Region(picture, (segment - self._first[number],))
 
     def _readable(self, segments: Sequence[int]) -> Region:

@@ -65,7 +65,7 @@ class Pipeline:
         """The sample's segments, named."""
         from zeroguide.labeler import segment_map
 
-        image = sample.open_image()
+        image = sample.open_image(self.labeler.recipe.image.value_range)
         if self.stage == "true-masks":
             return self._name_true(sample, image.pixels)
         started = time.perf_counter()

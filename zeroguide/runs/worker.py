@@ -119,7 +119,8 @@ class Worker:
             return _Loaded(found)
         # A member of an archive or a row of a table has its file name in the key only.
         name = PurePosixPath(item.key).name
-        return _Loaded(found, replace(read_image(data, item.name), file_name=name))
+        image = read_image(data, item.name, self.settings.recipe.image.value_range)
+        return _Loaded(found, replace(image, file_name=name))
 
     def _label(self, images: list[Image]) -> Iterator[tuple[int, Labeling | Exception]]:
         if not images:
