@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroguide.console import Console
-from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.errors import DeviceError, UsageError, ZeroguideError
 from zeroguide.files import write_atomically
 
 if TYPE_CHECKING:
@@ -173,7 +173,8 @@ def run(
 
     `start` loads what is needed and returns the function that does one job. It is called when a
     first image has been read, so that mistakes are answered before anything heavy is imported. A
-    UsageError, which is about settings, ends the run; every other failure is one image's.
+    UsageError, which is about settings, and DeviceError end the run; every other failure is one
+    image's.
     value_range: see `zeroguide.image.open_image`.
     Failures are reported one sentence each; with several jobs OUTPUT/failures.jsonl lists those of
     this run, one {"file", "error"} a line, and is removed when there are none.
@@ -208,6 +209,8 @@ def run(
             console.step(f"{number} of {len(readable)}: {job.source}")
             try:
                 work(job, image)
+            except DeviceError as error:
+                raise DeviceError(error.device, error.reason, str(job.source)) from error
             except (OutputError, UsageError, BrokenPipeError):
                 raise  # no other image would fare better
             except Exception as error:  # whatever one image does must not cost the others

@@ -20,6 +20,7 @@ from typing import Any
 from zeroguide import __version__
 from zeroguide.console import Console
 from zeroguide.datasets import Dataset, Sample
+from zeroguide.errors import DeviceError
 from zeroguide.evaluation.predictions import Prediction, Predictor
 from zeroguide.evaluation.protocols import score_image
 from zeroguide.evaluation.results import DatasetInfo, ImageRow, Results, Source
@@ -68,7 +69,8 @@ def evaluate(
         console: for progress and failed images; None: silent.
 
     Returns the results, not yet written. Raises UsageError for rows of other settings, OutputError
-    if rows can't be written. After a KeyboardInterrupt all finished rows are in the file.
+    if rows can't be written, DeviceError. After that and a KeyboardInterrupt all finished rows are
+    in the file.
     """
     started = time.perf_counter()
     console = console or Console(quiet=True)
@@ -145,6 +147,8 @@ def _run(
         sample, future = waiting.popleft()
         try:
             row = future.result()
+        except DeviceError:
+            raise
         except Exception as error:  # whatever one image does must not cost the others
             failed(sample, error)
         else:
@@ -156,6 +160,8 @@ def _run(
                 console.step(f"{number} of {len(todo)}: {sample.name}")
                 try:
                     prediction = predictor.predict(sample)
+                except DeviceError as error:  # no other image would fare better
+                    raise DeviceError(error.device, error.reason, sample.name) from error
                 except Exception as error:
                     while waiting:
                         add_oldest()
