@@ -10,7 +10,7 @@ large float32 matrix products reach here. FOLDER holds GPT-2's encoder.json and 
 - embeddings: each mode on a picture of 20 segments, against one plain `encode_image`.
 - zerocap: the first token, against the formula without any sharing; one segment against twenty.
 - beam, vocabulary: 20 segments whose embeddings have nothing in common, which is the worst case.
-- recipe: all of `fast` on a picture of 640 x 480, stage by stage.
+- recipe: all of `fast-laion` on a picture of 640 x 480, stage by stage.
 
 Random language models are flat where trained ones are peaked, so that none of their words would
 be worth trying: their logits are scaled until their spread is like a trained model's.
@@ -160,7 +160,7 @@ def embeddings(bench: Bench) -> list[Row]:
 
         def job(mode: str, clip: Clip = clip, masked: int = masked) -> Callable[[], Any]:
             embedder = SegmentEmbedder(
-                clip, **load_recipe("fast").embedding.model_dump()
+                clip, **load_recipe("fast-laion").embedding.model_dump()
                 | {"mode": mode, "masked_blocks": masked, "subtraction_sd": 5.0}
             )  # fmt: skip
             return lambda: embedder.embed(embedder.prepare([of]), regions(of))
@@ -234,7 +234,7 @@ def zerocap(bench: Bench, bpe: Path, tokens: int) -> list[Row]:
 def beam(bench: Bench, bpe: Path) -> list[Row]:
     """Twenty segments that share nothing but the prompt; with the recipe's beams."""
     clip, model = random_clip("ViT-B-16", bench.device), random_gpt2(bpe, bench.device)
-    knobs = load_recipe("fast").decoder
+    knobs = load_recipe("fast-laion").decoder
     width = clip.network.text_projection.shape[1]
     unit = F.normalize(torch.randn(SEGMENTS, width, device=bench.device), dim=-1)
 
@@ -316,13 +316,13 @@ def stages(times: dict[str, list[float]], bench: Bench) -> Iterator[None]:
 
 
 def recipe(bench: Bench, bpe: Path, overrides: list[str]) -> list[Row]:
-    """All of `fast` on one picture of 640 x 480, and where the time goes."""
+    """All of `fast-laion` on one picture of 640 x 480, and where the time goes."""
     with tempfile.TemporaryDirectory(prefix="zeroguide-") as root:
         settings = list(overrides)
-        for role, checkpoint in load_recipe("fast").checkpoints().items():
+        for role, checkpoint in load_recipe("fast-laion").checkpoints().items():
             check_architectures.write(checkpoint, Path(root, role), bpe)
             settings.append(f"models.{role}={Path(root, role)}")
-        labeler = Labeler(load_recipe("fast", settings), device=str(bench.device), offline=True)
+        labeler = Labeler(load_recipe("fast-laion", settings), device=str(bench.device), offline=True)
     assert isinstance(labeler.decode, BeamDecoder)
     labeler.decode.lm.network.transformer.ln_f.weight.data *= PEAKED
     times: dict[str, list[float]] = defaultdict(list)
@@ -340,10 +340,10 @@ def recipe(bench: Bench, bpe: Path, overrides: list[str]) -> list[Row]:
             labeler.label(from_array(np.ascontiguousarray(scene)))
             totals.append(time.perf_counter() - started)
     rows: list[Row] = [
-        {"what": f"fast: {name}", "ms": 1000 * statistics.median(times[name][1:])}
+        {"what": f"fast-laion: {name}", "ms": 1000 * statistics.median(times[name][1:])}
         for name in STAGES
     ]
-    rows.append({"what": "fast: all", "ms": 1000 * statistics.median(totals[1:])})
+    rows.append({"what": "fast-laion: all", "ms": 1000 * statistics.median(totals[1:])})
     rows.append({"what": "memory after loading", "GiB": loaded})
     rows.append({"what": "peak memory while labelling", "GiB": memory("VmHWM")})
     return rows

@@ -4,8 +4,9 @@
 
 Writes folders of random weights in the hub's format, of exactly the presets' sizes, to a temporary
 place, loads them the one way that everything is loaded, and labels the pictures. The labels mean
-nothing; what is shown is that the presets' networks fit the flow, in time and memory. The largest
-preset needs 9 GB of disk and 14 GB of memory. The decoder is cut short, --set brings it back.
+nothing; what is shown is that the presets' networks fit the flow, in time and memory, and that text
+towers read as the library has it. The largest preset needs 9 GB of disk and 14 GB of memory. The
+decoder is cut short, --set brings it back; --set decoder.method=beam has a language model, too.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ import hub_folders
 
 from zeroguide.image import open_image
 from zeroguide.labeler import Labeler
+from zeroguide.models import Clip
 from zeroguide.recipe import list_recipes, load_recipe
+from zeroguide.texts import encode_tokens
 
 # Sizes as in the checkpoints' own configurations; the last entry is their number of parameters in
 # millions, by the sizes of their files.
@@ -45,18 +48,40 @@ DINOS: dict[str, tuple[str, dict[str, Any], float]] = {
     "facebook/dinov2-with-registers-large": ("dinov2_with_registers", _LARGE | _DINOV2, 304.4),
 }
 CLIPS = {
+    "timm/PE-Core-S-16-384": ("PE-Core-S-16-384", 87.2),
+    "timm/PE-Core-B-16": ("PE-Core-B-16", 447.7),
+    "timm/PE-Core-L-14-336": ("PE-Core-L-14-336", 671.1),
     "laion/CLIP-ViT-B-16-laion2B-s34B-b88K": ("ViT-B-16", 149.6),
     "timm/vit_large_patch14_clip_224.openai": ("ViT-L-14-quickgelu", 427.6),
     "timm/vit_large_patch14_clip_336.openai": ("ViT-L-14-336-quickgelu", 427.9),
     "laion/CLIP-ViT-H-14-laion2B-s32B-b79K": ("ViT-H-14", 986.1),
 }
-LANGUAGE_MODELS = {
-    "distilbert/distilgpt2": ({"n_layer": 6, "n_embd": 768, "n_head": 12}, 81.9),
-    "openai-community/gpt2": ({"n_layer": 12, "n_embd": 768, "n_head": 12}, 124.4),
-    "openai-community/gpt2-medium": ({"n_layer": 24, "n_embd": 1024, "n_head": 16}, 354.8),
-    "openai-community/gpt2-large": ({"n_layer": 36, "n_embd": 1280, "n_head": 20}, 774.0),
+_GPT2 = {"n_positions": 1024, "vocab_size": 50257}
+_SMOLLM2 = {
+    "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "vocab_size": 49152,
+    "num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 8192,
+    "rope_theta": 100000, "rms_norm_eps": 1e-5, "tie_word_embeddings": True,
+}  # fmt: skip
+LANGUAGE_MODELS: dict[str, tuple[str, dict[str, Any], float]] = {
+    "HuggingFaceTB/SmolLM2-135M-Instruct": ("llama", _SMOLLM2, 134.5),
+    "distilbert/distilgpt2": ("gpt2", _GPT2 | {"n_layer": 6, "n_embd": 768, "n_head": 12}, 81.9),
+    "openai-community/gpt2": ("gpt2", _GPT2 | {"n_layer": 12, "n_embd": 768, "n_head": 12}, 124.4),
+    "openai-community/gpt2-medium": (
+        "gpt2",
+        _GPT2 | {"n_layer": 24, "n_embd": 1024, "n_head": 16},
+        354.8,
+    ),
+    "openai-community/gpt2-large": (
+        "gpt2",
+        _GPT2 | {"n_layer": 36, "n_embd": 1280, "n_head": 20},
+        774.0,
+    ),
 }
-SHORT = ("decoder.beam_size=2", "decoder.n_candidates=8", "decoder.max_tokens=2")
+SHORT = (
+    "decoder.beam_size=2", "decoder.n_candidates=8", "decoder.max_tokens=2",
+    "decoder.vocabulary=everyday",
+)  # fmt: skip
+TEXTS = ["a dog", "a photo of a dog", "a photo of a dog under a table", "sky", "a photo of"]
 
 
 def write(checkpoint: str, folder: Path, bpe: Path | None) -> None:
@@ -68,13 +93,23 @@ def write(checkpoint: str, folder: Path, bpe: Path | None) -> None:
         name, millions = CLIPS[checkpoint]
         network = hub_folders.clip_folder(folder, name)
     else:
-        config, millions = LANGUAGE_MODELS[checkpoint]
-        sizes: dict[str, Any] = config | {"n_positions": 1024, "vocab_size": 50257}
-        network = hub_folders.language_model_folder(folder, bpe=bpe, **sizes)
+        kind, config, millions = LANGUAGE_MODELS[checkpoint]
+        network = hub_folders.language_model_folder(folder, kind, bpe=bpe, **config)
     count = sum(p.numel() for p in network.parameters()) / 1e6
     if abs(count - millions) > 0.1:
         sys.exit(f"{checkpoint}: {count:.1f} M parameters here, {millions} M in the checkpoint")
     print(f"  {checkpoint}: {count:.1f} M parameters", flush=True)
+
+
+def check_texts(preset: str, clip: Clip) -> None:
+    """Exit unless texts read together are what the library's own forward pass makes of them."""
+    with torch.inference_mode():
+        tokens = clip.tokenize(TEXTS).to(next(clip.network.parameters()).device)
+        ours, theirs = encode_tokens(clip.network, tokens), clip.network.encode_text(tokens)
+    differ = float((ours - theirs).abs().max() / theirs.abs().max())
+    if differ > 1e-4:
+        sys.exit(f"{preset}: texts differ from the library's by {differ:.1e} of the largest value")
+    print(f"  texts as the library reads them, but for {differ:.0e}", flush=True)
 
 
 def run(preset: str, images: list[Path], args: argparse.Namespace) -> None:
@@ -82,7 +117,7 @@ def run(preset: str, images: list[Path], args: argparse.Namespace) -> None:
     print(preset, flush=True)
     with tempfile.TemporaryDirectory(prefix="zeroguide-") as root:
         overrides = [*SHORT, *args.set]
-        for role, checkpoint in load_recipe(preset).checkpoints().items():
+        for role, checkpoint in load_recipe(preset, overrides).checkpoints().items():
             if not checkpoint.startswith("shipped:"):
                 write(checkpoint, Path(root, role), args.bpe)
                 gc.collect()
@@ -90,6 +125,7 @@ def run(preset: str, images: list[Path], args: argparse.Namespace) -> None:
         start = time.perf_counter()
         labeler = Labeler(load_recipe(preset, overrides), device=args.device, offline=True)
         print(f"  loaded in {time.perf_counter() - start:.1f} s on {labeler.device}", flush=True)
+        check_texts(preset, labeler.texts.clip)
         for path in images:
             start = time.perf_counter()
             labeling = labeler.label(open_image(path))

@@ -17,7 +17,8 @@ command, checkpoint, role = sys.argv[1:]
 try:
     if command == "pull":
         keys = ("dino", "clip", "language_model")
-        recipe = load_recipe("fast", [f"models.{k}={checkpoint}-{k}" for k in keys])
+        models = [f"models.{k}={checkpoint}-{k}" for k in keys]
+        recipe = load_recipe("fast", [*models, f"decoder.method={role}"])
         for model in pull([recipe]):
             print(model.role, model.size > 0, model.folder)
     else:
@@ -41,6 +42,10 @@ class Client:
         self.environment |= {"PYTHONPATH": str(ROOT), "NO_PROXY": "*"}
         for name in ("HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_TOKEN"):
             self.environment.pop(name, None)
+
+    def pull(self, checkpoint: str, decoder: str) -> str:
+        """Output of fetching what the preset fast uses with a decoder."""
+        return self.run("pull", checkpoint, decoder)
 
     def run(self, command: str, checkpoint: str, role: str = "dino") -> str:
         """Output of a run that must succeed."""

@@ -30,6 +30,20 @@ DINO_CLASSES = {
     ),
     "dinov3_vit": (transformers.DINOv3ViTConfig, transformers.DINOv3ViTModel),
 }
+LANGUAGE_MODEL_CLASSES = {
+    "gpt2": (
+        transformers.GPT2Config,
+        transformers.GPT2LMHeadModel,
+        {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64},
+    ),
+    "llama": (
+        transformers.LlamaConfig,
+        transformers.LlamaForCausalLM,
+        {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
+         "tie_word_embeddings": True},
+    ),
+}  # fmt: skip
 TINY_CLIP = {
     "embed_dim": 32,
     "vision_cfg": {"image_size": 48, "patch_size": 8, "width": 32, "layers": 3, "head_width": 16},
@@ -94,7 +108,9 @@ def clip_folder(
         model_cfg = open_clip.get_model_config(model_cfg)
     model_cfg = model_cfg or TINY_CLIP
     torch.manual_seed(seed)
-    network = open_clip.model.CLIP(**json.loads(json.dumps(model_cfg)))
+    settings = json.loads(json.dumps(model_cfg))
+    custom = settings.pop("custom_text", False)  # towers that aren't CLIP's own, such as timm's
+    network = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**settings)
     folder.mkdir(parents=True, exist_ok=True)
     state = {k: v.to(dtype).contiguous() for k, v in network.state_dict().items()}
     save_file(state, folder / file_name)
@@ -105,23 +121,24 @@ def clip_folder(
 
 def language_model_folder(
     folder: Path,
+    kind: str = "gpt2",
     *,
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
     bpe: Path | None = None,
     **config: Any,
 ) -> torch.nn.Module:
-    """A GPT-2 with its tokenizer; tiny unless configured.
+    """A "gpt2", or a "llama" as SmolLM2 is one, with GPT-2's tokenizer; tiny unless configured.
 
     bpe: folder with GPT-2's own ``encoder.json`` and ``vocab.bpe``; without it the tokenizer knows
     single bytes only.
     """
     tokenizer = gpt2_tokenizer(bpe)
-    tiny = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}
+    config_class, model_class, tiny = LANGUAGE_MODEL_CLASSES[kind]
     ends = {"bos_token_id": tokenizer.eos_token_id, "eos_token_id": tokenizer.eos_token_id}
     settings = tiny | {"vocab_size": len(tokenizer)} | ends | config
     torch.manual_seed(seed)
-    network = transformers.GPT2LMHeadModel(transformers.GPT2Config(**settings))
+    network = model_class(config_class(**settings))
     _save(network, folder, dtype)
     tokenizer.save_pretrained(folder)
     return network.eval()

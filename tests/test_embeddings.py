@@ -113,7 +113,11 @@ def test_all_ones_mask_is_encode_image(name, request):
         assert (embedding - expected).abs().max() < 1e-5 * max(1, expected.abs().max())
 
 
-@pytest.mark.parametrize("name", ["coca_ViT-B-32", "ViT-B-32-SigLIP2-256", "PE-Core-T-16-384"])
+POOLS = ["coca_ViT-B-32", "ViT-B-32-SigLIP2-256"]
+POOLS += ["PE-Core-S-16-384", "PE-Core-B-16", "PE-Core-L-14-336"]  # of the presets
+
+
+@pytest.mark.parametrize("name", POOLS)
 def test_all_ones_mask_is_encode_image_where_an_attention_pools(name):
     visual = tower(name).network.visual
     size = json.loads(json.dumps(open_clip.get_model_config(name)))["vision_cfg"]["image_size"]

@@ -46,15 +46,26 @@ def test_the_weights_are_fetched_once_and_never_as_pickle(
 
 
 def test_pull_brings_up_to_date(hub: hub_server.Hub, client: Client) -> None:
-    first = client.run("pull", "some/model").splitlines()
+    first = client.pull("some/model", "beam").splitlines()
     assert [line.split()[:2] for line in first] == [
         [role, "True"] for role in ("dino", "clip", "language_model")
     ]
     hub.commit = "2" * 40
     assert client.run("online", "some/model-dino") == first[0].split()[2]
-    second = client.run("pull", "some/model").splitlines()
+    second = client.pull("some/model", "beam").splitlines()
     assert second[0].split()[2].endswith("2" * 40)
     assert client.run("online", "some/model-dino") == second[0].split()[2]
+
+
+def test_pull_leaves_what_the_decoder_does_not_use(hub: hub_server.Hub, client: Client) -> None:
+    lines = client.pull("some/model", "vocabulary").splitlines()
+    assert [line.split()[0] for line in lines] == ["dino", "clip"]
+    assert not any("language_model" in path for _, path, _ in hub.requests)
+
+
+def test_a_model_that_no_preset_uses_is_pulled_with_the_decoder_that_does(client: Client) -> None:
+    message = client.fail("offline", "HuggingFaceTB/SmolLM2-135M-Instruct", "language_model")
+    assert "run `zeroguide models pull --preset fast --set decoder.method=beam` once" in message
 
 
 def test_half_a_download_is_no_model(hub: hub_server.Hub, client: Client) -> None:
@@ -85,7 +96,7 @@ def test_no_connection(tmp_path: Path) -> None:
     assert time.process_time() - start < 5
     assert message.startswith(
         "the hub can't be reached and the weights of laion/CLIP-ViT-B-16-laion2B-s34B-b88K (clip) "
-        "aren't on this machine: run `zeroguide models pull --preset fast` once"
+        "aren't on this machine: run `zeroguide models pull --preset fast-laion` once"
     )
 
 

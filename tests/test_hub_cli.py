@@ -113,8 +113,14 @@ def pulled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine, 
     with hub_server.serve(repositories) as hub:
         machine = Machine(home, hub.url)
         machine.repositories = repositories
-        code, shown = machine.run_on_a_terminal("models", "pull", "--preset", "own.toml")
+        pull = ("models", "pull", "--preset", "own.toml")
+        code, shown = machine.run_on_a_terminal(*pull)
         assert code == 0, shown
+        # What another decoder would need waits until it is asked for.
+        assert not any("text_memory" in path for _, path, _ in hub.requests)
+        code, more = machine.run_on_a_terminal(*pull, "--set", "decoder.method=text-memory")
+        assert code == 0, more
+        shown += more
         assert not {name for name in hub.files_sent() if name in pickles.NAMES}
     for role in ROLES:
         (snapshot,) = home.glob(f"cache/hub/models--some--tiny-{role}/snapshots/*")

@@ -98,7 +98,7 @@ def test_twelve_bits_in_sixteen_are_stretched_and_said(tmp_path: Path) -> None:
     PIL.Image.fromarray(values).save(path)
     image = open_image(path)
     assert (image.pixels.min(), image.pixels.max()) == (0, 255)
-    assert image.notes == ("values up to 4000 stretched to the full range",)
+    assert image.notes == ("values from 0 to 4000 stretched to the full range",)
 
 
 @pytest.mark.parametrize(
@@ -111,12 +111,6 @@ def test_float_values_fill_the_range(tmp_path: Path, values: list, n_notes: int)
     image = open_image(path)
     assert image.pixels[0, :, 0].tolist() in ([0, 128, 255], [255, 255, 255])
     assert len(image.notes) == n_notes
-
-
-def test_values_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "nan.tiff"
-    PIL.Image.fromarray(np.array([[0, np.nan]], np.float32)).save(path)
-    assert refusal(path) == "holds values that are not numbers; replace them and export it."
 
 
 def test_cmyk(tmp_path: Path) -> None:
@@ -248,7 +242,7 @@ def test_empty(tmp_path: Path) -> None:
     assert refusal(tmp_path / "x.jpg") == "is empty (0 bytes); copy or export it again."
 
 
-@pytest.mark.parametrize("data", [b"hello, this is text\n", b"%PDF-1.4", b"%!PS-Adobe EPSF", b"\0"])
+@pytest.mark.parametrize("data", [b"hello, this is text\n", b"\0"])
 def test_not_an_image(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.jpg").write_bytes(data)
     expected = "is not an image in a supported format; convert it to JPEG, PNG, WebP or TIFF."

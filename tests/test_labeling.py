@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from zeroguide.errors import UsageError
@@ -181,13 +183,38 @@ def test_from_dict_refuses_what_is_not_a_partition(labeling: Labeling) -> None:
         (lambda d: d["segments"][0].pop("area"), "the field 'area' is missing"),
         (lambda d: d.pop("image"), "the field 'image' is missing"),
         (lambda d: d.update(schema="zeroguide/9"), "expected schema 'zeroguide/1'"),
-        (lambda d: d["image"].update(width=5), "mask of size"),
+        (lambda d: d["image"].update(width=5), "mask of segment 1 is 4 x 3 pixels, not 5 x 3"),
+        (
+            lambda d: d["segments"][1]["segmentation"].update(counts=[2, 1]),
+            "mask of segment 2 covers 3 of 12 pixels",
+        ),
+        (lambda d: d["image"].update(width=10**9), "a picture of 1000000000 x 3 pixels"),
+        (lambda d: d["image"].update(width="4"), "a picture of '4' x 3 pixels"),
         (lambda d: d["segments"][0].update(bbox=None), "wrong type"),
     ]:
         with pytest.raises(ValueError, match=message):
             Labeling.from_dict(broken(change))
     with pytest.raises(ValueError, match="expected schema"):
         Labeling.from_dict([])  # type: ignore[arg-type]
+
+
+numbers = st.integers() | st.integers(-2, 30) | st.floats() | st.booleans() | st.none()
+values = numbers | st.text(max_size=9) | st.lists(numbers, max_size=5) | st.just({})
+
+
+@given(st.data())
+def test_from_dict_of_damaged_results(data: st.DataObject) -> None:
+    """Whatever stands in a field: the result of before, or a ValueError."""
+    d = Labeling.build(picture(3, 4), MAP, LABELS, RECIPE).to_dict()
+    segment = d["segments"][data.draw(st.integers(0, 2))]
+    place = data.draw(st.sampled_from([d["image"], segment, segment["segmentation"]]))
+    field = data.draw(st.sampled_from(sorted(place.keys() - {"file_name", "sha256"})))
+    place[field] = data.draw(values)
+    try:
+        found = Labeling.from_dict(d)
+    except ValueError:
+        return
+    assert found.label_map.tolist() == [[1, 1, 1, 2], [3, 1, 1, 2], [3, 3, 1, 2]]
 
 
 def test_regions_agree_with_a_plain_loop() -> None:

@@ -15,6 +15,7 @@ import torch
 import writing_folders
 from safetensors.torch import load_file, save_file
 
+from zeroguide.embeddings.towers import has_attention_pool
 from zeroguide.errors import UsageError, WeightsError
 from zeroguide.models import (
     check,
@@ -27,6 +28,7 @@ from zeroguide.models import (
 )
 from zeroguide.models.reading import _LOADING
 from zeroguide.recipe import Models, load_recipe
+from zeroguide.texts import encode_tokens
 
 SHARED = Path(__file__).parents[2] / "shared"
 GPT2_BPE = SHARED / "gpt2"
@@ -271,8 +273,52 @@ def test_check_loads_and_runs_each_model(folders: Path) -> None:
         ("vlm", "BlipForConditionalGeneration", (1, 5, 15)),
     ]
     assert all(r.parameters > 10_000 for r in results)
-    three = load_recipe("fast", overrides[:3])
+    three = load_recipe("fast", overrides[:3])  # named, here, and not used by its decoder
     assert [r.role for r in check(three, device="cpu")] == ["dino", "clip", "language_model"]
+    two = load_recipe("fast", [*overrides[:2], "models.language_model=owner/never-fetched"])
+    assert [r.role for r in check(two, device="cpu", offline=True)] == ["dino", "clip"]
+
+
+OPENAI_IDS = ["vit_large_patch14_clip_224.openai", "vit_large_patch14_clip_336.openai"]
+
+
+@pytest.mark.parametrize("name", [*OPENAI_IDS, "vit_base_patch16_clip_224.metaclip_400m"])
+@pytest.mark.parametrize("says", [{}, {"quick_gelu": False}])
+def test_weights_that_want_quick_gelu_are_refused_without_it(
+    name: str, says: dict[str, bool], tmp_path: Path
+) -> None:
+    """They would load, and compute worse embeddings without any sign."""
+    folder = tmp_path / name
+    hub_folders.clip_folder(folder, hub_folders.TINY_CLIP | says)
+    with pytest.raises(WeightsError, match='"quick_gelu": true into the model_cfg'):
+        load_clip(str(folder), device="cpu")
+    hub_folders.clip_folder(folder, hub_folders.TINY_CLIP | {"quick_gelu": True})
+    network = load_clip(str(folder), device="cpu").network
+    kinds = {type(m).__name__ for m in network.modules()}
+    assert "QuickGELU" in kinds and "GELU" not in kinds
+
+
+def test_other_weights_say_themselves_which_activation_they_want(tmp_path: Path) -> None:
+    hub_folders.clip_folder(tmp_path / "mine")
+    network = load_clip(str(tmp_path / "mine"), device="cpu").network
+    kinds = {type(m).__name__ for m in network.modules()}
+    assert "GELU" in kinds and "QuickGELU" not in kinds
+
+
+def test_perception_encoder_loads_and_reads_texts_as_the_library(tmp_path: Path) -> None:
+    """In the hub's format: timm's tower with its attention pool, and 32 causal tokens of text."""
+    network = hub_folders.clip_folder(tmp_path, "PE-Core-S-16-384")
+    clip = load_clip(str(tmp_path), device="cpu")
+    assert (clip.image_size, has_attention_pool(clip.network.visual)) == (384, True)
+    texts = ["a dog", "a photo of a dog", "a photo of a dog under a table", "long " * 60]
+    tokens = clip.tokenize(texts)
+    assert tokens.shape == (4, 32)
+    with torch.inference_mode():
+        whole = network.encode_text(tokens)
+        read = []
+        clip.network.encode_text = read.append  # the trie doesn't fall back on it
+        torch.testing.assert_close(encode_tokens(clip.network, tokens), whole, rtol=1e-4, atol=1e-5)
+    assert not read
 
 
 def test_all_roles_are_loaded_when_asked_for(folders: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from zeroguide.prompts_folder import read_prompts
 from zeroguide.recipe import FOLDER, list_recipes, load_recipe, recipe_keys
 
 
-@pytest.mark.parametrize("name", ["tiny", "fast", "base", "paper", "best"])
+@pytest.mark.parametrize("name", list_recipes())
 def test_presets_are_complete(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
@@ -51,6 +52,27 @@ def test_the_paper_recipe_has_the_papers_parameters() -> None:
     assert (decoder.beam_size, decoder.n_candidates, decoder.max_tokens) == (5, 512, 15)
     assert decoder.iterations == 5
     assert (paper.merge.threshold, paper.merge.embedding_weight) == (0.8, 0.5)
+
+
+@pytest.mark.parametrize("name", ["fast", "base", "best"])
+def test_photograph_presets_load_no_language_model_that_they_do_not_use(name: str) -> None:
+    recipe = load_recipe(name)
+    assert set(recipe.checkpoints()) == {"dino", "clip"} and recipe.embedding.mode == "pooled"
+    assert re.search(r"\d GB to download", recipe.description)
+
+
+def test_recipes_for_comparison_are_as_they_were() -> None:
+    """LAION's and OpenAI's CLIPs, masked in their blocks, with names written by beam search."""
+    for name, clip in (
+        ("fast-laion", "laion/CLIP-ViT-B-16-laion2B-s34B-b88K"),
+        ("base-openai", "timm/vit_large_patch14_clip_224.openai"),
+        ("best-laion", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"),
+    ):
+        recipe = load_recipe(name)
+        assert (recipe.models.clip, recipe.embedding.mode) == (clip, "packed")
+        assert recipe.decoder.method == "beam" and "language_model" in recipe.checkpoints()
+        others = load_recipe(name.partition("-")[0])
+        assert (recipe.features, recipe.segmenter) == (others.features, others.segmenter)
 
 
 def test_overrides() -> None:
@@ -115,7 +137,7 @@ def test_a_recipe_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "override", "message"),
     [
-        ("fsat", None, "unknown preset 'fsat': did you mean 'fast'? Choices: fast, base, best, "),
+        ("fsat", None, "unknown preset 'fsat': did you mean 'fast'? Choices: fast, base, "),
         ("zzz", None, "unknown preset 'zzz': Choices: fast, "),
         ("nope.toml", None, "there is no recipe file nope.toml: give a file or a preset (fast, "),
         ("fast", "decoder.beam=8", "unknown key 'decoder.beam': did you mean 'decoder.beam_size'? "
@@ -214,5 +236,6 @@ def test_a_decoder_without_its_model_is_refused() -> None:
         load_recipe("fast", ["decoder.method=vlm"])
     recipe = load_recipe("fast", ["decoder.method=vlm", "models.vlm=owner/model"])
     assert set(recipe.checkpoints()) == {"dino", "clip", "vlm"}
-    assert set(load_recipe("fast").checkpoints()) == {"dino", "clip", "language_model"}
+    beam = load_recipe("fast", ["decoder.method=beam"])
+    assert set(beam.checkpoints()) == {"dino", "clip", "language_model"}
     assert set(load_recipe("fast").checkpoints(labels=False)) == {"dino"}

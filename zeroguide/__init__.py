@@ -55,7 +55,7 @@ def label(
     from zeroguide.recipe import load_recipe
 
     recipe = load_recipe(preset, overrides)
-    opened = to_image(image)
+    opened = to_image(image, recipe.image.value_range)
     prepare(recipe.checkpoints(), offline=offline)
     from zeroguide.labeler import Labeler  # imports torch: mistakes are answered before
 

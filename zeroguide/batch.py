@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroguide.console import Console
-from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.errors import DeviceError, UsageError, ZeroguideError
 from zeroguide.files import write_atomically
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from zeroguide.image import Image
+    from zeroguide.value_range import Range
 
 FAILURES = "failures.jsonl"
 EXIT_FAILED, EXIT_SOME_FAILED = 1, 3
@@ -166,12 +167,15 @@ def run(
     *,
     output: Path,
     console: Console,
+    value_range: Range | None,
 ) -> int:
     """Do every job; returns the exit code: 0, 1 if all images failed, 3 if some did.
 
     `start` loads what is needed and returns the function that does one job. It is called when a
     first image has been read, so that mistakes are answered before anything heavy is imported. A
-    UsageError, which is about settings, ends the run; every other failure is one image's.
+    UsageError, which is about settings, and DeviceError end the run; every other failure is one
+    image's.
+    value_range: see `zeroguide.image.open_image`.
     Failures are reported one sentence each; with several jobs OUTPUT/failures.jsonl lists those of
     this run, one {"file", "error"} a line, and is removed when there are none.
     """
@@ -194,7 +198,7 @@ def run(
         work: Callable[[Job, Image], None] | None = None
         for number, job in enumerate(readable, start=1):
             try:
-                image = open_image(job.source)
+                image = open_image(job.source, value_range)
             except ZeroguideError as error:
                 failed(job, error)
                 continue
@@ -205,6 +209,8 @@ def run(
             console.step(f"{number} of {len(readable)}: {job.source}")
             try:
                 work(job, image)
+            except DeviceError as error:
+                raise DeviceError(error.device, error.reason, str(job.source)) from error
             except (OutputError, UsageError, BrokenPipeError):
                 raise  # no other image would fare better
             except Exception as error:  # whatever one image does must not cost the others

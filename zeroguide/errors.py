@@ -21,3 +21,22 @@ class ImageError(ZeroguideError):
 
 class WeightsError(ZeroguideError):
     """A model's weights are missing, incomplete, damaged or can't be downloaded."""
+
+
+class DeviceError(ZeroguideError):
+    """A GPU has failed: whatever the image, this process can compute nothing more on it.
+
+    device: such as ``"cuda:0"``. reason: the device's own words. images: what it was given, if that
+    is known.
+    """
+
+    def __init__(self, device: str, reason: str, images: str = "") -> None:
+        super().__init__(device, reason, images)  # so that it can be pickled
+        self.device, self.reason, self.images = device, reason, images
+
+    def __str__(self) -> str:
+        about = f"{self.images}: " if self.images else ""
+        return (
+            f"{about}the device {self.device} has failed ({self.reason}) and computes nothing more "
+            "in this process: start again, or use the device cpu"
+        )

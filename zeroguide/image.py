@@ -12,7 +12,6 @@ import hashlib
 import io
 import os
 import stat
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,25 +20,15 @@ from typing import BinaryIO, TypeAlias
 import numpy as np
 import PIL.Image
 
+from zeroguide.deep_colour import DeepColour, is_deep_colour, load_deep_colour
 from zeroguide.errors import ImageError
-from zeroguide.image_limits import check_cost, check_size
+from zeroguide.image_limits import check_cost, check_deep_colour, check_size
+from zeroguide.image_refusals import check_contents, damaged, empty, not_readable, too_much_memory
+from zeroguide.pillow_formats import open_header
 from zeroguide.rgb import to_rgb
+from zeroguide.value_range import Range
 
-# Raster formats only: EPS would start Ghostscript, and others hand over to foreign programs.
-FORMATS = ["AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM"]
-FORMATS += ["QOI", "TGA", "TIFF", "WEBP"]
-_SIGNATURES = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"GIF8": "GIF",
-    b"RIFF": "WebP",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
-    b"BM": "BMP",
-}
-_ICON = b"\x00\x00\x01\x00"
 _ORIENTATION = 0x0112
-_open_lock = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +51,7 @@ ImageSource: TypeAlias = str | os.PathLike[str] | PIL.Image.Image | np.ndarray |
 """What Python code may give as an image: a file, a Pillow image, (H, W, 3) uint8 RGB, an Image."""
 
 
-def to_image(source: ImageSource) -> Image:
+def to_image(source: ImageSource, value_range: Range | None = None) -> Image:
     """Take anything that may be an image as `open_image`, `from_pillow` and `from_array` do.
 
     Raises ImageError like these, and for anything else.
@@ -70,28 +59,32 @@ def to_image(source: ImageSource) -> Image:
     if isinstance(source, Image):
         return source
     if isinstance(source, (str, os.PathLike)):
-        return open_image(source)
+        return open_image(source, value_range)
     if isinstance(source, PIL.Image.Image):
-        return from_pillow(source)
+        return from_pillow(source, value_range)
     return from_array(source)
 
 
-def open_image(path: str | os.PathLike[str]) -> Image:
-    """Read an image file: JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000 and a few others.
+def open_image(path: str | os.PathLike[str], value_range: Range | None = None) -> Image:
+    """Read an image file: JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000 and a few others, HEIC
+    with zeroguide[heif].
 
-    Animations and multi-page files give their first frame; 16-bit and float values are scaled to
-    bytes; CMYK, palettes and grey become RGB; transparency is laid on white; EXIF turns are
+    Animations and multi-page files give their first frame; CMYK, palettes and grey become RGB;
+    colours become sRGB, by the embedded profile; transparency is laid on white; EXIF turns are
     applied. From 1 x 1 up to `image_limits.MAX_PIXELS` pixels, of any aspect ratio.
+
+    value_range : the values of 16-bit and float images that become black and white, the same for
+        all images that are to be compared; None: each image's own, see `value_range.own_range`
 
     Raises ImageError, one sentence naming file, problem and remedy: missing, a folder, not
     permitted, empty, not an image, truncated or damaged, too large, an address of the web.
     """
     path = Path(path)
     with _file(path) as handle:
-        return _read(handle, str(path))
+        return _read(handle, str(path), value_range)
 
 
-def read_image(data: bytes, name: str) -> Image:
+def read_image(data: bytes, name: str, value_range: Range | None = None) -> Image:
     """Read the bytes of an image file as `open_image` reads the file.
 
     name : what sentences call it; its last part, after any "/", becomes the file name
@@ -99,8 +92,8 @@ def read_image(data: bytes, name: str) -> Image:
     Raises ImageError like `open_image`: empty, not an image, truncated or damaged, too large.
     """
     if not data:
-        raise _empty(name)
-    return _read(io.BytesIO(data), name)
+        raise empty(name)
+    return _read(io.BytesIO(data), name, value_range)
 
 
 def read_file(path: str | os.PathLike[str], name: str | None = None) -> bytes:
@@ -113,11 +106,11 @@ def read_file(path: str | os.PathLike[str], name: str | None = None) -> bytes:
         try:
             data = handle.read()
         except OSError as error:
-            raise ImageError(f"{name}: can't be read ({_reason(error)}); copy it again.") from error
-        except MemoryError as error:
-            raise _too_much_memory(name) from error
+            raise ImageError(f"{name}: can't be read ({_reason(error)}); copy it again.") from None
+        except MemoryError:
+            raise too_much_memory(name) from None
     if not data:  # cut off since it was looked at
-        raise _empty(name)
+        raise empty(name)
     return data
 
 
@@ -144,7 +137,7 @@ def from_array(pixels: np.ndarray, file_name: str = "array") -> Image:
     return Image(pixels, file_name, hashlib.sha256(pixels.tobytes()).hexdigest())
 
 
-def from_pillow(image: PIL.Image.Image) -> Image:
+def from_pillow(image: PIL.Image.Image, value_range: Range | None = None) -> Image:
     """Take a Pillow image of any mode as `open_image` takes its file: upright, on white.
 
     Raises ImageError if it is damaged (Pillow reads files late), too large or can't be converted.
@@ -154,30 +147,44 @@ def from_pillow(image: PIL.Image.Image) -> Image:
     check_size(name, *image.size)
     try:
         image.load()
-        pixels = to_rgb(image, _orientation(image, notes), name, notes)
+        pixels = to_rgb(image, _orientation(image, notes), name, notes, value_range)
     except ImageError:
         raise
-    except MemoryError as error:
-        raise _too_much_memory(name) from error
+    except MemoryError:
+        raise too_much_memory(name) from None
     except Exception as error:  # as in `_opened`
-        raise _damaged(name, _reason(error)) from error
+        raise damaged(name, _reason(error)) from None
     sha256 = hashlib.sha256(pixels.tobytes()).hexdigest()
     return Image(pixels, _file_name(name), sha256, tuple(notes))
 
 
-def _read(handle: BinaryIO, name: str) -> Image:
+def _read(handle: BinaryIO, name: str, value_range: Range | None) -> Image:
     notes: list[str] = []
     with _opened(handle, name) as image:
-        if getattr(image, "is_animated", False) and image.format != "MPO":
-            # An MPO's further pictures are depth or gain maps, not frames.
+        if getattr(image, "is_animated", False) and image.format not in ("MPO", "HEIF"):
+            # Further pictures of these two are depth or gain maps, not frames.
             kind = "multi-page" if image.format == "TIFF" else "animated"
             notes.append(f"{kind} {image.format}: only the first frame is used")
             image.seek(0)
+        deep = _deep_colour(image, handle, name)
         image.load()
-        pixels = to_rgb(image, _orientation(image, notes), name, notes)
+        pixels = to_rgb(image, _orientation(image, notes), name, notes, value_range, deep)
         handle.seek(0)
         sha256 = hashlib.file_digest(handle, "sha256").hexdigest()  # type: ignore[arg-type]
     return Image(pixels=pixels, file_name=_file_name(name), sha256=sha256, notes=tuple(notes))
+
+
+def _deep_colour(image: PIL.Image.Image, handle: BinaryIO, name: str) -> DeepColour | None:
+    """All bits of an image whose colours have 16; None for others."""
+    if not is_deep_colour(image):
+        return None
+    check_deep_colour(image, name)
+
+    def again() -> PIL.Image.Image:
+        handle.seek(0)
+        return open_header(handle)
+
+    return load_deep_colour(image, again)
 
 
 def _file_name(name: str) -> str:
@@ -199,20 +206,20 @@ def _file(path: Path, name: str | None = None) -> Iterator[BinaryIO]:
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(f"{name}: is not a regular file; save the image to a file first.")
         if status.st_size == 0:
-            raise _empty(name)
+            raise empty(name)
         handle = path.open("rb")
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except (FileNotFoundError, NotADirectoryError):
         if name.startswith(("http:/", "https:/")):  # a Path has one slash only
             raise ImageError(
                 f"{name}: nothing is fetched from the web; download the picture first."
-            ) from error
-        raise ImageError(f"{name}: no such file; check the path.") from error
-    except PermissionError as error:
+            ) from None
+        raise ImageError(f"{name}: no such file; check the path.") from None
+    except PermissionError:
         raise ImageError(
             f"{name}: permission denied; make the file and its folders readable."
-        ) from error
+        ) from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        raise ImageError(f"{name}: can't be opened ({_reason(error)}); check the path.") from error
+        raise ImageError(f"{name}: can't be opened ({_reason(error)}); check the path.") from None
     with handle:
         yield handle
 
@@ -221,68 +228,25 @@ def _file(path: Path, name: str | None = None) -> Iterator[BinaryIO]:
 def _opened(handle: BinaryIO, name: str) -> Iterator[PIL.Image.Image]:
     """Bytes as a Pillow image of permitted size; what goes wrong inside is an ImageError."""
     try:
-        with _pillow_open(handle) as image:
+        with open_header(handle) as image:
             check_size(name, *image.size)
             check_cost(image, handle, name)
+            check_contents(image, handle, name)
             yield image
     except ImageError:
         raise
-    except PIL.Image.DecompressionBombError as error:  # inside an icon or a TIFF's tile
+    except PIL.Image.DecompressionBombError:  # inside an icon or a TIFF's tile
         raise ImageError(
             f"{name}: has more pixels than can be read; shrink or tile the image."
-        ) from error
-    except PIL.UnidentifiedImageError as error:
-        handle.seek(0)
-        kind = _signature(handle.read(16))
-        if kind:
-            raise _damaged(name, f"starts like {kind}") from error
-        raise ImageError(
-            f"{name}: is not an image in a supported format; convert it to JPEG, PNG, WebP or TIFF."
-        ) from error
-    except MemoryError as error:
-        raise _too_much_memory(name) from error
+        ) from None
+    except PIL.UnidentifiedImageError:
+        raise not_readable(handle, name) from None
+    except MemoryError:
+        raise too_much_memory(name) from None
     # Pillow's readers let OSError, SyntaxError, ValueError, struct.error, EOFError, KeyError
     # and more escape on damaged files: to the user they all mean the same.
     except Exception as error:
-        raise _damaged(name, _reason(error)) from error
-
-
-def _pillow_open(handle: BinaryIO) -> PIL.Image.Image:
-    """Read the header only; Pillow's own limit, 179 Mpx for the process, gives way to ours.
-
-    Not for icons: Pillow decodes the picture inside while it opens them.
-    """
-    is_icon = handle.read(4) == _ICON
-    handle.seek(0)
-    with _open_lock:
-        PIL.Image.init()
-        formats = [name for name in FORMATS if name in PIL.Image.OPEN]  # AVIF may be missing
-        limit = PIL.Image.MAX_IMAGE_PIXELS
-        if not is_icon:
-            PIL.Image.MAX_IMAGE_PIXELS = None
-        try:
-            return PIL.Image.open(handle, formats=formats)
-        finally:
-            PIL.Image.MAX_IMAGE_PIXELS = limit
-
-
-def _empty(name: str) -> ImageError:
-    return ImageError(f"{name}: is empty (0 bytes); copy or export it again.")
-
-
-def _too_much_memory(name: str) -> ImageError:
-    return ImageError(f"{name}: decoding it needs more memory than there is; shrink the image.")
-
-
-def _damaged(name: str, why: str) -> ImageError:
-    return ImageError(f"{name}: is truncated or damaged ({why}); copy or export it again.")
-
-
-def _signature(start: bytes) -> str | None:
-    """The format a file's first 16 bytes promise, or None."""
-    if start[4:12] in (b"ftypavif", b"ftypavis"):
-        return "AVIF"
-    return next((name for magic, name in _SIGNATURES.items() if start.startswith(magic)), None)
+        raise damaged(name, _reason(error)) from None
 
 
 def _orientation(image: PIL.Image.Image, notes: list[str]) -> int:

@@ -16,11 +16,14 @@ MAX_PIXELS = 200_000_000  # the largest phone cameras; as RGB bytes 600 MB
 # Lower ones by format; TIFF's is Pillow's own, which it applies while decoding.
 _FORMATS = {
     "AVIF": 80_000_000,
+    "HEIF": 80_000_000,
     "JPEG2000": 60_000_000,
     "QOI": 120_000_000,
     "TIFF": 178_000_000,
     "WEBP": 90_000_000,
 }
+# Decoded twice.
+_DEEP_COLOUR = 120_000_000
 # All coefficients of a progressive JPEG are kept until its last scan.
 _PROGRESSIVE = 120_000_000
 # Encoders write about ten scans; each costs a walk over the whole picture but only a few bytes.
@@ -53,6 +56,12 @@ def check_cost(image: PIL.Image.Image, handle: BinaryIO, name: str) -> None:
             raise ImageError(f"{name}: has {scans} scans; save it as a plain JPEG.")
     if image.width * image.height > limit:
         raise _too_many(name, *image.size, limit, f" for {kind}")
+
+
+def check_deep_colour(image: PIL.Image.Image, name: str) -> None:
+    """ImageError if an image with colours of 16 bits is too large for that."""
+    if image.width * image.height > _DEEP_COLOUR:
+        raise _too_many(name, *image.size, _DEEP_COLOUR, " for 16-bit colours")
 
 
 def _too_many(name: str, width: int, height: int, limit: int, which: str = "") -> ImageError:

@@ -13,6 +13,7 @@ import torch
 
 from zeroguide.confidence import Confidence
 from zeroguide.decoders import UNNAMED, Ranked, make_decoder
+from zeroguide.device_errors import device_errors, on_device
 from zeroguide.embeddings import Prepared, SegmentEmbedder
 from zeroguide.features import extract_features_batch
 from zeroguide.fitted import load_fitted
@@ -65,6 +66,7 @@ class Segmenter:
         """The over-segments at the picture's size: the label map is (H, W) int32."""
         return self.segment_batch([image])[0]
 
+    @on_device
     def segment_batch(self, images: Sequence[Image]) -> list[SegmenterResult]:
         """The same for several pictures: those of like size go through DINO together."""
         with autocast(self.device, self.recipe.precision):
@@ -133,6 +135,7 @@ class Labeler:
     Raises:
         UsageError: the device isn't there, or a prompt file of the recipe can't be read.
         WeightsError: a model can't be had or read, or doesn't fit the recipe.
+        DeviceError: by any method, too; only another process can go on.
     """
 
     def __init__(self, recipe: Recipe, *, device: str = "auto", offline: bool = False) -> None:
@@ -142,8 +145,9 @@ class Labeler:
         self.segmenter = Segmenter(recipe, device=device, dino=models.dino)
         self.embedder = SegmentEmbedder(models.clip, **recipe.embedding.model_dump())
         self.texts = TextEncoder(models.clip)
-        self.decode = make_decoder(recipe, self.texts, models)
-        self.confidence = _confidence(recipe, self.texts)
+        with device_errors(self.device):
+            self.decode = make_decoder(recipe, self.texts, models)
+            self.confidence = _confidence(recipe, self.texts)
 
     def label(self, image: ImageSource) -> Labeling:
         """Cut a picture into segments and name each.
@@ -154,7 +158,7 @@ class Labeler:
         Raises ImageError for an image that can't be read, ZeroguideError for one that the networks
         can't take.
         """
-        opened = to_image(image)
+        opened = self._open(image)
         labeling = self.label_batch([opened])[0]
         return replace(labeling, picture=_file(image) or opened.pixels)
 
@@ -178,11 +182,12 @@ class Labeler:
             failed: told of an image that can't be read or labelled, and its error; the image is
                 left out. None: the error is raised.
 
-        Raises UsageError for a batch size below 1, and what `label` raises unless `failed` is told.
+        Raises UsageError for a batch size below 1, DeviceError, and what else `label` raises unless
+        `failed` is told.
         """
         if batch_size is None:
             batch_size = 1 if self.device.type == "cpu" else BATCH_SIZE
-        with contextlib.closing(label_in_order(self, images, to_image, batch_size)) as results:
+        with contextlib.closing(label_in_order(self, images, self._open, batch_size)) as results:
             for source, result in results:
                 if not isinstance(result, Exception):
                     yield replace(result, picture=_file(source))
@@ -191,12 +196,17 @@ class Labeler:
                 else:
                     failed(source, result)
 
+    def _open(self, image: ImageSource) -> Image:
+        return to_image(image, self.recipe.image.value_range)
+
+    @on_device
     def label_batch(self, images: Sequence[Image]) -> list[Labeling]:
         """The same for several pictures at once: their segments share passes and searches."""
         memo = Memo()
         described = self.describe(images, memo=memo)
         return [self._finish(*done, memo) for done in zip(images, described, strict=True)]
 
+    @on_device
     def describe(
         self,
         images: Sequence[Image],
@@ -224,6 +234,7 @@ class Labeler:
         segments = self._merge(prepared, segments, watcher, memo)
         return [sorted(own, key=lambda segment: segment.region.parts) for own in segments]
 
+    @on_device
     def name(self, regions: Sequence[Region]) -> list[NamedSegment]:
         """Embed and name any regions of any pictures, at least one, without merging."""
         pictures = list(dict.fromkeys(region.picture for region in regions))

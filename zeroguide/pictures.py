@@ -17,6 +17,7 @@ import PIL.Image
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.files import write_atomically
 from zeroguide.image import ImageSource, open_image, to_image
+from zeroguide.provenance import value_range
 
 if TYPE_CHECKING:
     from zeroguide.labeling import Labeling
@@ -34,7 +35,7 @@ def read_pixels(labeling: Labeling) -> np.ndarray:
             f"{labeling.file_name}: where this picture is isn't known; give its file with "
             "labeling.with_image(...)"
         )
-    image = open_image(picture)
+    image = open_image(picture, value_range(labeling.recipe))
     if image.sha256 != labeling.sha256:
         raise ZeroguideError(
             f"{picture}: isn't the file that was labelled, or has changed since; label it again, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zeroguide.errors import UsageError
-from zeroguide.recipe import nearest
+from zeroguide.recipe_errors import nearest
 
 _PACKAGE = Path(__file__).parent
 # Installed from a wheel they are inside the package; in a checkout, editable or not, beside it.

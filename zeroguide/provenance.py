@@ -35,6 +35,13 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     ]
 
 
+def value_range(made: dict[str, Any]) -> tuple[float, float] | None:
+    """The value range with which the images of results with this `provenance` were read."""
+    settings = made.get("settings")
+    found = dict(dict(settings or {}).get("image") or {}).get("value_range")
+    return None if found is None else (float(found[0]), float(found[1]))
+
+
 def _flat(found: dict[str, Any]) -> dict[str, Any]:
     """Dotted keys and values: ``{"merge.threshold": 0.8, "seed": 0}``."""
     flat: dict[str, Any] = {

@@ -5,7 +5,7 @@ A recipe is data. The presets are the files in ``recipes/``; a user's own file w
 
 from __future__ import annotations
 
-import difflib
+import math
 import os
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 
 from zeroguide.errors import UsageError
+from zeroguide.recipe_errors import explain, nearest, unknown_key
 
 FOLDER = Path(__file__).parent / "recipes"
 DEFAULT = "fast"
@@ -38,6 +39,26 @@ class Models(_Section):
     """For the decoder "text-memory": trained for this very CLIP by scripts/train_text_memory.py."""
     vlm: str | None = None
     """For the decoder "vlm": an image-text-to-text model."""
+
+
+class Image(_Section):
+    """An image's file -> bytes."""
+
+    value_range: Annotated[tuple[float, float], Field(strict=False)] | None = None
+    """The values of 16-bit and float images that become black and white; None: each image's own
+    range, so that frames of one camera can't be compared."""
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Image:
+        low, high = self.value_range or (0.0, 1.0)
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise PydanticCustomError(
+                "contradiction",
+                "image.value_range={low:g},{high:g} is wrong: the first number must be below the "
+                "second",
+                {"low": low, "high": high},
+            )
+        return self
 
 
 class Features(_Section):
@@ -213,6 +234,7 @@ class Recipe(_Section):
     """Of the two image networks (autocast): bfloat16 is faster where the hardware has it, and moves
     scores a little. Texts are always read in float32: they are compared with each other."""
     models: Models
+    image: Image = Image()
     features: Features = Features()
     segmenter: Segmenter = Segmenter()
     refine: Refine = Refine()
@@ -264,6 +286,12 @@ class Recipe(_Section):
         return {key: getattr(self.models, key) for key in keys}
 
 
+def method_with(model: str) -> str:
+    """A decoder's method that needs one of the models beside DINO and CLIP, by its key."""
+    methods = get_args(Decoder.model_fields["method"].annotation)
+    return next(m for m in methods if model in Decoder(method=m).required_models())
+
+
 def list_recipes() -> list[str]:
     """Names of the presets, the default one first."""
     names = sorted(path.stem for path in FOLDER.glob("*.toml"))
@@ -295,19 +323,12 @@ def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] =
     try:
         return Recipe.model_validate(data)
     except ValidationError as e:
-        raise UsageError(_explain(e)) from e
+        raise UsageError(explain(e, _fields(), recipe_keys())) from e
 
 
 def recipe_keys() -> list[str]:
     """All keys an override can change, dotted: ``"seed"``, ``"models.dino"``, ..."""
     return [key for key in _fields() if key not in ("name", "description", "knows")]
-
-
-def nearest(word: str, choices: Sequence[str]) -> str:
-    """``"did you mean 'fast'? Choices: fast, base"``, or only the choices if none is near."""
-    match = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    hint = f"did you mean {match[0]!r}? " if match else ""
-    return f"{hint}Choices: {', '.join(choices)}"
 
 
 def _find(name: str) -> Path:
@@ -344,7 +365,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
     if not equals:
         raise UsageError(f"override {override!r} must look like decoder.beam_size=8")
     if key not in recipe_keys():
-        raise UsageError(_unknown(key))
+        raise UsageError(unknown_key(key, recipe_keys()))
     section, _, name = key.rpartition(".")
     target = data.setdefault(section, {}) if section else data
     if not isinstance(target, dict):
@@ -361,40 +382,3 @@ def _value(raw: str, kind: Any) -> Any:
         return raw  # text without quotes
     value = parsed["value"]
     return raw if len(parsed) > 1 or (kind is str and not isinstance(value, str)) else value
-
-
-def _unknown(key: str) -> str:
-    """The sentence about an unknown key: near keys, also where the section was left out."""
-    keys = recipe_keys()
-    section, _, name = key.rpartition(".")
-    by_name = {k.rpartition(".")[2]: k for k in keys}
-    match = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
-    match = match or [by_name[n] for n in difflib.get_close_matches(name, by_name, n=1)]
-    hint = f"did you mean {match[0]!r}? " if match else ""
-    own = [k for k in keys if k.startswith((section or key) + ".")]
-    if not own:
-        own = list(dict.fromkeys(k.partition(".")[0] + (".*" if "." in k else "") for k in keys))
-    return f"unknown key {key!r}: {hint}Keys: {', '.join(own)}"
-
-
-def _explain(error: ValidationError) -> str:
-    """The first of pydantic's complaints as one sentence."""
-    first, *others = error.errors()
-    where = [part for part in first["loc"] if isinstance(part, str)]
-    key = next((".".join(where[:n]) for n in (2, 1) if ".".join(where[:n]) in _fields()), "")
-    if first["type"] == "extra_forbidden":
-        return _unknown(".".join(where))
-    if first["type"] == "contradiction":
-        return str(first["msg"])
-    if first["type"] == "missing":
-        return f"the recipe has no {'.'.join(where)}"
-    choices = get_args(_fields()[key].annotation) if key else ()
-    if first["type"] == "literal_error":
-        return f"unknown {key} {first['input']!r}: {nearest(str(first['input']), choices)}"
-    reason = first["msg"].removeprefix("Input should be ")
-    if first["type"] == "too_short":
-        reason = "a list with at least one number"
-    for other in others:  # a key that takes values of several kinds complains for each
-        if other["loc"][: len(where) - 1] == first["loc"][: len(where) - 1] and key:
-            reason += " or " + other["msg"].removeprefix("Input should be ")
-    return f"{key or '.'.join(where)}={first['input']!r} is wrong: it must be {reason}"

@@ -16,7 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar
 
-from zeroguide.errors import ImageError, UsageError
+from zeroguide.device_errors import is_out_of_memory
+from zeroguide.errors import DeviceError, ImageError, UsageError
 
 if TYPE_CHECKING:
     from zeroguide.image import Image
@@ -227,7 +228,8 @@ class BatchLabeler:
     def __call__(self, images: Sequence[Image]) -> Iterator[tuple[int, Labeling | Exception]]:
         """Each image's index with its labels or what it raised, batch by batch.
 
-        UsageError, which is about settings, is raised: no other image would fare better.
+        UsageError, which is about settings, and DeviceError are raised: no other image would fare
+        better.
         """
         todo = batches(images, self.batch_size)
         while todo:
@@ -241,6 +243,10 @@ class BatchLabeler:
                 yield from zip(batch, done, strict=True)
             except UsageError:
                 raise
+            except DeviceError as error:
+                more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
+                names = images[batch[0]].file_name + more
+                raise DeviceError(error.device, error.reason, names) from error
             except Exception as error:
                 if is_out_of_memory(error):
                     error = self._shrink(len(batch), images[batch[0]], error)
@@ -289,16 +295,6 @@ def label_in_order(
             for index, result in label(images):
                 results[places[index]] = result
             yield from ((source, results[place]) for place, (source, _) in enumerate(loaded))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether Python, torch's CPU allocator, CUDA or MPS ran out of memory."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "can't allocate memory" in text
-    )
 
 
 def _release_memory() -> None:

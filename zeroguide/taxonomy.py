@@ -18,6 +18,7 @@ import PIL.Image
 import torch
 
 from zeroguide.decoders import UNNAMED, Ranked
+from zeroguide.device_errors import device_errors
 from zeroguide.discovery import Classes, discover_classes
 from zeroguide.errors import ImageError
 from zeroguide.image import Image, open_image
@@ -148,12 +149,13 @@ class Survey:
         typical = [found.examples(i, images, N_EXAMPLES) for i in range(len(found.centres))]
         centres = torch.from_numpy(found.centres).to(self.labeler.device)
         named: list[Ranked] = []
-        for start in range(0, len(centres), TOGETHER):
-            some = slice(start, start + TOGETHER)
-            named += self.labeler.decode(
-                centres[some], [self._readable(own) for own in typical[some]]
-            )
-        confidences = self.labeler.confidence(centres, [labels[0][0] for labels in named])
+        with device_errors(self.labeler.device):
+            for start in range(0, len(centres), TOGETHER):
+                some = slice(start, start + TOGETHER)
+                named += self.labeler.decode(
+                    centres[some], [self._readable(own) for own in typical[some]]
+                )
+            confidences = self.labeler.confidence(centres, [labels[0][0] for labels in named])
         classes = []
         for i, (labels, confidence) in enumerate(zip(named, confidences, strict=True)):
             members = np.flatnonzero(found.labels == i)
@@ -190,7 +192,8 @@ class Survey:
     def _region(self, segment: int) -> Region:
         """A segment with its picture, for decoders that look at it."""
         number = self._image_of[segment]
-        picture = Picture(open_image(self.paths[number]).pixels, self._segments(number))
+        image = open_image(self.paths[number], self.labeler.recipe.image.value_range)
+        picture = Picture(image.pixels, self._segments(number))
         return Region(picture, (segment - self._first[number],))
 
     def _readable(self, segments: Sequence[int]) -> Region:

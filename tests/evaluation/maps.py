@@ -31,7 +31,7 @@ class Maps(Dataset):
         self.truths = {name: truth.astype(np.int32) for name, truth in truths.items()}
         self.background = background
 
-    def open_image(self, entry: Entry) -> Image:
+    def open_image(self, entry: Entry, value_range: object = None) -> Image:
         height, width = self.truths[entry.name].shape
         return from_array(np.zeros((height, width, 3), np.uint8), f"{entry.name}.png")
 

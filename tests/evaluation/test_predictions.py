@@ -635,3 +635,307 @@ def test_other_predictions_have_names(written, folder):
 def test_usage_errors_are_usage_errors(tmp_path):
     with pytest.raises(UsageError):
         FolderPredictions(tmp_path / "no")
+
+
+def one_image(tmp_path, name="0002", size=(64, 96)):
+    """A data set of one image, of a size that the masks' sums can be told from."""
+    root = tmp_path / "one"
+    save_png(root / "images" / f"{name}.png", np.zeros((*size, 3), np.uint8))
+    save_png(root / "labels" / f"{name}.png", np.zeros(size, np.uint8))
+    (root / "classes.txt").write_text("dog\n")
+    return load_dataset("folder", root)
+
+
+@pytest.mark.parametrize("images", [False, True])
+@pytest.mark.parametrize("counts", [[60, 40], [100], "P1X1", "P1X10"])
+def test_masks_that_do_not_fill_the_image(images, counts, tmp_path, folder):
+    """pycocotools would never end, or score what happens to be in memory."""
+    code = {"size": [64, 96], "counts": counts}
+    entry = {"image_id": 2, "category_id": 7, "segmentation": code, "score": 1}
+    tables = {"categories": CATEGORIES}
+    if images:
+        tables["images"] = [{"id": 2, "file_name": "0002.jpg", "height": 64, "width": 96}]
+    write(folder / "results.json", [entry])
+    write(folder / "tables.json", tables)
+    data = one_image(tmp_path)
+    predictions = FolderPredictions(folder)
+    predictions.check(data, ["0002"])
+    with pytest.raises(ZeroguideError, match=r"a mask of 0*2 covers \d+ of 6144 pixels; write"):
+        predictions.predict(data[0])
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "words"),
+    [
+        ([[0, 0, 9, 0, 9, 9, 1]], "has 7 numbers"),
+        ([[0, 0, 9, 0, 9, "9"]], "no list of numbers"),
+        ([0, 0, 9, 0, 9, 9], "no list of numbers"),
+        ([[0, 0, 1e9, 0, 9, 9]], "a corner at 1000000000.0"),
+        ([[0, 0, math.nan, 0, 9, 9]], "a corner at nan"),
+        ({"size": list(SIZE)}, "no size or no counts"),
+        ({"size": list(SIZE), "counts": None}, "counts of the type NoneType"),
+        ({"size": list(SIZE), "counts": [-1, 25]}, "a run of -1 pixels"),
+        ({"size": [6, 4], "counts": [24]}, "is 4 x 6 pixels, not 6 x 4"),
+    ],
+)
+def test_damaged_masks_cost_their_image(segmentation, words, data, folder):
+    as_results(folder)
+    content = json.loads((folder / "results.json").read_text())
+    content[1]["segmentation"] = segmentation
+    write(folder / "results.json", content)
+    predictions = FolderPredictions(folder)
+    predictions.check(data, ["a", "b"])
+    with pytest.raises(ZeroguideError, match=f"results.json: a mask of a .*{words}"):
+        predictions.predict(data[0])
+    assert len(predictions.predict(data[1]).labels) == 3
+
+
+@pytest.mark.parametrize("segmentation", [[], [[]], [[1, 1, 4, 3]], [[], [1.0, 2]]])
+def test_polygons_without_an_inside_are_left_out(segmentation, data, folder):
+    as_instances(folder)
+    nothing = {"image_id": 5, "category_id": 7, "segmentation": segmentation, "score": 1}
+    changed(folder, lambda d: d["annotations"].extend([nothing, nothing]), "instances.json")
+    predictions = FolderPredictions(folder)
+    predictions.check(data, ["a", "b"])
+    assert len(predictions.predict(data[0]).labels) == 3
+    (note,) = predictions.notes
+    assert "three corners" in note and note.endswith("left out: 2")
+    as_instances(folder)
+    assert not FolderPredictions(folder).notes
+
+
+def as_floats(value):
+    """Numbers as pandas writes them."""
+    if isinstance(value, dict):
+        return {key: as_floats(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [as_floats(each) for each in value]
+    return float(value) if isinstance(value, int) else value
+
+
+@pytest.mark.parametrize("written", [as_results, as_instances, as_panoptic])
+def test_whole_numbers_with_a_point(written, data, folder):
+    written(folder)
+    expected = [FolderPredictions(folder).predict(sample) for sample in data]
+    for path in folder.glob("*.json"):
+        write(path, as_floats(json.loads(path.read_text())))
+    predictions = FolderPredictions(folder)
+    predictions.check(data, ["a", "b"])
+    for sample, before in zip(data, expected, strict=True):
+        found = predictions.predict(sample)
+        assert np.array_equal(found.label_map, before.label_map)
+        assert found.labels == before.labels
+
+
+@pytest.mark.parametrize("images", [None, ["a.jpg"], ["a.jpg", "b.jpg"]])
+def test_results_in_which_nothing_was_found(images, data, folder):
+    """Whatever has no result has no segment, unless there is a list of images without it."""
+    document = {"categories": CATEGORIES}
+    if images is not None:
+        document["images"] = [{"id": name[0], "file_name": name} for name in images]
+    write(folder / "results.json", entries("a"))
+    write(folder / "tables.json", document)
+    predictions = FolderPredictions(folder)
+    if images == ["a.jpg"]:
+        with pytest.raises(UsageError, match="no prediction for the image b"):
+            predictions.check(data, ["a", "b"])
+        return
+    predictions.check(data, ["a", "b"])
+    assert len(predictions.predict(data[0]).labels) == 3
+    nothing = predictions.predict(data[1])
+    assert list(nothing.labels) == [] and nothing.label_map.shape == SIZE
+    assert (nothing.label_map == -1).all()
+
+
+@pytest.mark.parametrize("categories", [False, True])
+def test_an_empty_list_of_results(categories, data, folder):
+    write(folder / "results.json", [])
+    if categories:
+        write(folder / "categories.json", {"categories": CATEGORIES})
+    predictions = FolderPredictions(folder)
+    predictions.check(data, ["a", "b"])
+    assert predictions.named
+    assert all(list(predictions.predict(sample).labels) == [] for sample in data)
+
+
+def test_instances_of_an_image_without_any(data, folder):
+    as_instances(folder)
+
+    def without(content):
+        content["annotations"] = entries(5)
+        del content["images"][1]["height"]  # nothing needs it
+
+    changed(folder, without, "instances.json")
+    predictions = FolderPredictions(folder)
+    predictions.check(data, ["a", "b"])
+    assert list(predictions.predict(data[1]).labels) == []
+
+
+def twice_in_images(document):
+    document["images"].append({"id": 5, "file_name": "b.jpg"})
+
+
+def twice_in_categories(document):
+    document["categories"].append({"id": 7, "name": "hound"})
+
+
+REPEATED = {
+    "images": (as_instances, "instances.json", twice_in_images, "the id 5 twice in its images"),
+    "images as 5 and 5.0": (
+        as_instances,
+        "instances.json",
+        lambda d: d["images"][1].update(id=5.0),
+        "the id 5 twice in its images",
+    ),
+    "categories": (
+        as_instances,
+        "instances.json",
+        twice_in_categories,
+        "the id 7 twice in its categories",
+    ),
+    "annotations": (
+        as_instances,
+        "instances.json",
+        lambda d: [each.update(id=number // 2) for number, each in enumerate(d["annotations"])],
+        "the id 0 twice in its annotations",
+    ),
+    "panoptic images": (
+        as_panoptic,
+        "panoptic.json",
+        twice_in_images,
+        "the id 5 twice in its images",
+    ),
+    "panoptic annotations": (
+        as_panoptic,
+        "panoptic.json",
+        lambda d: d["annotations"][1].update(image_id=5),
+        "two annotations of the image 5",
+    ),
+    "panoptic categories": (
+        as_panoptic,
+        "panoptic.json",
+        twice_in_categories,
+        "the id 7 twice in its categories",
+    ),
+    "panoptic segments": (
+        as_panoptic,
+        "panoptic.json",
+        lambda d: first(d)["segments_info"][0].update(id=3.0),
+        "a second segment 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REPEATED)
+def test_repeated_ids_are_refused(case, folder):
+    written, name, change, words = REPEATED[case]
+    written(folder)
+    changed(folder, change, name)
+    with pytest.raises(UsageError) as caught:
+        FolderPredictions(folder)
+    assert words in str(caught.value) and name in str(caught.value)
+
+
+def test_files_that_use_an_id_for_different_things(data, folder):
+    as_results(folder)
+    more = [{"id": 7, "name": "wolf"}, {"id": 8, "name": "sky"}]
+    write(folder / "more.json", {"categories": more})
+    FolderPredictions(folder).check(data, ["a", "b"])  # they agree
+    more[0]["name"] = "hound"
+    write(folder / "more.json", {"categories": more})
+    with pytest.raises(UsageError, match=r"more\.json: its categories use the id 7"):
+        FolderPredictions(folder)
+
+
+def renamed(prefix):
+    """COCO instances whose images lie in a folder."""
+
+    def write_them(folder):
+        as_instances(folder)
+        change = {"a": f"{prefix}a.jpg", "b": f"{prefix}b.JPG"}
+        changed(
+            folder,
+            lambda d: [i.update(file_name=change[i["file_name"][0]]) for i in d["images"]],
+            "instances.json",
+        )
+
+    return write_them
+
+
+def in_a_folder(written):
+    def write_them(folder):
+        (folder / "train").mkdir()
+        written(folder / "train")
+
+    return write_them
+
+
+def results_by_name(folder):
+    write(folder / "results.json", entries("train/a.jpg") + entries("val/b.jpg"))
+    write(folder / "categories.json", {"categories": CATEGORIES})
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *map(renamed, ["train/", "/data/train/", "../train/", "./", "train\\", "C:\\train\\"]),
+        *map(in_a_folder, [as_maps_with_names_each, as_ours, as_panoptic]),
+        results_by_name,
+    ],
+)
+def test_predictions_with_folders_in_their_names(written, data, folder):
+    written(folder)
+    predictions = FolderPredictions(folder)
+    predictions.check(data, ["a", "b"])
+    for sample in data:
+        assert sorted(predictions.predict(sample).labels) == sorted(LABELS)
+
+
+def test_names_that_fit_several_images(data, folder):
+    """Neither may get the other's, and a base name counts only if it is there once."""
+    for name in ("train/a", "val/a", "b"):
+        save_png(folder / f"{name}.png", FOUND.astype(np.uint8))
+    predictions = FolderPredictions(folder)
+    with pytest.raises(UsageError, match="may be train/a, val/a; name it with"):
+        predictions.check(data, ["a", "b"])
+    data.entries = data.entries[1:]
+    predictions.check(data, ["a", "b"])
+
+
+def test_what_is_there_is_named(data, folder):
+    for name in ("c", "d", "e", "f", "b"):
+        save_png(folder / "x" / f"{name}.png", FOUND.astype(np.uint8))
+    with pytest.raises(UsageError, match=r"image a, but for x/b, x/c, x/d and 2 more; add"):
+        FolderPredictions(folder).check(data, ["a", "b"])
+
+
+def test_a_fuzzed_results_file_costs_images_or_is_one_sentence(data, tmp_path_factory):
+    """Whatever a mask is, each image is read or fails with one sentence of ours."""
+    from hypothesis import given
+    from hypothesis import strategies as st
+
+    counts = (
+        st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=12)
+        | st.lists(st.integers(-5, 30), max_size=6)
+        | st.none()
+    )
+    size = st.just(list(SIZE)) | st.lists(st.integers(1, 9), min_size=2, max_size=2)
+    polygon = st.lists(st.floats() | st.integers(-99, 99), max_size=9)
+    code = st.fixed_dictionaries({"size": size, "counts": counts}) | st.lists(polygon, max_size=3)
+
+    @given(st.lists(code, max_size=4))
+    def check(codes_):
+        folder = tmp_path_factory.mktemp("fuzz")
+        entry = {"image_id": "a", "category_id": 7}
+        write(folder / "results.json", [entry | {"segmentation": each} for each in codes_])
+        write(folder / "categories.json", {"categories": CATEGORIES})
+        try:
+            predictions = FolderPredictions(folder)
+            predictions.check(data, ["a", "b"])
+            found = predictions.predict(data[0])
+        except ZeroguideError as error:
+            assert "\n" not in str(error)
+            return
+        assert found.label_map.shape == SIZE
+
+    check()

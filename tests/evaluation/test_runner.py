@@ -11,7 +11,7 @@ from pycocotools import mask as codes
 
 from zeroguide.datasets import ClassName, load_dataset
 from zeroguide.datasets.base import Entry
-from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.errors import DeviceError, UsageError, ZeroguideError
 from zeroguide.evaluation.drawing import pictures, segment_map
 from zeroguide.evaluation.results import Results
 from zeroguide.evaluation.rows import FILE, read_rows
@@ -330,6 +330,16 @@ def test_confusions_and_classes(tmp_path):
     found = values(results)
     assert found["cluster_accuracy/Hungarian on pixels"] == pytest.approx(400 / 7)
     assert found["image_accuracy/left over: missed"] == pytest.approx(500 / 7)
+
+
+def test_a_failed_device_ends_the_run_and_keeps_its_rows(tmp_path):
+    dataset, found = halves(4)
+    lost = {**found, "image2": DeviceError("cuda:0", "unspecified launch failure")}
+    predictor = Given(lost)
+    with pytest.raises(DeviceError, match="image2: the device cuda:0 has failed"):
+        run(dataset, predictor, tmp_path)
+    assert predictor.asked == ["image0", "image1", "image2"]
+    assert set(read_rows(tmp_path)) == {"image0", "image1"}  # image2 is to be tried again
 
 
 def test_rows_hold_what_pictures_need(tmp_path):

@@ -181,19 +181,18 @@ def read_yolo(folder: Path, run: Entries) -> Segments:
 
     data = check_det_dataset(str(folder / "data.yaml"), autodownload=False)
     dataset = YOLODataset(img_path=data["train"], data=data, task="segment", augment=False)
-    own = stems(run.keys())
-    by_stem: dict[str, list[tuple[str, np.ndarray]]] = {}
+    photos = {os.path.realpath(e.image): e.key for e in run if e.image is not None}
+    found: Segments = {}
     for label in dataset.labels:
         height, width = label["shape"]
-        stem = os.path.splitext(Path(label["im_file"]).relative_to(folder / "images"))[0]
-        by_stem[stem] = [
+        found[photos[os.path.realpath(label["im_file"])]] = [
             (
                 data["names"][int(number)],
                 polygon2mask((height, width), [s * (width, height)]).astype(bool),
             )
             for number, s in zip(label["cls"][:, 0], label["segments"], strict=True)
         ]
-    return {key: by_stem[stem] for key, stem in own.items() if stem in by_stem}
+    return found
 
 
 def read_fiftyone(folder: Path, run: Entries) -> Segments:

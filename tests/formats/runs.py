@@ -121,3 +121,48 @@ def truth_run(folder: Path) -> ListRun:
 def segments(entry: Entry) -> list[tuple[str, np.ndarray]]:
     """(label, (H, W) bool mask) of every segment, in order: what a reader has to find."""
     return [(s.label, entry.labeling.mask(s.id)) for s in entry.labeling.segments]
+
+
+ODD_KEYS = (
+    "a.jpg",
+    "images/a.jpg",
+    "images_/a.jpg",
+    "Images/b.jpg",
+    "images/images/c.jpg",
+    "train/images/day.1/d.jpg",
+    "labels/e.jpg",
+    "labels/images/labels/images/f.jpg",
+    "images/labels/g.png",
+    "deep/images",
+    "no ending",
+    "a.b/no ending",
+    "name.jpg.part",
+    "x.jpg",
+    "x.png",
+    "x.JPEG",
+    ".hidden/h.jpg",
+    "_.hidden/h.jpg",
+    "images/.i.jpg",
+    "ö 写真 [1]/*? 'q'.png",
+    "gif/j.gif",
+    "k.tif",
+)
+
+
+def odd_run(photos: Path) -> ListRun:
+    """Photos in folders and by names that readers stumble over; two segments of one box in each."""
+    ring = np.zeros((24, 30), int)
+    ring[2:20, 3:25] = 1
+    ring[5:9, 6:10] = 2
+    cross = np.where(np.indices((24, 30)).sum(axis=0) % 9 < 4, 0, 1)  # both fill the picture
+    run = ListRun(
+        [
+            labelled(key, ring if i % 2 else cross, photos, ("grass", "grass", "cat"))
+            for i, key in enumerate(ODD_KEYS)
+        ]
+    )
+    for key, kind in (("gif/j.gif", "GIF"), ("k.tif", "TIFF")):
+        with PIL.Image.open(photos / key) as photo:
+            photo.load()
+        photo.save(photos / key, format=kind)
+    return run

@@ -21,8 +21,9 @@ from zeroguide.formats.label_studio_brush import encode
 from zeroguide.formats.registry import export
 from zeroguide.run_folder import Entry
 
+from . import yolo_rules
 from .reading import READERS
-from .runs import ListRun, labelled, segments, shapes_run, truth_run
+from .runs import ListRun, labelled, odd_run, segments, shapes_run, truth_run
 
 
 def two_images(photos: Path | None = None) -> ListRun:
@@ -218,6 +219,31 @@ def test_yolo(tmp_path: Path) -> None:
     )
     link = tmp_path / "yolo" / "images" / "b" / "c.png"
     assert link.samefile(tmp_path / "photos" / "b" / "c.png")
+
+
+def test_yolo_readers_find_every_instance(tmp_path: Path) -> None:
+    """They replace the last folder "images", skip hidden ones, and know few endings."""
+    run = odd_run(tmp_path / "photos")
+    said: list[str] = []
+    export(run, ["yolo"], tmp_path / "images" / "out", note=said.append)
+    assert not said
+    found = yolo_rules.read(tmp_path / "images" / "out" / "yolo")
+    photos = {os.path.realpath(entry.image): entry for entry in run if entry.image}
+    copies = [path for path in found if not os.path.islink(path)]
+    assert [os.path.basename(path) for path in copies] == ["j.png"]
+    photos[os.path.realpath(copies[0])] = next(e for e in run if e.key == "gif/j.gif")
+    assert {photos[os.path.realpath(path)].key for path in found} == set(run.keys())
+    for path, instances in found.items():
+        wanted = photos[os.path.realpath(path)].labeling.segments
+        assert [label for label, _ in instances] == [segment.label for segment in wanted], path
+
+
+def test_yolo_tells_of_photos_that_became_unreadable(tmp_path: Path) -> None:
+    run = two_images(tmp_path / "photos")
+    (tmp_path / "photos" / "a.png").write_bytes(b"no photo any more")
+    said: list[str] = []
+    export(run, ["yolo"], tmp_path, note=said.append)
+    assert "photos that aren't known or have gone: 1" in said[0]
 
 
 def test_yolo_copies_photos_where_links_cannot_be_had(

@@ -14,7 +14,7 @@ import pytest
 from zeroguide.formats.registry import FORMATS, export
 
 from .reading import READERS, Segments
-from .runs import ListRun, labelled, segments, shapes_run
+from .runs import ListRun, labelled, odd_run, segments, shapes_run
 
 LOSSLESS = sorted(FORMATS.keys() - {"yolo"})
 
@@ -72,6 +72,15 @@ def test_yolo_loses_only_what_joins_parts(tmp_path: Path) -> None:
             assert not (mask & ~read).any(), entry.key
             if _parts(mask) == 1:
                 assert np.array_equal(mask, read), entry.key
+
+
+def test_yolo_finds_every_instance_of_every_name(tmp_path: Path) -> None:
+    run = odd_run(tmp_path / "photos")
+    run = ListRun([entry for entry in run if entry.key != "gif/j.gif"])  # a copy, not a link
+    found = read_back("yolo", run, tmp_path / "images" / "out")
+    assert {key: [label for label, _ in each] for key, each in found.items()} == {
+        entry.key: [segment.label for segment in entry.labeling.segments] for entry in run
+    }
 
 
 @pytest.mark.parametrize("name", ["hf", "labelme", "yolo"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,11 @@ def seeds() -> dict[str, bytes]:
         "pcx-palette": _saved(photo.quantize(7), "PCX"),
         "pcx-bits": _saved(photo.convert("1"), "PCX"),
     }
+    if find_spec("pillow_heif"):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        made["heif"] = _saved(photo, "HEIF", icc_profile=_profile())
     if PIL.features.check("avif"):
         made["avif"] = _saved(photo, "AVIF", exif=_exif())
         made["avif-alpha"] = _saved(see_through, "AVIF")

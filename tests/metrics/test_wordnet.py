@@ -1,5 +1,6 @@
 """WordNet's files: a handful of senses written in the real format, and Debian's if installed."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ SENSES = [
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
+def small_folder(tmp_path_factory):
     """A folder as wndb(5WN) describes it, with a licence before the data as the real ones have."""
     folder = tmp_path_factory.mktemp("wordnet")
     licence = "  1 A licence of one line.  \n"
@@ -57,7 +58,12 @@ def small(tmp_path_factory):
         )
     )
     (folder / "noun.exc").write_text("women woman\n")
-    return WordNet(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(small_folder):
+    return WordNet(small_folder)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +115,17 @@ def test_missing_wordnet_says_what_to_do(tmp_path):
     with pytest.raises(ZeroguideError, match="apt-get install wordnet-base") as error:
         WordNet(tmp_path)
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_reads_the_archive_that_nltk_downloads(small_folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "wordnet.zip", "w") as archive:
+        for path in small_folder.iterdir():
+            archive.write(path, f"wordnet/{path.name}")
+    found = WordNet(tmp_path / "wordnet")
+    assert found.relation("beast", "animal") is Level.SYNONYM
+    (tmp_path / "wordnet.zip").write_bytes(b"cut off")
+    with pytest.raises(ZeroguideError, match="no WordNet"):
+        WordNet(tmp_path / "wordnet")
 
 
 def test_looks_where_the_user_says(small, tmp_path, monkeypatch):

@@ -13,19 +13,27 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
+from zeroguide.device_errors import on_device
 from zeroguide.image import Image
 from zeroguide.labeling import Label, Labeling
 from zeroguide.provenance import provenance
 from zeroguide.recipe import Recipe, load_recipe
 from zeroguide.runs.settings import Outcome, Settings
 
+# As torch says it; in newer versions the exception is a torch.AcceleratorError.
+ILLEGAL_ACCESS = (
+    "CUDA error: an illegal memory access was encountered\n"
+    "CUDA kernel errors might be asynchronously reported at some other API call"
+)
+
 
 class StandIn:
     """Two segments: the left third and the rest. Knows what it was given.
 
     Images named "kill..." end the process; "kill once..." only the first time, which a file beside
-    the results remembers. "fail..." raises, "slow..." takes a while, "large..." needs more memory
-    than there is unless it is alone, "huge..." always.
+    the results remembers. "break..." does the same to the GPU, which computes nothing more then.
+    "fail..." raises, "slow..." takes a while, "large..." needs more memory than there is unless it
+    is alone, "huge..." always.
     """
 
     device = "cpu"
@@ -34,15 +42,23 @@ class StandIn:
         self.recipe = recipe
         self.memory = memory
         self.batches: list[list[str]] = []
+        self.is_broken = False
 
+    @on_device
     def label_batch(self, images: Sequence[Image]) -> list[Labeling]:
         names = [image.file_name for image in images]
         self.batches.append(names)
         for name in names:
             mark = self.memory / f".{name}.seen"
-            if name.startswith("kill") and not ("once" in name and mark.exists()):
+            is_due = not ("once" in name and mark.exists())
+            if name.startswith("kill") and is_due:
                 mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
+            if name.startswith("break") and is_due:
+                mark.touch()
+                self.is_broken = True
+            if self.is_broken:
+                raise RuntimeError(ILLEGAL_ACCESS)
             if name.startswith("slow"):
                 time.sleep(0.3)
             if name.startswith("fail"):

@@ -6,12 +6,14 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from zeroguide.errors import UsageError
+from zeroguide.device_errors import device_errors
+from zeroguide.errors import DeviceError, UsageError
 from zeroguide.runs.pool import Pool, WorkersError
 from zeroguide.runs.settings import Outcome
 from zeroguide.runs.worker import Worker
@@ -75,6 +77,54 @@ def test_an_image_that_kills_its_reader_costs_no_other(tmp_path: Path) -> None:
     assert len(told.outcomes) == 11
     failed = [outcome.item.key for outcome in told.outcomes if outcome.state == "failed"]
     assert failed == ["killer.png"]
+
+
+def test_a_failed_device_costs_its_image_at_most(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name in ("a", "b", "break once", "break", "m", "n", "o", "p"):
+        picture(folder / f"{name}.png")
+    pool = Pool([settings(tmp_path / "out")] * 2)
+    told = run(pool, folder, tmp_path / "out")
+    states = told.states()
+    assert len(told.outcomes) == 8
+    assert states.pop("break.png") == "failed"
+    assert set(states.values()) <= {"labelled", "kept"}
+    (failed,) = [o for o in told.outcomes if o.state == "failed"]
+    assert "3 processes ended while they labelled it (cpu: an illegal memory" in failed.error
+    assert pool.deaths >= 4 and pool.lost == []
+
+
+class BrokenWhenLoading(StandInSettings):
+    """The first GPU is broken, and another's worker waits until that is known."""
+
+    def load_labeler(self) -> Any:
+        mark = self.output / ".broken.seen"
+        if self.device == "cuda:0":
+            mark.touch()
+            with device_errors(self.device):
+                raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+        deadline = time.monotonic() + 60
+        while not mark.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return super().load_labeler()
+
+
+def test_a_device_that_takes_no_models_is_left(tmp_path: Path) -> None:
+    for i in range(20):
+        picture(tmp_path / "in" / f"{i}.png")
+    usual = settings(tmp_path / "out")
+    plan = [
+        BrokenWhenLoading(usual.recipe, usual.output, f"cuda:{i}", overlay=False, batch_size=1)
+        for i in range(2)
+    ]
+    pool = Pool(plan)
+    told = run(pool, tmp_path / "in", tmp_path / "out")
+    assert len(told.outcomes) == 20 and set(told.states().values()) == {"labelled"}
+    reason = "uncorrectable ECC error encountered"
+    assert pool.lost == [f"the device cuda:0 has failed ({reason}) and was left"]
+    assert pool.deaths == 0
+    with pytest.raises(DeviceError, match="the device cuda:0 has failed"):
+        run(Pool([replace(plan[0], overwrite=True)]), tmp_path / "in", tmp_path / "out")
 
 
 class DiesWhenLoading(StandInSettings):

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroguide.errors import ImageError, UsageError
+from zeroguide.device_errors import is_out_of_memory
+from zeroguide.errors import DeviceError, ImageError, UsageError
 from zeroguide.image import Image, from_array
 from zeroguide.labeling import Labeling
 from zeroguide.recipe import load_recipe
@@ -21,7 +22,6 @@ from zeroguide.streaming import (
     Background,
     BatchLabeler,
     batches,
-    is_out_of_memory,
     prefetch,
 )
 
@@ -188,6 +188,16 @@ def test_wrong_settings_end_the_run(labeler: StandIn, monkeypatch: pytest.Monkey
     monkeypatch.setattr(labeler, "label_batch", wrong)
     with pytest.raises(UsageError, match="layer=99"):
         run(labeler, ["a", "b"], 2, [])
+
+
+def test_a_failed_device_is_no_images_fault(labeler: StandIn) -> None:
+    with pytest.raises(DeviceError) as caught:
+        run(labeler, ["break", "a", "b", "c", "d", "e"], 4, [])
+    assert labeler.batches == [["break", "a", "b", "c"]]  # nothing is tried again
+    assert str(caught.value) == (
+        "break and 3 more: the device cpu has failed (an illegal memory access was encountered) "
+        "and computes nothing more in this process: start again, or use the device cpu"
+    )
 
 
 def test_memory_errors_of_torch_are_known() -> None:

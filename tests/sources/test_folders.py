@@ -73,8 +73,11 @@ def test_hidden_files_links_and_results():
     Path("p/linked.jpg").symlink_to("../elsewhere/d.jpg")
     notes: list[str] = []
     found = keys("p", output="p/out", notes=notes)
-    assert found == ["a/z.png", "b.JPG", "linked.jpg", "self.jpg"]
-    assert notes == ["p: 1 files named like results (photo.jpg.png) are left out"]
+    assert found == ["a/z.png", "b.JPG", "folder.jpg/d.jpg", "linked.jpg", "self.jpg"]
+    assert sorted(notes) == [
+        "p: 1 files named like results (photo.jpg.png) are left out",
+        "p: 1 linked folders that lead back to a folder around them are left out",
+    ]
     broken = {item.key: item for item in items("p", output="p/out")}["self.jpg"]
     assert "p/self.jpg: can't be opened" in failure(broken)
     # what is named itself is meant

@@ -30,6 +30,7 @@ from zeroguide.cli.options import (
     Quiet,
     Seed,
     Set,
+    ValueRange,
     Verbose,
     read_recipe,
 )
@@ -57,6 +58,7 @@ def discover(
     ] = "auto",
     preset: Preset = "fast",
     set_: Set = None,
+    value_range: ValueRange = None,
     device: Device = "auto",
     seed: Seed = None,
     offline: Offline = False,
@@ -73,7 +75,7 @@ def discover(
     """
     console = Console(quiet=quiet, verbose=verbose)
     n_classes = _number(classes)
-    recipe = read_recipe(preset, set_ or [], seed, device)
+    recipe = read_recipe(preset, set_ or [], seed, device, value_range)
     jobs = plan(
         find_images(images, output, console.note),
         output,
@@ -96,7 +98,9 @@ def discover(
         return lambda job, image: opened.add(job.source, image)
 
     with ExitStack() as stack, output_folder(output), console.progress():
-        code = run(jobs, start, output=output, console=console)
+        code = run(
+            jobs, start, output=output, console=console, value_range=recipe.image.value_range
+        )
         if survey is None or code == EXIT_FAILED:
             return code
         failed = _write(survey, n_classes, jobs, output, console)
@@ -135,7 +139,7 @@ def _write(
         console.step(f"writing {number + 1} of {len(survey.paths)}: {path}")
         class_map = survey.class_map(number, found)
         try:
-            image = open_image(path)
+            image = open_image(path, survey.labeler.recipe.image.value_range)
             labeling = labeling_of(image, class_map, taxonomy.classes, taxonomy.recipe)
             picture = draw(labeling, image.pixels)
         except Exception as error:  # the file has changed since: the others must not suffer

@@ -102,7 +102,7 @@ def evaluate(
     if dataset == "list" or protocol == "list":
         return _list(console, dataset == "list")
     if stage not in STAGES:
-        from zeroguide.recipe import nearest
+        from zeroguide.recipe_errors import nearest
 
         raise UsageError(f"unknown --stage {stage!r}: {nearest(stage, STAGES)}")
     if predictions is not None and stage != "full":
@@ -133,6 +133,7 @@ def evaluate(
             dataset, cast("Stage", stage), names, options, output, console, _command_line()
         )
     _print(results, console)
+    _note_headline(results, console)
     console.note(f"results are in {output}")
     failed = len(results.images) - len(results.scored)
     if failed:
@@ -165,6 +166,8 @@ def compare(
     comparison = compare_results(Results.load(a), Results.load(b))
     for table in comparison.tables():
         console.table(table.columns, table.rows, table.title, table.about)
+    if lead := comparison.lead():
+        console.note(f"headline: {lead}")
     for note in comparison.notes:
         console.note(note)
     if output is not None:
@@ -209,10 +212,18 @@ def _print(results: Results, console: Console) -> None:
         console.table(table.columns, table.rows, table.title, table.about)
 
 
+def _note_headline(results: Results, console: Console) -> None:
+    from zeroguide.evaluation.wording import headline
+
+    if text := headline(results):
+        console.note(f"headline: {text}")
+
+
 def _run_suite(name: str, options: Options, output: Path, console: Console) -> int:
     """Every part of a suite in a folder of its own; published beside measured."""
     from zeroguide.evaluation import suite
     from zeroguide.evaluation.command import run
+    from zeroguide.evaluation.wording import headline, of_what
 
     def run_part(part: Part) -> Results:
         assert options.data is not None
@@ -221,8 +232,9 @@ def _run_suite(name: str, options: Options, output: Path, console: Console) -> i
         folder = output / part.folder
         with output_folder(folder):
             return run(
-                part.dataset, part.stage, part.protocols, here, folder, console, _command_line()
-            )
+                part.dataset, part.stage, part.protocols, here, folder, console, _command_line(),
+                optional=part.optional,
+            )  # fmt: skip
 
     with output_folder(output), console.progress():
         found = suite.run_parts(run_part, suite.SUITES[name])
@@ -230,6 +242,9 @@ def _run_suite(name: str, options: Options, output: Path, console: Console) -> i
             found.write(output)
     for table in found.tables():
         console.table(table.columns, table.rows, table.title, table.about)
+    for results in found.results:
+        if text := headline(results):
+            console.note(f"{of_what(results)}: {text}")
     for note in found.notes:
         console.note(note)
     if not found.results:

@@ -18,6 +18,7 @@ from zeroguide.cli.options import (
     Quiet,
     Seed,
     Set,
+    ValueRange,
     Verbose,
     read_recipe,
 )
@@ -70,6 +71,7 @@ def fit(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use the first N images only.")] = None,
     set_: Set = None,
+    value_range: ValueRange = None,
     device: Device = "auto",
     seed: Seed = None,
     offline: Offline = False,
@@ -95,7 +97,7 @@ def fit(
         raise UsageError("no FOLDER to fit to: name a folder of images")
     if output is None:
         raise UsageError("no place for the model: name its folder with -o MODEL")
-    recipe = read_recipe(preset, set_ or [], seed, device)
+    recipe = read_recipe(preset, set_ or [], seed, device, value_range)
     if over == "segments":
         params["segmenter"] = recipe.segmenter.parameters()
     _check_output(output, masks, overwrite)
@@ -132,7 +134,9 @@ def fit(
         if masks is not None:
             stack.enter_context(output_folder(masks))
         stack.enter_context(console.progress())
-        code = run(jobs, start, output=output, console=console)
+        code = run(
+            jobs, start, output=output, console=console, value_range=recipe.image.value_range
+        )
         if code == EXIT_FAILED:
             return code
         _fit(store, method, n_classes, recipe, params, output, console)
@@ -183,7 +187,7 @@ def _check_checkpoint(path: Path, recipe: Recipe, width: int) -> None:
 def _check(method: str, params: dict[str, Any], classes: int | None, methods: list[str]) -> None:
     """UsageError for an unknown method, and for a flag that has no effect."""
     if method not in methods:
-        from zeroguide.recipe import nearest
+        from zeroguide.recipe_errors import nearest
 
         raise UsageError(f"unknown --method {method!r}: {nearest(method, methods)}")
     for name in params:

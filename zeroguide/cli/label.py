@@ -22,6 +22,7 @@ from zeroguide.cli.options import (
     Quiet,
     Seed,
     Set,
+    ValueRange,
     Verbose,
     read_recipe,
 )
@@ -60,6 +61,7 @@ def label(
     output: Output = Path("labels"),
     preset: Preset = "fast",
     set_: Set = None,
+    value_range: ValueRange = None,
     format_: Annotated[
         str | None,
         typer.Option(
@@ -117,7 +119,7 @@ def label(
             raise UsageError(f"{name} {value}: at least 1 is needed")
     if batch_size < 0:
         raise UsageError(f"--batch-size {batch_size}: at least 1 is needed")
-    recipe = read_recipe(preset, set_ or [], seed, device)
+    recipe = read_recipe(preset, set_ or [], seed, device, value_range)
     items = find_items(inputs, output, console.note, offline=offline)
     settings = Settings(
         recipe,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from zeroguide.cli.options import Device, Presets, Quiet, Verbose, read_recipe
+from zeroguide.cli.options import Device, Presets, Quiet, Set, Verbose, read_recipe
 from zeroguide.console import Console
+
+if TYPE_CHECKING:
+    from zeroguide.models import ModelInfo
 
 app = typer.Typer(help="List, download and check the models of the presets.")
 
@@ -19,24 +24,29 @@ def models_list() -> int:
     console = Console()
     models = list_models()
     for name in list_recipes():
-        rows = [
-            (m.role, m.checkpoint, f"{m.size / 1e6:.0f} MB" if m.folder else "not here")
-            for m in models
-            if m.recipe == name
-        ]
+        rows = [(m.role, m.checkpoint, _where(m)) for m in models if m.recipe == name]
         about = load_recipe(name).description
         console.table(["model", "checkpoint", "on this machine"], rows, name, about)
     return 0
 
 
+def _where(model: ModelInfo) -> str:
+    """A model's size if it is on this machine; if not, whether that matters."""
+    if model.folder is not None:
+        return f"{model.size / 1e6:.0f} MB"
+    return "not here" if model.used else "not here, not needed"
+
+
 @app.command("pull")
-def models_pull(preset: Presets = None, quiet: Quiet = False, verbose: Verbose = False) -> int:
+def models_pull(
+    preset: Presets = None, set_: Set = None, quiet: Quiet = False, verbose: Verbose = False
+) -> int:
     """Download the models of presets and embed their lists; later runs need no network."""
     from zeroguide.models import pull
     from zeroguide.recipe import DEFAULT, load_recipe
 
     console = Console(quiet=quiet, verbose=verbose)
-    recipes = [load_recipe(name) for name in preset or [DEFAULT]]
+    recipes = [load_recipe(name, set_ or []) for name in preset or [DEFAULT]]
     for model in pull(recipes):
         row = (model.role, model.checkpoint, str(model.folder))
         console.table(["model", "checkpoint", "folder"], [row], model.recipe)
@@ -55,6 +65,7 @@ def models_pull(preset: Presets = None, quiet: Quiet = False, verbose: Verbose =
 @app.command("check")
 def models_check(
     preset: Presets = None,
+    set_: Set = None,
     device: Device = "auto",
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -64,7 +75,7 @@ def models_check(
     from zeroguide.recipe import DEFAULT
 
     console = Console(quiet=quiet, verbose=verbose)
-    for recipe in [read_recipe(name, [], None, device) for name in preset or [DEFAULT]]:
+    for recipe in [read_recipe(name, set_ or [], None, device) for name in preset or [DEFAULT]]:
         rows = []
         with console.progress():
             console.step(f"checking {recipe.name}")

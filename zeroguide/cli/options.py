@@ -38,6 +38,13 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: decoder.beam_size=8."),
 ]
+ValueRange = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOW,HIGH",
+        help="16-bit and float images: what becomes black and white; default: each image's own.",
+    ),
+]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Where to compute.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the run; default: the recipe's.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
@@ -49,16 +56,36 @@ Verbose = Annotated[
 ]
 
 
-def read_recipe(preset: str, overrides: Sequence[str], seed: int | None, device: str) -> Recipe:
+def read_recipe(
+    preset: str,
+    overrides: Sequence[str],
+    seed: int | None,
+    device: str,
+    value_range: str | None = None,
+) -> Recipe:
     """Check what can be checked without torch: recipe, overrides, a fitted model, the device's
     spelling."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise UsageError(f"--device: unknown device {device!r}; use auto, cpu, cuda, cuda:N or mps")
     from zeroguide.recipe import load_recipe
 
-    recipe = load_recipe(preset, [*overrides, *([] if seed is None else [f"seed={seed}"])])
+    own = [] if seed is None else [f"seed={seed}"]
+    if value_range is not None:
+        own.append(f"image.value_range=[{_numbers(value_range)}]")
+    recipe = load_recipe(preset, [*overrides, *own])
     if recipe.segmenter.model is not None:
         from zeroguide.fitted import check_model
 
         check_model(recipe.segmenter.model, recipe)
     return recipe
+
+
+def _numbers(value_range: str) -> str:
+    """`LOW,HIGH` as TOML writes two numbers; UsageError for anything else."""
+    try:
+        low, high = map(float, value_range.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--value-range {value_range!r}: write two numbers, for example 0,4095"
+        ) from None
+    return f"{low!r}, {high!r}"

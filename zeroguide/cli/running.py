@@ -28,7 +28,13 @@ def run_jobs(
         return start()
 
     with output_folder(output), console.progress():
-        code = run(jobs, start_telling, output=output, console=console)
+        code = run(
+            jobs,
+            start_telling,
+            output=output,
+            console=console,
+            value_range=recipe.image.value_range,
+        )
     if code != EXIT_FAILED:
         written = " and ".join(map(str, jobs[0].outputs.values())) if len(jobs) == 1 else output
         console.note(f"results are in {written}")

@@ -20,6 +20,7 @@ from zeroguide.cli.options import (
     Quiet,
     Seed,
     Set,
+    ValueRange,
     Verbose,
     read_recipe,
 )
@@ -62,6 +63,7 @@ def segment(
         typer.Option(metavar="FOLDER", help="Segment by a model that `zeroguide fit` wrote."),
     ] = None,
     set_: Set = None,
+    value_range: ValueRange = None,
     device: Device = "auto",
     seed: Seed = None,
     offline: Offline = False,
@@ -84,7 +86,7 @@ def segment(
         overrides.append(f"segmenter.model={json.dumps(str(model), ensure_ascii=False)}")
     if method is not None:
         overrides.append(f"segmenter.method={method}")
-    recipe = read_recipe(preset, overrides, seed, device)
+    recipe = read_recipe(preset, overrides, seed, device, value_range)
     jobs = plan(find_images(images, output, console.note), output, SUFFIXES, overwrite=overwrite)
 
     def start() -> Callable[[Job, Image], None]:

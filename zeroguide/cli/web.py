@@ -72,6 +72,7 @@ def web(
         host=host,
         port=port,
         queue=queue,
+        value_range=recipe.image.value_range,
     )
     try:
         print(server.url, flush=True)

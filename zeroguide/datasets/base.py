@@ -25,6 +25,7 @@ from zeroguide.datasets.files import image_size, require_files
 from zeroguide.errors import ImageError, UsageError, ZeroguideError
 from zeroguide.image import Image, open_image
 from zeroguide.metrics.overlap import VOID
+from zeroguide.value_range import Range
 
 CHECKED = 50
 """How many samples `Dataset.check` decodes: a second or two, also for a set of 100,000."""
@@ -95,9 +96,12 @@ class Sample:
         """The image file; None where images are rendered or cut out of others."""
         return self.entry.image
 
-    def open_image(self) -> Image:
-        """The picture, (H, W, 3) uint8, upright; ImageError if the file can't be read."""
-        return self.dataset.open_image(self.entry)
+    def open_image(self, value_range: Range | None = None) -> Image:
+        """The picture, (H, W, 3) uint8, upright; ImageError if the file can't be read.
+
+        value_range : as of `zeroguide.image.open_image`
+        """
+        return self.dataset.open_image(self.entry, value_range)
 
     def semantic(self) -> np.ndarray:
         """(H, W) int32 class indices 0..C-1, -1 void.
@@ -209,11 +213,11 @@ class Dataset(ABC):
             sample.semantic()
             sample.annotations()
 
-    def open_image(self, entry: Entry) -> Image:
+    def open_image(self, entry: Entry, value_range: Range | None = None) -> Image:
         """The picture of an entry, (H, W, 3) uint8."""
         if entry.image is None:
             raise ValueError(f"{entry.name} has no image file")
-        return open_image(entry.image)
+        return open_image(entry.image, value_range)
 
     @property
     def tells_objects_apart(self) -> bool:

@@ -24,6 +24,7 @@ import PIL.Image
 
 from zeroguide.datasets.base import VOID, Dataset, Entry, Regions, Sample, number_regions
 from zeroguide.image import Image, from_array
+from zeroguide.value_range import Range
 
 STEGO_CROP = 320
 """Side of the published tables' crops, in pixels."""
@@ -57,9 +58,9 @@ class Cropped(Dataset):
         """As `Dataset.check`, of the files as they are."""
         self.whole.check()
 
-    def open_image(self, entry: Entry) -> Image:
+    def open_image(self, entry: Entry, value_range: Range | None = None) -> Image:
         """The square of the picture, (side, side, 3) uint8."""
-        image = self.whole.open_image(self._originals[entry.name])
+        image = self.whole.open_image(self._originals[entry.name], value_range)
         return from_array(centre_square(image.pixels, self.side), image.file_name)
 
     def read_semantic(self, entry: Entry) -> np.ndarray:

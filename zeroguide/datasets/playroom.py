@@ -13,6 +13,7 @@ import numpy as np
 from zeroguide.datasets.base import ClassName, Dataset, Entry, Regions
 from zeroguide.image import Image, from_array
 from zeroguide.playroom import NAMES, THINGS, Scene, render
+from zeroguide.value_range import Range
 
 TEST_SEED = 3
 """The world kept for tests: models were trained, and settings chosen, on other seeds."""
@@ -37,7 +38,7 @@ class Playroom(Dataset):
         """The rendered scene; the last few are kept, as image and truth are asked for in turn."""
         return _render(self.seed, int(entry.name.rpartition("-")[2]), self.size)
 
-    def open_image(self, entry: Entry) -> Image:
+    def open_image(self, entry: Entry, value_range: Range | None = None) -> Image:
         """The rendered picture, (H, W, 3) uint8."""
         return from_array(self.scene(entry).pixels, f"{entry.name}.png")
 

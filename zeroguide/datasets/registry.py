@@ -20,7 +20,7 @@ from zeroguide.datasets.playroom import SCENES, SIZE, TEST_SEED, Playroom
 from zeroguide.datasets.saliency import load_saliency
 from zeroguide.datasets.voc import load_voc
 from zeroguide.errors import UsageError
-from zeroguide.recipe import nearest
+from zeroguide.recipe_errors import nearest
 
 
 @dataclass(frozen=True)

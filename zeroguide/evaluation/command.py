@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,14 @@ from zeroguide.evaluation.pipeline import Pipeline, check_stage
 from zeroguide.evaluation.prediction_folder import FolderPredictions
 from zeroguide.evaluation.predictions import Predictor
 from zeroguide.evaluation.protocols import TEXT, Available, check_names, impossible
-from zeroguide.evaluation.results import RESULTS, Results, Source, Stage
+from zeroguide.evaluation.results import (
+    RESULTS,
+    SENTENCE_ENCODER,
+    WORDNET,
+    Results,
+    Source,
+    Stage,
+)
 from zeroguide.evaluation.runner import evaluate
 from zeroguide.evaluation.segments import Segments
 from zeroguide.evaluation.sentences import DEFAULT, SentenceEncoder, SentenceTransformer
@@ -57,6 +64,8 @@ def run(
     output: Path,
     console: Console,
     command: str | None = None,
+    *,
+    optional: Sequence[str] = (),
 ) -> Results:
     """Evaluate and write all files; what is wrong with the inputs is said before any model loads.
 
@@ -65,13 +74,14 @@ def run(
         protocols: names of families; None: all that are possible.
         output: an existing folder.
         command: the command line, for the report.
+        optional: families beside `protocols` that are left out, with a note, for want of a tool.
 
     Raises UsageError and ZeroguideError; OutputError if another run is writing to the folder.
     """
     if options.predictions is not None:
         _check_outside(output, options.predictions)
     with locked(output):
-        return _run(name, stage, protocols, options, output, console, command)
+        return _run(name, stage, protocols, options, output, console, command, optional)
 
 
 def _run(
@@ -82,6 +92,7 @@ def _run(
     output: Path,
     console: Console,
     command: str | None,
+    optional: Sequence[str],
 ) -> Results:
     """As `run`, alone in the folder."""
     wanted = None if protocols is None else check_names(protocols)
@@ -89,15 +100,21 @@ def _run(
     dataset.check()
     predictor, source, settings = _predictor(name, dataset, known, stage, options)
     embeddings = isinstance(predictor, Pipeline) and stage != "true-names"
+    if isinstance(predictor, FolderPredictions):
+        for text in predictor.notes:
+            console.note(text)
     names = predictor.named if isinstance(predictor, FolderPredictions) else stage != "segments"
     clusters = stage != "segments" or options.recipe.segmenter.method == "fitted"
     # Before anything is loaded; without names there is nothing to load for.
     _choose(dataset, wanted, Available(True, embeddings, True, stage, names, clusters))
-    encoder, relation, missing = _tools(wanted, options) if names else (None, None, [])
+    tools = _tools(wanted, optional, options) if names else _Tools()
+    encoder, relation = tools.encoder, tools.relation
     have = Available(encoder is not None, embeddings, relation is not None, stage, names, clusters)
     chosen = _choose(dataset, wanted, have)
-    for reason in missing:
-        console.note(f"left out: {reason}")
+    reasons = impossible(dataset, have)
+    chosen += [name for name in optional if name not in (*reasons, *chosen)]
+    for what, reason in tools.missing.items():
+        console.note(f"left out without {what}: {reason}")
     if options.predictions is None:
         console.note(options.recipe.introduction)
     if options.data is not None:
@@ -110,6 +127,7 @@ def _run(
         protocols=chosen,
         encoder=encoder,
         relation=relation,
+        missing=tools.missing,
         seed=options.recipe.seed,
         settings=settings,
         restart=options.overwrite,
@@ -192,16 +210,21 @@ def _predictor(
     return Pipeline(load, stage, device), source, settings
 
 
-def _tools(
-    protocols: Sequence[str] | None, options: Options
-) -> tuple[SentenceEncoder | None, Relation | None, list[str]]:
-    """Sentence encoder and WordNet, and why one is missing; an error if it was asked for."""
-    missing: list[str] = []
+@dataclass
+class _Tools:
+    """What compares texts; `missing` says of one that isn't there why, and what to do."""
+
     encoder: SentenceEncoder | None = None
     relation: Relation | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def _tools(protocols: Sequence[str] | None, optional: Sequence[str], options: Options) -> _Tools:
+    """Sentence encoder and WordNet; an error if one is missing that was asked for."""
+    tools = _Tools()
     if protocols is None or not set(TEXT).isdisjoint(protocols):
         try:
-            encoder = SentenceTransformer(
+            tools.encoder = SentenceTransformer(
                 options.encoder or DEFAULT,
                 device=str(choose_device(options.device)),
                 offline=options.offline,
@@ -209,15 +232,15 @@ def _tools(
         except ZeroguideError as error:
             if protocols is not None or options.encoder is not None:
                 raise
-            missing.append(str(error))
-    if protocols is None or not {"lac", "naming"}.isdisjoint(protocols):
+            tools.missing[SENTENCE_ENCODER] = str(error)
+    if protocols is None or not {"lac", "naming"}.isdisjoint({*protocols, *optional}):
         try:
-            relation = WordNet().relation
+            tools.relation = WordNet().relation
         except ZeroguideError as error:
             if protocols is not None and "lac" in protocols:
                 raise
-            missing.append(f"the lexical alignment curve: {error}")
-    return encoder, relation, missing
+            tools.missing[WORDNET] = str(error)
+    return tools
 
 
 def _choose(dataset: Dataset, wanted: list[str] | None, have: Available) -> list[str]:

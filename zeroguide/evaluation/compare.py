@@ -23,8 +23,15 @@ import numpy as np
 from zeroguide.errors import UsageError
 from zeroguide.evaluation.report import Table
 from zeroguide.evaluation.results import METRICS, PROTOCOLS, Results, Value, key
-from zeroguide.evaluation.views import image_scores, needs_sentences, score
-from zeroguide.evaluation.wording import interval, judge, of_what, quantity, share
+from zeroguide.evaluation.views import headline, image_scores, needs_sentences, score
+from zeroguide.evaluation.wording import (
+    interval,
+    judge,
+    key_title,
+    of_what,
+    quantity,
+    share,
+)
 from zeroguide.metrics.bootstrap import Interval, of_difference
 
 SCHEMA = "zeroguide-comparison/1"
@@ -72,6 +79,24 @@ class Comparison:
     notes: tuple[str, ...]
     sentence_encoder: str | None = None
 
+    @property
+    def headline(self) -> Difference | None:
+        """The number that leads: LAC's if both runs have it."""
+        by_key = {key(row.metric, row.variant): row for row in self.rows}
+        name = headline(by_key)
+        return None if name is None else by_key[name]
+
+    def lead(self) -> str:
+        """The headline in words; nothing without one."""
+        row = self.headline
+        if row is None:
+            return ""
+        metric = METRICS[row.metric]
+        a, b, difference = (quantity(x, metric) for x in (row.a, row.b, row.difference))
+        between = interval(row.low, row.high, metric)
+        name = key_title(key(row.metric, row.variant))
+        return f"{name}: a {a}, b {b}; b - a {difference} {between}"
+
     def tables(self) -> list[Table]:
         """One table per protocol, as `Console.table` and `report.markdown_table` take them."""
         tables = []
@@ -84,11 +109,13 @@ class Comparison:
 
     def to_json(self) -> str:
         """JSON text of the schema zeroguide-comparison/1, NaN as null."""
+        first = self.headline
         data = {
             "schema": SCHEMA,
             "a": self.a,
             "b": self.b,
             "sentence_encoder": self.sentence_encoder,
+            "headline": first and key(first.metric, first.variant),
             "notes": list(self.notes),
         }
         rows = [{name: _plain(value) for name, value in asdict(row).items()} for row in self.rows]
@@ -105,6 +132,8 @@ def compare(a: Results, b: Results) -> Comparison:
     scored, or no number that both have.
     """
     notes = _require_same_images(a, b)
+    for name, results in (("a", a), ("b", b)):
+        notes += [f"{name} is without {what}: {why}" for what, why in results.missing.items()]
     _require_same_truth(a, b)
     theirs = {row.name for row in b.scored}
     images = [row.name for row in a.scored if row.name in theirs]

@@ -13,6 +13,7 @@ from zeroguide.errors import ZeroguideError
 from zeroguide.evaluation.rows import Masks, read_rows
 from zeroguide.evaluation.scoring_masks import rle
 from zeroguide.labeling import Label, Labeling
+from zeroguide.rle import decode
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -47,11 +48,9 @@ def pictures(dataset: Dataset, folder: Path) -> Pictures:
 
 def segment_map(masks: Masks) -> np.ndarray:
     """(H, W) int32 index of the segment at each pixel, -1 for none; the highest score is on top."""
-    from pycocotools import mask as codes
-
     label_map = np.full(masks.size, -1, dtype=np.int32)
     for index in np.argsort(masks.scores, kind="stable"):
-        label_map[codes.decode(rle(masks.predicted[index], masks.size)).astype(bool)] = index
+        label_map[decode(rle(masks.predicted[index], masks.size))] = index
     return label_map
 
 

@@ -27,6 +27,7 @@ from zeroguide.evaluation.views import by_protocol, class_keys, image_scores, ma
 from zeroguide.evaluation.wording import (
     MISSING,
     dataset,
+    headline,
     images_phrase,
     interval,
     judge,
@@ -74,13 +75,22 @@ def page(results: Results, *, pictures: Pictures | None = None, command: str | N
     )
     body = e(
         "body",
-        e("header", e("h1", plain(title)), e("p", _subtitle(results), class_="soft")),
+        e("header", e("h1", plain(title)), *_lead(results)),
         e("nav", *links),
         *(e("section", e("h2", t), *parts, id=name) for name, t, parts in sections),
         e("script", script),
     )
     text = ET.tostring(e("html", head, body, lang="en"), encoding="unicode", method="html")
     return f"<!DOCTYPE html>\n{text}\n"
+
+
+def _lead(results: Results) -> list[ET.Element]:
+    """Below the title: the headline, what was scored, and what the run had to do without."""
+    text = headline(results)
+    parts = [e("p", plain(text), class_="headline")] if text else []
+    parts.append(e("p", _subtitle(results), class_="soft"))
+    said = (f"Left out without {what}: {reason}." for what, reason in results.missing.items())
+    return [*parts, *(e("p", plain(sentence), class_="soft") for sentence in said)]
 
 
 def _subtitle(results: Results) -> str:

@@ -51,6 +51,12 @@ LADDER_NAMES = ("exact", "synonym", "hyponym", "meronym")
 
 _PROTOCOLS = (
     Protocol(
+        "lac",
+        "Lexical alignment curve",
+        "A label is accepted by its relation to the class name in WordNet: the same, a synonym, a "
+        "kind of it, a part of it, each with those before; pixels counted over all images.",
+    ),
+    Protocol(
         "tt",
         "Open vocabulary, text to text",
         "Label and class name are compared as sentences, the class is rejected below 0.5; means "
@@ -67,12 +73,6 @@ _PROTOCOLS = (
         "Semantic, summed over the data set",
         "Each segment is taken for the class it is most like, then pixels are counted over all "
         "images.",
-    ),
-    Protocol(
-        "lac",
-        "Lexical alignment curve",
-        "A label is accepted by its relation to the class name in WordNet: the same, a synonym, a "
-        "kind of it, a part of it, each with those before; pixels counted over all images.",
     ),
     Protocol(
         "naming",
@@ -157,6 +157,14 @@ def _open_vocabulary(way: str) -> tuple[Metric, ...]:
 
 
 _METRICS = (
+    Metric(
+        "lac_miou", "LAC mIoU", "lac", "%", True,
+        "mIoU of the classes accepted up to a relation.", LADDER_NAMES,
+    ),
+    Metric(
+        "lac_accuracy", "LAC accuracy", "lac", "%", True,
+        "Share of pixels whose label is accepted up to a relation for their class.", LADDER_NAMES,
+    ),
     *_open_vocabulary("TT"),
     *_open_vocabulary("ST"),
     Metric(
@@ -181,12 +189,9 @@ _METRICS = (
         ("TT", "ST"),
     ),
     Metric(
-        "lac_miou", "LAC mIoU", "lac", "%", True,
-        "mIoU of the classes accepted up to a relation.", LADDER_NAMES,
-    ),
-    Metric(
-        "lac_accuracy", "LAC accuracy", "lac", "%", True,
-        "Share of pixels whose label is accepted up to a relation for their class.", LADDER_NAMES,
+        "name_lac", "LAC accuracy of names", "naming", "%", True,
+        "Share of regions whose name is accepted for their class up to a relation in WordNet.",
+        LADDER_NAMES,
     ),
     Metric(
         "name_similar", "similarity >= 0.5", "naming", "%", True,
@@ -199,11 +204,6 @@ _METRICS = (
     Metric(
         "name_top1_st", "top-1 of embeddings", "naming", "%", True,
         "Share of regions whose embedding is nearest to the true class, by CLIP.",
-    ),
-    Metric(
-        "name_lac", "LAC accuracy of names", "naming", "%", True,
-        "Share of regions whose name is accepted for their class up to a relation in WordNet.",
-        LADDER_NAMES,
     ),
     Metric(
         "clip_score", "CLIPScore", "naming", "count", True,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zeroguide.datasets import Dataset, Sample
+from zeroguide.device_errors import device_errors
 from zeroguide.errors import UsageError
 from zeroguide.evaluation.predictions import Prediction
 from zeroguide.evaluation.results import Stage
@@ -62,10 +63,14 @@ class Pipeline:
         self.labeler = self._load()
 
     def predict(self, sample: Sample) -> Prediction:
-        """The sample's segments, named."""
+        """The sample's segments, named. Raises what `Labeler.label` raises."""
+        with device_errors(self.labeler.device):
+            return self._predict(sample)
+
+    def _predict(self, sample: Sample) -> Prediction:
         from zeroguide.labeler import segment_map
 
-        image = sample.open_image()
+        image = sample.open_image(self.labeler.recipe.image.value_range)
         if self.stage == "true-masks":
             return self._name_true(sample, image.pixels)
         started = time.perf_counter()

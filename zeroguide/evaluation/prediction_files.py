@@ -17,6 +17,7 @@ import numpy as np
 
 from zeroguide.datasets.files import image_size, read_ids, read_lines
 from zeroguide.errors import ZeroguideError
+from zeroguide.evaluation.prediction_tables import length
 from zeroguide.evaluation.predictions import Prediction
 from zeroguide.formats import json_
 from zeroguide.labeling import SCHEMA
@@ -32,14 +33,18 @@ _OWN = SCHEMA.partition("/")[0]
 
 @dataclass(frozen=True)
 class PredictionFile:
-    """One image's prediction: where it lies, (height, width) and the segments when asked.
+    """One image's prediction, read when asked.
 
-    check: raises UsageError if pixels and lists contradict each other; None: `read` finds out.
+    Attributes:
+        path: where it lies.
+        size: gives (height, width); None from it: the file doesn't say, and need not.
+        read: gives the segments; None: there are none, whatever the size.
+        check: raises UsageError if pixels and lists contradict each other; None: `read` finds out.
     """
 
     path: Path
-    size: Callable[[], tuple[int, int]]
-    read: Callable[[], Prediction]
+    size: Callable[[], tuple[int, int] | None]
+    read: Callable[[], Prediction] | None
     check: Callable[[], object] | None = None
 
 
@@ -99,8 +104,11 @@ def labeling_file(path: Path) -> PredictionFile:
     def size() -> tuple[int, int]:
         document = read_json(path)
         try:
-            return int(document["image"]["height"]), int(document["image"]["width"])
-        except (KeyError, TypeError, ValueError) as e:
+            height, width = (length(document["image"], key) for key in ("height", "width"))
+            if height is None or width is None:
+                raise ValueError("an image without a size")
+            return height, width
+        except (KeyError, TypeError, ValueError, AttributeError) as e:
             raise ZeroguideError(
                 f"{path}: not a zeroguide result; label the picture again or take it away."
             ) from e

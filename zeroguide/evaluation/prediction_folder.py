@@ -13,11 +13,12 @@ It holds, for every image of the data set, one of
   means no segment, unless there are that many names. Where there are `NAME.jpg.map.png`, as
   `zeroguide discover` writes them, they are the label maps and other pictures don't matter.
 
-Files are matched by name without ending, with folders where the data set's names have them. A
-segment of COCO's may overlap others: the pixel's label is that of the highest score, and masks as
-they are go to AR and AP. Names are looked up in a listing, so the check of a folder before the run
-reads headers and JSON, but pixels of the panoptic format alone: a damaged file is a failed image,
-not an end. JSON that is plainly no prediction, such as results of an evaluation, is passed over.
+Names are matched without endings, see `prediction_names`. In COCO results an image without any
+result is one in which nothing was found; the other formats name every image. A segment of COCO's
+may overlap others: the pixel's label is that of the highest score, and masks as they are go to AR
+and AP. Names are looked up in a listing, so the check of a folder before the run reads headers and
+JSON, but pixels of the panoptic format alone: a damaged file is a failed image, not an end. JSON
+that is plainly no prediction, such as results of an evaluation, is passed over.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zeroguide.datasets.files import IMAGE_ENDINGS, image_size
+from zeroguide.datasets.files import image_size
 from zeroguide.errors import UsageError
 from zeroguide.evaluation.prediction_coco import coco_files
 from zeroguide.evaluation.prediction_files import (
@@ -41,6 +42,7 @@ from zeroguide.evaluation.prediction_files import (
     labeling_file,
     read_names,
 )
+from zeroguide.evaluation.prediction_names import Matches, match, plain, some, without_ending
 from zeroguide.evaluation.prediction_panoptic import is_panoptic, panoptic_files
 from zeroguide.evaluation.predictions import Prediction
 from zeroguide.run_folder import EXPORTS, MANIFEST
@@ -57,8 +59,11 @@ class FolderPredictions:
     device_name: str | None = None
     named: bool
     """Whether segments have names; not so for label maps without any list of names."""
+    notes: tuple[str, ...] = ()
+    """What was left out of the files, a sentence each."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        folder = Path(folder)
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such folder; name the folder of the predictions.")
         self.folder = folder
@@ -71,6 +76,8 @@ class FolderPredictions:
             _image_name(folder, path): path for path, (kind, _) in kinds.items() if kind == "other"
         }
         self.named = True
+        self._open: Path | None = None  # the file that tells of an image by its segments alone
+        self._matches = Matches()
         if ours and coco:
             raise UsageError(
                 f"{folder}: holds results of zeroguide ({ours[0].name}) and JSON of COCO's formats "
@@ -85,7 +92,9 @@ class FolderPredictions:
             self._read = [*coco, *(p for p in pictures if p in used)]
         elif coco:
             self._read = list(coco)
-            self._files = coco_files(folder, coco)
+            found = coco_files(folder, coco)
+            self._files, self._open = found.images, found.path if found.open else None
+            self.notes = () if found.note is None else (found.note,)
         else:
             # Beside the maps of `zeroguide discover` lie overlays and a sheet of its classes.
             pictures = [p for p in pictures if p.name.endswith(MAP)] or pictures
@@ -95,7 +104,7 @@ class FolderPredictions:
             self._read = pictures + lists
             self.named = bool(lists)
             self._files = _by_name(folder, ((p, label_map_file(p, names)) for p in pictures))
-        if not self._files:
+        if not self._files and self._open is None:
             raise UsageError(
                 f"{folder}: holds no predictions; put NAME.json, COCO results or NAME.png there."
             )
@@ -112,33 +121,22 @@ class FolderPredictions:
         Args:
             known: all names of the data set, also those that aren't to be scored this time.
         """
-        found = set()
+        known = [*known, *(sample.name for sample in dataset)]
+        self._matches = match(dict.fromkeys(known), self._files)
         for sample in dataset:
-            name = self._name(sample.name)
-            if name is None:
-                base = sample.name.rpartition("/")[2]
-                strange = self._passed_over.get(sample.name) or self._passed_over.get(base)
-                if strange is not None:
-                    raise UsageError(
-                        f"{strange}: is named like the image {sample.name} but is no prediction; "
-                        "write it again."
-                    )
-                raise UsageError(
-                    f"{self.folder}: has no prediction for the image {sample.name}; add it or "
-                    "choose images with --limit or --split."
-                )
-            found.add(name)
-            file = self._files[name]
-            truth = _size(sample)
-            predicted = file.size()
-            if predicted != truth:
+            file = self._file(sample.name)
+            if file is None:
+                continue
+            truth, predicted = _size(sample), file.size()
+            if predicted not in (None, truth):
                 raise UsageError(
                     f"{file.path}: is {predicted[1]} x {predicted[0]} pixels but the image "
                     f"{sample.name} is {truth[1]} x {truth[0]}; predict at the image's size."
                 )
             if file.check is not None:
                 file.check()
-        others = set(self._files) - found - {self._name(name) for name in known}
+        unclear = {name for names in self._matches.unclear.values() for name in names}
+        others = self._files.keys() - self._matches.names.values() - unclear
         if others:
             name = min(others)
             raise UsageError(
@@ -151,9 +149,12 @@ class FolderPredictions:
 
     def predict(self, sample: Sample) -> Prediction:
         """The sample's segments; ZeroguideError if the file is damaged."""
-        name = self._name(sample.name)
-        assert name is not None, "check comes first"
-        return self._files[name].read()
+        if sample.name not in self._matches.names:  # nobody asked for a check
+            self._matches = match([sample.name], self._files)
+        file = self._file(sample.name)
+        if file is not None and file.read is not None:
+            return file.read()
+        return Prediction(np.full(_size(sample), -1, dtype=np.int32), [], np.zeros(0))
 
     def class_embeddings(self, texts: Sequence[str]) -> np.ndarray | None:
         """None: files hold no embeddings."""
@@ -172,11 +173,26 @@ class FolderPredictions:
             digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
         return digest.hexdigest()[:16]
 
-    def _name(self, sample: str) -> str | None:
-        """How the folder calls a sample: its name, or the name without folders, or its number."""
-        base = sample.rpartition("/")[2]
-        numbers = [str(int(base))] if base.isascii() and base.isdigit() else []
-        return next((name for name in (sample, base, *numbers) if name in self._files), None)
+    def _file(self, image: str) -> PredictionFile | None:
+        """An image's prediction; None: nothing was found in it. UsageError if it has none."""
+        if image in self._matches.names:
+            return self._files[self._matches.names[image]]
+        if image in self._matches.unclear:
+            raise UsageError(
+                f"{self.folder}: has nothing that is surely the prediction for the image {image}: "
+                f"it may be {some(self._matches.unclear[image])}; name it with the image's folders."
+            )
+        if self._open is not None:
+            return None
+        strange = self._passed_over.get(image) or self._passed_over.get(image.rpartition("/")[2])
+        if strange is not None:
+            raise UsageError(
+                f"{strange}: is named like the image {image} but is no prediction; write it again."
+            )
+        raise UsageError(
+            f"{self.folder}: has no prediction for the image {image}, but for "
+            f"{some(self._files)}; add it or choose images with --limit or --split."
+        )
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -198,9 +214,7 @@ def _image_name(folder: Path, path: Path) -> str:
         if name.name.endswith(MAP)
         else name.with_suffix("")
     )
-    if name.suffix.lower() in IMAGE_ENDINGS:  # photo.jpg.json
-        name = name.with_suffix("")
-    return name.as_posix()
+    return plain(without_ending(name.as_posix()))  # photo.jpg.json
 
 
 def _by_name(

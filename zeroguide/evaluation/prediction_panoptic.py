@@ -13,7 +13,6 @@ that out takes reading every PNG before the run, about 10 ms for 640 x 480 pixel
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,16 +22,24 @@ import numpy as np
 
 from zeroguide.datasets.files import image_size, read_colours
 from zeroguide.errors import UsageError
-from zeroguide.evaluation.prediction_coco import check_categories
 from zeroguide.evaluation.prediction_files import PredictionFile, check_scores
+from zeroguide.evaluation.prediction_names import plain, without_ending
+from zeroguide.evaluation.prediction_tables import (
+    Id,
+    check_categories,
+    identity,
+    read_categories,
+    read_images,
+)
 from zeroguide.evaluation.predictions import Prediction
+from zeroguide.rle import whole
 
 
 @dataclass(frozen=True)
 class _Segment:
     """A segment as `segments_info` has it; score: None if it has none."""
 
-    category: int | str
+    category: Id
     score: float | None
 
 
@@ -54,7 +61,7 @@ def panoptic_files(
         documents: the contents of its JSON files, at least one of them `is_panoptic`.
         pictures: all PNGs in it.
 
-    Raises UsageError if the files can't be understood.
+    Raises UsageError if the files can't be understood, or use an id twice.
     """
     holders = [p for p, d in documents.items() if is_panoptic(d) or isinstance(d, list)]
     if len(holders) != 1:
@@ -64,10 +71,9 @@ def panoptic_files(
             "categories and images alone."
         )
     path = holders[0]
-    tables = [d for d in documents.values() if isinstance(d, dict)]
     try:
-        names = {c["id"]: str(c["name"]) for t in tables for c in t.get("categories", ())}
-        titles = {i["id"]: str(i["file_name"]) for t in tables for i in t.get("images", ())}
+        names = read_categories(documents)
+        images = read_images(documents)
         annotations = [_entry(each) for each in documents[path]["annotations"]]
     except (KeyError, TypeError, ValueError, AttributeError) as e:
         raise UsageError(
@@ -79,31 +85,33 @@ def panoptic_files(
     for picture in pictures:
         places.setdefault(picture.name, []).append(picture)
     found: dict[str, PredictionFile] = {}
+    seen: set[Id] = set()
     for image_id, file_name, segments in annotations:
-        name = os.path.splitext(titles.get(image_id, file_name))[0].replace(os.sep, "/")
+        if image_id in seen:
+            raise UsageError(f"{path}: has two annotations of the image {image_id!r}; keep one.")
+        seen.add(image_id)
+        title = images[image_id].file_name if image_id in images else None
+        name = plain(without_ending(title or file_name))
         if name in found:
             raise UsageError(f"{path}: has two images named {name}; keep one of them.")
         found[name] = _file(path, _png(path, file_name, places), segments, names)
     return found
 
 
-def _entry(annotation: Mapping[str, Any]) -> tuple[Any, str, dict[int, _Segment]]:
+def _entry(annotation: Mapping[str, Any]) -> tuple[Id, str, dict[int, _Segment]]:
     """An annotation's image_id, file_name and its segments by id.
 
     KeyError, TypeError or ValueError if something is missing or of another type.
     """
-    image_id, file_name = annotation["image_id"], annotation["file_name"]
-    if not isinstance(image_id, int | str):
-        raise ValueError(f"image_id {image_id!r}")
+    image_id, file_name = identity(annotation, "image_id"), annotation["file_name"]
     if not isinstance(file_name, str):
         raise ValueError(f"file_name {file_name!r}")
     segments: dict[int, _Segment] = {}
     for each in annotation["segments_info"]:
-        number, category, score = each["id"], each["category_id"], each.get("score")
-        if not isinstance(number, int) or not 0 < number < 256**3:
-            raise ValueError(f"segment id {number!r}")
-        if not isinstance(category, int | str):
-            raise ValueError(f"category_id {category!r}")
+        number, category = whole(each["id"]), identity(each, "category_id")
+        score = each.get("score")
+        if number is None or not 0 < number < 256**3:
+            raise ValueError(f"segment id {each['id']!r}")
         if not isinstance(score, int | float | None):
             raise ValueError(f"score {score!r}")
         if number in segments:
@@ -114,16 +122,17 @@ def _entry(annotation: Mapping[str, Any]) -> tuple[Any, str, dict[int, _Segment]
 
 def _png(path: Path, file_name: str, places: Mapping[str, Sequence[Path]]) -> Path:
     """Where a PNG lies; where it should lie if it doesn't."""
-    usual = path.parent / path.stem / file_name
-    there = places.get(PurePosixPath(file_name).name, ())
-    for place in (usual, path.parent / file_name):
+    inside = plain(file_name)
+    usual = path.parent / path.stem / inside
+    there = places.get(PurePosixPath(inside).name, ())
+    for place in (usual, path.parent / inside):
         if place in there:
             return place
     return there[0] if len(there) == 1 else usual
 
 
 def _file(
-    path: Path, png: Path, segments: Mapping[int, _Segment], names: Mapping[Any, str]
+    path: Path, png: Path, segments: Mapping[int, _Segment], names: Mapping[Id, str]
 ) -> PredictionFile:
     """One image: its segments by id, and the names of their categories."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from zeroguide.datasets import Sample
-    from zeroguide.metrics.class_agnostic import RLE
+    from zeroguide.rle import RLE
 
 
 @dataclass(frozen=True, eq=False)

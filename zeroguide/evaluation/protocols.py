@@ -13,7 +13,7 @@ from zeroguide.evaluation.predictions import Prediction
 from zeroguide.evaluation.results import Stage
 from zeroguide.evaluation.rows import Row
 from zeroguide.evaluation.scoring import Case, Classes, Numbers, score
-from zeroguide.recipe import nearest
+from zeroguide.recipe_errors import nearest
 
 TEXT = ("tt", "semantic", "panoptic", "naming")
 """Families in which texts are compared with texts."""

@@ -23,7 +23,14 @@ from zeroguide.evaluation.html_report import page
 from zeroguide.evaluation.pictures import Pictures
 from zeroguide.evaluation.results import METRICS, PROTOCOLS, Results, Value
 from zeroguide.evaluation.views import by_protocol, class_keys, image_scores
-from zeroguide.evaluation.wording import images_phrase, interval, judge, of_what, quantity
+from zeroguide.evaluation.wording import (
+    headline,
+    images_phrase,
+    interval,
+    judge,
+    of_what,
+    quantity,
+)
 from zeroguide.files import write_atomically
 
 COLUMNS = ("metric", "variant", "value", "95 % interval", "images")
@@ -120,6 +127,8 @@ def images_csv(results: Results) -> str:
 def markdown(results: Results) -> str:
     """Tables for a paper, one per protocol, each with a caption that says the protocol's rules."""
     parts = [f"# {of_what(results)}\n"]
+    if text := headline(results):
+        parts.append(f"**{escape_markdown(text)}**\n")
     for protocol, values in by_protocol(results.summary):
         known = PROTOCOLS[protocol]
         caption = f"**{known.title}.** {known.description} {images_phrase(results)}"

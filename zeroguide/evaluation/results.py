@@ -31,6 +31,7 @@ __all__ = [
     "Results", "Source", "Sums", "Value", "image_sums", "key", "make_value", "split_key",
 ]  # fmt: skip
 
+WORDNET, SENTENCE_ENCODER = "WordNet", "sentence encoder"  # what a run may have to do without
 RESULTS = "results.json"  # its name in the folder of an evaluation
 SCHEMA: Literal["zeroguide-evaluation/1"] = "zeroguide-evaluation/1"
 Stage = Literal["full", "true-masks", "true-names", "segments"]
@@ -152,6 +153,9 @@ class Results:
 
     seed: the recipe's. peak_memory_mib: NaN if not measured.
     seconds: of the whole run, from start or resumption to end.
+    headline: `key` of the number that the run is known by; None if it has none of that kind.
+    missing: what the run did without ("WordNet", "sentence encoder"), each with a sentence that
+    says why and what to do.
     """
 
     schema: Literal["zeroguide-evaluation/1"] = SCHEMA
@@ -168,8 +172,12 @@ class Results:
     images: tuple[ImageRow, ...]
     confusions: tuple[Confusion, ...] = ()
     curves: dict[str, Curve] = field(default_factory=dict)
+    headline: str | None = None
+    missing: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.headline is not None and self.headline not in {v.key for v in self.summary}:
+            raise ValueError(f"the headline {self.headline} isn't in the summary")
         for value in self.summary:
             if value.metric not in METRICS or value.protocol != METRICS[value.metric].protocol:
                 raise ValueError(f"{value.protocol} has no metric {value.metric}")

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from zeroguide.batch import OutputError
 from zeroguide.errors import UsageError
 from zeroguide.evaluation.results import ImageRow, Number
+from zeroguide.rle import checked
 
 FILE = "rows.jsonl"
 
@@ -48,7 +49,7 @@ class Counts:
 class Masks:
     """An image's segments and true regions as COCO's run-length codes, for AP and for pictures.
 
-    predicted: one per label, without void; empty ones too.
+    predicted: one per label, without void; empty ones too. Raises ValueError for a damaged code.
     """
 
     size: tuple[int, int]
@@ -56,6 +57,10 @@ class Masks:
     scores: tuple[Number, ...]
     true: tuple[str, ...]
     crowd: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        for counts in (*self.predicted, *self.true):
+            checked({"size": self.size, "counts": counts}, self.size)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from typing import Any
 from zeroguide import __version__
 from zeroguide.console import Console
 from zeroguide.datasets import Dataset, Sample
+from zeroguide.errors import DeviceError
 from zeroguide.evaluation.predictions import Prediction, Predictor
 from zeroguide.evaluation.protocols import score_image
 from zeroguide.evaluation.results import DatasetInfo, ImageRow, Results, Source
@@ -27,6 +28,7 @@ from zeroguide.evaluation.rows import Row, RowFile
 from zeroguide.evaluation.scoring import Classes
 from zeroguide.evaluation.sentences import SentenceEncoder
 from zeroguide.evaluation.summary import summarise
+from zeroguide.evaluation.views import headline
 from zeroguide.metrics.lac import Relation
 
 AHEAD = 2
@@ -46,6 +48,7 @@ def evaluate(
     protocols: Sequence[str],
     encoder: SentenceEncoder | None = None,
     relation: Relation | None = None,
+    missing: Mapping[str, str] | None = None,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     restart: bool = False,
@@ -60,12 +63,14 @@ def evaluate(
         source, seed: for the results.
         protocols: names of families, none of them `protocols.impossible`.
         encoder, relation: what they need.
+        missing: of these two what isn't there, with the reason; for the results.
         settings: what else decides a row; a run goes on only with rows of its own settings.
         restart: begin anew, whatever rows there are.
         console: for progress and failed images; None: silent.
 
     Returns the results, not yet written. Raises UsageError for rows of other settings, OutputError
-    if rows can't be written. After a KeyboardInterrupt all finished rows are in the file.
+    if rows can't be written, DeviceError. After that and a KeyboardInterrupt all finished rows are
+    in the file.
     """
     started = time.perf_counter()
     console = console or Console(quiet=True)
@@ -80,6 +85,7 @@ def evaluate(
         "recipe": source.recipe,
         "protocols": sorted(protocols),
         "sentence_encoder": encoder_name,
+        "wordnet": relation is not None,
         "seed": seed,
         **(settings or {}),
     }
@@ -118,6 +124,8 @@ def evaluate(
         images=found.images,
         confusions=found.confusions,
         curves=found.curves,
+        headline=headline(value.key for value in found.summary),
+        missing=dict(missing or {}),
     )
 
 
@@ -139,6 +147,8 @@ def _run(
         sample, future = waiting.popleft()
         try:
             row = future.result()
+        except DeviceError:
+            raise
         except Exception as error:  # whatever one image does must not cost the others
             failed(sample, error)
         else:
@@ -150,6 +160,8 @@ def _run(
                 console.step(f"{number} of {len(todo)}: {sample.name}")
                 try:
                     prediction = predictor.predict(sample)
+                except DeviceError as error:  # no other image would fare better
+                    raise DeviceError(error.device, error.reason, sample.name) from error
                 except Exception as error:
                     while waiting:
                         add_oldest()

@@ -21,10 +21,11 @@ from zeroguide.evaluation.results import ImageRow, Sums, split_key
 from zeroguide.evaluation.rows import Counts, Masks, Row
 from zeroguide.evaluation.sentences import SentenceEncoder
 from zeroguide.metrics.assignment import best_name, cosine
-from zeroguide.metrics.class_agnostic import RLE, encode
+from zeroguide.metrics.class_agnostic import encode
 from zeroguide.metrics.lac import Relation
 from zeroguide.metrics.overlap import VOID, Overlap, intersections
 from zeroguide.metrics.semantic import ClassCounts
+from zeroguide.rle import RLE
 
 ST_TEMPLATE = "Image of a {}."
 NAMELESS = ("", "unnamed")  # what decoders say where they find no name

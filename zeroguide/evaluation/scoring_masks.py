@@ -19,12 +19,13 @@ from zeroguide.evaluation.scoring import (
     ratio,
 )
 from zeroguide.metrics.boundary import boundary_counts, boundary_iou
-from zeroguide.metrics.class_agnostic import RLE, ClassAgnostic, average_recall
+from zeroguide.metrics.class_agnostic import ClassAgnostic, average_recall
 from zeroguide.metrics.panoptic import panoptic_counts
 from zeroguide.metrics.recall import best_ious
 from zeroguide.metrics.saliency import corloc, f_curve, foreground_iou, mask_box
 from zeroguide.metrics.semantic import class_counts
 from zeroguide.metrics.unsupervised import image_matching
+from zeroguide.rle import RLE
 
 BACKGROUND = "background"
 

@@ -39,7 +39,7 @@ class Segments:
 
     def predict(self, sample: Sample) -> Prediction:
         """The sample's segments, each with its class of a fitted model or with no label."""
-        image = sample.open_image()
+        image = sample.open_image(self.segmenter.recipe.image.value_range)
         started = time.perf_counter()
         over = self.segmenter.segment(image)
         seconds = time.perf_counter() - started

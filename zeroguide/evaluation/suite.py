@@ -2,9 +2,10 @@
 
 `paper` is what the paper on zero-guidance segmentation (ICCV 2023) reports: IoU_TT, IoU_ST, segment
 recall and AR of the whole pipeline, and the names given to true masks, on Pascal VOC 2012 and
-Pascal Context. `unsupervised` is what methods without names report: labels as clusters, matched
-once for the data set (STEGO's crops of COCO-Stuff and Cityscapes, Pascal VOC) or image by image
-(DiffCut's data sets). A data set that isn't there is said, the others go on.
+Pascal Context; LAC, the headline of every run, goes with it where there is a WordNet.
+`unsupervised` is what methods without names report: labels as clusters, matched once for the data
+set (STEGO's crops of COCO-Stuff and Cityscapes, Pascal VOC) or image by image (DiffCut's data
+sets). A data set that isn't there is said, the others go on.
 
 A table never holds numbers of two protocols: `beside` refuses to make one. What nobody could verify
 stands in a column with that word, numbers of protocols that aren't ours in a table of their own.
@@ -24,6 +25,7 @@ from zeroguide.evaluation.report import Table, escape_markdown, markdown_table
 from zeroguide.evaluation.results import METRICS, PROTOCOLS, Results, Stage, Value
 from zeroguide.evaluation.wording import (
     MISSING,
+    headline,
     images_phrase,
     interval,
     judge,
@@ -47,12 +49,16 @@ OTHER_COLUMNS = ("data set", "method", "value", "protocol", "source", "remark")
 
 @dataclass(frozen=True)
 class Part:
-    """One run of a suite: its data set, what is evaluated, and by which protocols."""
+    """One run of a suite: its data set, what is evaluated, and by which protocols.
+
+    optional: protocols that are left out, with a note, where what they need isn't there.
+    """
 
     dataset: str
     stage: Stage
     protocols: tuple[str, ...]
     crop: int | None = None
+    optional: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -75,9 +81,9 @@ class Missing:
 
 
 PAPER = (
-    Part("voc2012", "full", ("tt", "st", "cost")),
+    Part("voc2012", "full", ("tt", "st", "cost"), optional=("lac",)),
     Part("voc2012", "true-masks", ("naming",)),
-    Part("context-59", "full", ("tt", "st", "cost")),
+    Part("context-59", "full", ("tt", "st", "cost"), optional=("lac",)),
     Part("context-59", "true-masks", ("naming",)),
 )
 UNSUPERVISED = (
@@ -99,8 +105,10 @@ class Suite:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Each reason why something is missing, once."""
-        return tuple(dict.fromkeys(f"{m.part.title}: {m.reason}" for m in self.missing))
+        """Each reason why a part, or what a part needs, is missing; once."""
+        parts = (f"{m.part.title}: {m.reason}" for m in self.missing)
+        tools = (f"{tool}: {why}" for each in self.results for tool, why in each.missing.items())
+        return tuple(dict.fromkeys((*parts, *tools)))
 
     def tables(self) -> list[Table]:
         """Published beside measured: a table per protocol, and one for those that aren't here."""
@@ -141,6 +149,7 @@ class Suite:
         data = {
             "schema": SCHEMA,
             "runs": [of_what(results) for results in self.results],
+            "headlines": [headline(results) for results in self.results],
             "missing": [
                 {"dataset": m.part.title, "stage": m.part.stage, "reason": m.reason}
                 for m in self.missing
@@ -165,7 +174,10 @@ class Suite:
             caption = f"**{table.title}.** {descriptions.get(table.title, 'Not to be compared.')}"
             rows = markdown_table(table.columns, table.rows)
             parts.append(f"{escape_markdown(f'{caption} {table.about}')}\n\n{rows}")
-        runs = [f"{of_what(results)}; {images_phrase(results)}" for results in self.results]
+        runs = [
+            f"{of_what(results)}; {images_phrase(results)} {headline(results)}".rstrip()
+            for results in self.results
+        ]
         lines = [*runs, *_sources(self.results), *(f"missing: {note}" for note in self.notes)]
         parts.append("".join(f"- {escape_markdown(line)}\n" for line in lines))
         return "\n".join(parts)

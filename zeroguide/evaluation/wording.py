@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from zeroguide.evaluation.metrics_table import Metric
-from zeroguide.evaluation.results import Results, split_key
+from zeroguide.evaluation.metrics_table import METRICS, Metric
+from zeroguide.evaluation.results import WORDNET, Results, split_key
 from zeroguide.evaluation.views import needs_sentences
 
 MISSING = "–"
@@ -107,6 +107,24 @@ def images_phrase(results: Results) -> str:
     n, failed = len(results.images), len(results.images) - len(results.scored)
     text = f"{n} image{'s' * (n != 1)}, {results.dataset.n_classes} classes"
     return f"{text}; {failed} could not be scored." if failed else f"{text}."
+
+
+def headline(results: Results) -> str:
+    """The number that a run is known by, in words; nothing if it has none.
+
+    ``"LAC mIoU, hyponym: 50.5 % [48.1, 52.9]"``. Where another one leads for want of WordNet, that
+    is said with it.
+    """
+    if results.headline is None:
+        return ""
+    value = results.value(results.headline)
+    metric = METRICS[value.metric]
+    text = f"{key_title(value.key)}: {quantity(value.value, metric)}"
+    if not math.isnan(value.low):
+        text += f" {interval(value.low, value.high, metric)}"
+    if WORDNET in results.missing and value.metric not in ("lac_miou", "name_lac"):
+        text += f"; in place of LAC, which is left out: {results.missing[WORDNET]}"
+    return text
 
 
 def share(value: float) -> str:

@@ -19,7 +19,8 @@ from zeroguide.errors import UsageError
 from zeroguide.fitted.config import Backbone, read_config
 from zeroguide.fitted.model import FittedModel, read_tensors
 from zeroguide.fitted.store import FeatureStore
-from zeroguide.recipe import Recipe, nearest
+from zeroguide.recipe import Recipe
+from zeroguide.recipe_errors import nearest
 
 __all__ = [
     "METHODS", "Backbone", "FeatureStore", "FittedModel", "check", "check_model", "count_classes",

@@ -25,6 +25,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from zeroguide.device_errors import device_errors
 from zeroguide.errors import UsageError
 from zeroguide.fitted.config import Backbone
 from zeroguide.fitted.model import FittedModel, checked_tensors
@@ -79,7 +80,8 @@ def fit(
         return read_checkpoint(checkpoint, store.backbone)
     from zeroguide.fitted.stego_training import train
 
-    head = train(store, steps=steps, seed=seed, device=device, progress=progress)
+    with device_errors(device):
+        head = train(store, steps=steps, seed=seed, device=device, progress=progress)
     tokens = store.tokens(store.sample(MAX_TOKENS, seed))
     progress(f"clustering {len(tokens)} codes")
     centres, _ = spherical_kmeans(unit(codes(tokens, head)), n_classes, seed)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from zeroguide.batch import OutputError
+from zeroguide.device_errors import device_errors
 from zeroguide.errors import ZeroguideError
 from zeroguide.fitted.config import Backbone, resolved
 from zeroguide.segmenters.common import as_rows
@@ -198,7 +199,8 @@ def add_image(store: FeatureStore, path: Path, image: Image, dino: Dino, recipe:
     from zeroguide.features import extract_features_and_attention
     from zeroguide.models.device import autocast
 
-    with autocast(next(dino.network.parameters()).device, recipe.precision):
+    device = next(dino.network.parameters()).device
+    with device_errors(device), autocast(device, recipe.precision):
         features, attention = extract_features_and_attention(
             dino, image.pixels, **recipe.features.model_dump()
         )

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from zeroguide.errors import ZeroguideError
 from zeroguide.files import write_atomically
+from zeroguide.image_limits import MAX_PIXELS
 from zeroguide.labeling import SCHEMA, Labeling, Segment
+from zeroguide.rle import checked, decode, whole
 
 
 def save(labeling: Labeling, path: str | PathLike[str]) -> None:
@@ -84,7 +85,7 @@ def from_dict(d: dict[str, Any]) -> Labeling:
         raise ValueError(f"expected schema {SCHEMA!r}, got {schema!r}")
     try:
         image, entries = d["image"], d["segments"]
-        size = [int(image["height"]), int(image["width"])]
+        size = _size(image)
         label_map = np.zeros(size, np.int32)
         segments = []
         encoded = [e["embedding"] for e in entries if "embedding" in e]
@@ -92,12 +93,10 @@ def from_dict(d: dict[str, Any]) -> Labeling:
             raise ValueError("some segments have an embedding, others don't")
         rows = [np.frombuffer(base64.b64decode(row, validate=True), "<f2") for row in encoded]
         for e in entries:
-            if e["segmentation"]["size"] != size:
-                raise ValueError(
-                    f"segment {e['id']}: mask of size {e['segmentation']['size']} in a picture "
-                    f"of size {size}"
-                )
-            mask = coco_mask.decode(e["segmentation"]).astype(bool)
+            try:
+                mask = decode(checked(e["segmentation"], size))
+            except ValueError as error:
+                raise ValueError(f"the mask of segment {e['id']} {error}") from error
             if label_map[mask].any():
                 raise ValueError(f"segment {e['id']} overlaps another segment")
             label_map[mask] = e["id"]
@@ -124,5 +123,13 @@ def from_dict(d: dict[str, Any]) -> Labeling:
         )
     except KeyError as e:
         raise ValueError(f"the field {e} is missing") from e
-    except TypeError as e:
+    except (TypeError, AttributeError, OverflowError) as e:
         raise ValueError(f"a field has the wrong type: {e}") from e
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int]:
+    """Height and width; ValueError unless they are those of a picture that can be labelled."""
+    height, width = whole(image["height"]), whole(image["width"])
+    if height is None or width is None or min(height, width) < 1 or height * width > MAX_PIXELS:
+        raise ValueError(f"a picture of {image['width']!r} x {image['height']!r} pixels")
+    return height, width

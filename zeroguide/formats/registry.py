@@ -56,7 +56,7 @@ def check_formats(names: Sequence[str]) -> None:
     """UsageError for an unknown name, or a format whose optional dependency is missing."""
     for name in names:
         if name not in FORMATS:
-            from zeroguide.recipe import nearest
+            from zeroguide.recipe_errors import nearest
 
             raise UsageError(f"unknown --format {name!r}: {nearest(name, list(FORMATS))}")
         if FORMATS[name].extra == "parquet":

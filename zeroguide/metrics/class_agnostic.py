@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from zeroguide.metrics.overlap import VOID, check_label_map
-
-RLE = dict[str, Any]  # pycocotools' compressed run-length code: size and counts
+from zeroguide.rle import RLE, checked
 
 # COCOeval's summary, and where it holds what is given here.
 NAMES = {"AP": 0, "AP50": 1, "AP75": 2, "AR1": 6, "AR10": 7, "AR100": 8}
@@ -48,15 +47,20 @@ class ClassAgnostic:
             scores: one per mask, higher is better.
             truths: its true masks.
             crowd: which of them are crowds, in which any number of masks is ignored.
+
+        Raises ValueError for codes that are damaged or of different sizes.
         """
-        from pycocotools import mask as codes
+        from pycocotools import mask as coco_mask
 
         if len(masks) != len(scores):
             raise ValueError(f"{len(masks)} masks but {len(scores)} scores")
-        sizes = {tuple(code["size"]) for code in [*masks, *truths]}
-        if len(sizes) > 1:
-            raise ValueError(f"masks of one image differ in size: {sorted(sizes)}")
-        height, width = sizes.pop() if sizes else (0, 0)
+        codes = [*masks, *truths]
+        height, width = codes[0]["size"] if codes else (0, 0)
+        try:
+            masks = [checked(code, (height, width)) for code in masks]
+            truths = [checked(code, (height, width)) for code in truths]
+        except ValueError as error:
+            raise ValueError(f"a mask of one image {error}") from error
         image = len(self._images) + 1
         self._images.append({"id": image, "height": height, "width": width})
         self._predictions += [
@@ -71,8 +75,8 @@ class ClassAgnostic:
                 "category_id": 1,
                 "iscrowd": int(is_crowd),
                 "segmentation": truth,
-                "area": float(codes.area(truth)),
-                "bbox": list(codes.toBbox(truth)),
+                "area": float(coco_mask.area(truth)),
+                "bbox": list(coco_mask.toBbox(truth)),
             }
             for number, (truth, is_crowd) in enumerate(zip(truths, crowds, strict=True), start=1)
         ]

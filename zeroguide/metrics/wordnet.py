@@ -9,10 +9,13 @@ The format is described in wndb(5WN).
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from zipfile import BadZipFile
+from zipfile import Path as ZipPath
 
 from zeroguide.errors import ZeroguideError
 from zeroguide.metrics.lac import Level, plain
@@ -27,39 +30,44 @@ ENDINGS = (
 
 
 def wordnet_folders() -> list[Path]:
-    """Where WordNet is looked for: WNSEARCHDIR, Debian's folder, NLTK's."""
-    folders = [Path("/usr/share/wordnet"), Path.home() / "nltk_data" / "corpora" / "wordnet"]
-    if "NLTK_DATA" in os.environ:
-        folders[:0] = [
-            Path(folder) / "corpora" / "wordnet"
-            for folder in os.environ["NLTK_DATA"].split(os.pathsep)
-        ]
+    """Where WordNet is looked for: WNSEARCHDIR, NLTK_DATA, Debian's folder, NLTK's in the home."""
+    nltk = [Path(f) for f in os.environ.get("NLTK_DATA", "").split(os.pathsep) if f]
+    folders = [folder / "corpora" / "wordnet" for folder in nltk]
+    folders += [Path("/usr/share/wordnet"), Path.home() / "nltk_data" / "corpora" / "wordnet"]
     if "WNSEARCHDIR" in os.environ:
         folders.insert(0, Path(os.environ["WNSEARCHDIR"]))
     return folders
+
+
+def _open(folder: Path) -> Path | ZipPath | None:
+    """The folder, or NLTK's download ``folder.zip``, if it holds WordNet's nouns."""
+    places: list[Path | ZipPath] = [folder]
+    with contextlib.suppress(OSError, BadZipFile):
+        places.append(ZipPath(folder.with_name(folder.name + ".zip"), f"{folder.name}/"))
+    return next((p for p in places if all((p / name).is_file() for name in FILES)), None)
 
 
 class WordNet:
     """The nouns of one WordNet; `relation` answers for two texts.
 
     Args:
-        folder: holds index.noun, data.noun and noun.exc; None: the first of `wordnet_folders`
-            that does.
+        folder: holds index.noun, data.noun and noun.exc, or does so as an archive beside it, as
+            NLTK downloads it; None: the first of `wordnet_folders` that does.
 
     Raises ZeroguideError if there is none.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         folders = [folder] if folder is not None else wordnet_folders()
-        found = [f for f in folders if all((f / name).is_file() for name in FILES)]
-        if not found:
+        found = next(filter(None, map(_open, folders)), None)
+        if found is None:
             raise ZeroguideError(
                 f"no WordNet (index.noun, data.noun, noun.exc) in {', '.join(map(str, folders))}: "
-                "install it with `apt-get install wordnet-base` or "
-                "`python -m nltk.downloader wordnet` (and unzip it), or name its folder"
+                "install it with `apt-get install wordnet-base` or `pip install nltk && "
+                "python -m nltk.downloader wordnet`, or set WNSEARCHDIR to its folder"
             )
-        self._index, self._data = ((found[0] / name).read_bytes() for name in FILES[:2])
-        exceptions = (found[0] / FILES[2]).read_text(encoding="utf-8").splitlines()
+        self._index, self._data = ((found / name).read_bytes() for name in FILES[:2])
+        exceptions = (found / FILES[2]).read_text(encoding="utf-8").splitlines()
         self._bases = {line.split()[0]: line.split()[1:] for line in exceptions if line.strip()}
         # Labels and names come again and again: once per segment, class and image.
         self.relation = lru_cache(maxsize=1 << 20)(self._relation)

@@ -25,6 +25,8 @@ class ModelInfo:
     recipe: str
     role: Role
     checkpoint: str
+    used: bool
+    """Whether the recipe's own decoder needs it; if not, it is there to change the decoder."""
     folder: Path | None
     size: int
     """Bytes on disk."""
@@ -48,40 +50,46 @@ class CheckedModel:
 def list_models() -> list[ModelInfo]:
     """The checkpoints of all presets and whether they are on this machine. No network."""
     return [
-        _info(name, role, checkpoint, find(checkpoint, role))
-        for name in list_recipes()
-        for role, checkpoint in _checkpoints(load_recipe(name))
+        _info(recipe, role, checkpoint, find(checkpoint, role))
+        for recipe in map(load_recipe, list_recipes())
+        for role, checkpoint in _named(recipe)
     ]
 
 
 def pull(recipes: Iterable[Recipe]) -> Iterator[ModelInfo]:
-    """Download what recipes need and bring what is cached up to date, one by one.
+    """Download what recipes use and bring what is cached up to date, one by one.
+
+    A model that is named for other decoders than the recipe's is left where it is.
 
     Raises WeightsError at the first that can't be had; run again to go on.
     """
     done = set()
     for recipe in recipes:
-        for role, checkpoint in _checkpoints(recipe):
+        for role, checkpoint in _used(recipe):
             if (role, checkpoint) in done:
                 continue
             done.add((role, checkpoint))
             if not checkpoint.startswith(SHIPPED) and not Path(checkpoint).expanduser().is_dir():
                 download(checkpoint, role)
-            yield _info(recipe.name, role, checkpoint, resolve(checkpoint, role, offline=True))
+            yield _info(recipe, role, checkpoint, resolve(checkpoint, role, offline=True))
 
 
 def check(recipe: Recipe, *, device: str = "auto", offline: bool = False) -> Iterator[CheckedModel]:
     """Compare each of a recipe's models with its checksums, load it and run it on a made-up input.
 
+    Those that it uses, and of those that it names for other decoders what is on this machine.
+
     Raises WeightsError for a model that can't be had or loaded, is damaged or computes anything but
     numbers; UsageError for the device.
     """
+    used = _used(recipe)
+    models = [(r, c) for r, c in _named(recipe) if (r, c) in used or find(c, r) is not None]
     n_sums = {  # say what is missing or damaged before any import
         (role, checkpoint): check_content(resolve(checkpoint, role, offline=offline), checkpoint)
-        for role, checkpoint in _checkpoints(recipe)
+        for role, checkpoint in models
     }
     place = choose_device(device)
-    for role, checkpoint in _checkpoints(recipe):
+    for role, checkpoint in models:
         start = time.perf_counter()
         network, output = _run(role, checkpoint, recipe.decoder.prompt or "a", place)
         if not bool(output.isfinite().all()):
@@ -127,12 +135,18 @@ def _run(role: Role, checkpoint: str, text: str, device: torch.device) -> tuple[
         return vlm.network, vlm.network(**vlm.encode([grey], "What is it?", text)).logits
 
 
-def _checkpoints(recipe: Recipe) -> list[tuple[Role, str]]:
-    """A recipe's checkpoints, whether its decoder needs them or not."""
+def _used(recipe: Recipe) -> list[tuple[Role, str]]:
+    """The checkpoints that a recipe's flow loads."""
+    used = recipe.checkpoints()
+    return [(role, used[role]) for role in ROLES if role in used]
+
+
+def _named(recipe: Recipe) -> list[tuple[Role, str]]:
+    """A recipe's checkpoints, whether its decoder uses them or not."""
     named = recipe.models.model_dump(exclude_none=True)
     return [(role, named[role]) for role in ROLES if role in named]
 
 
-def _info(recipe: str, role: Role, checkpoint: str, folder: Path | None) -> ModelInfo:
+def _info(recipe: Recipe, role: Role, checkpoint: str, folder: Path | None) -> ModelInfo:
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder else 0
-    return ModelInfo(recipe, role, checkpoint, folder, size)
+    return ModelInfo(recipe.name, role, checkpoint, role in recipe.checkpoints(), folder, size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from zeroguide.errors import WeightsError
-from zeroguide.recipe import list_recipes, load_recipe
+from zeroguide.recipe import list_recipes, load_recipe, method_with
 
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT)
 
@@ -76,8 +76,16 @@ def pull_command(checkpoint: str) -> str:
 
 
 def _preset_of(checkpoint: str) -> str | None:
-    recipes = ((name, load_recipe(name)) for name in list_recipes())
-    return next((n for n, one in recipes if checkpoint in one.models.model_dump().values()), None)
+    """The preset that uses a checkpoint, or one that names it with the decoder that would."""
+    recipes = [(name, load_recipe(name)) for name in list_recipes()]
+    for name, recipe in recipes:
+        if checkpoint in recipe.checkpoints().values():
+            return name
+    for name, recipe in recipes:
+        for role, named in recipe.models.model_dump().items():
+            if named == checkpoint:
+                return f"{name} --set decoder.method={method_with(role)}"
+    return None
 
 
 def remedy(checkpoint: str) -> str:

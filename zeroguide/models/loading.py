@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import WeightsError
@@ -130,6 +131,7 @@ def load_clip(
     with loading(folder):
         import open_clip
 
+        _check_activation(checkpoint, path, config)
         with no_random_init():
             network = open_clip.create_model(
                 name, load_weights=False, pretrained_text=False, pretrained_image=False
@@ -149,6 +151,27 @@ def load_clip(
         raise WeightsError(f"{folder} takes images of {height}x{width}: choose a square CLIP")
     mean, std = normalisation(path, network.visual.preprocess_cfg)
     return Clip(place(network, device, dtype, checkpoint), tokenize, int(height), mean, std)
+
+
+def _check_activation(checkpoint: str, path: Path, config: dict[str, Any]) -> None:
+    """WeightsError for weights that want QuickGELU under a configuration without it.
+
+    Under the usual GELU they would load without a complaint, and embeddings merely be worse.
+    open_clip's list of checkpoints says which they are: OpenAI's, MetaCLIP's, some of DFN's.
+    """
+    import open_clip
+
+    listed = (open_clip.get_pretrained_cfg(*each) for each in open_clip.list_pretrained())
+    quick = {cfg["hf_hub"].strip("/") for cfg in listed if cfg.get("quick_gelu")} - {""}
+    names = {hub_id.rpartition("/")[2] for hub_id in quick}  # of folders, too
+    model = config.get("model_cfg")
+    says_so = isinstance(model, dict) and model.get("quick_gelu") is True
+    if Path(checkpoint).name in names and not says_so:
+        raise WeightsError(
+            f"{path} doesn't say that {checkpoint} uses QuickGELU, as these weights do, so they "
+            'would compute wrong embeddings: write "quick_gelu": true into the model_cfg of a '
+            "copy of the folder, and name that as models.clip"
+        )
 
 
 def load_language_model(

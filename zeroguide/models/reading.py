@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zeroguide.device_errors import device_errors
 from zeroguide.errors import WeightsError, ZeroguideError
 from zeroguide.models.hub import Role, weights_file
 
@@ -166,11 +167,15 @@ def check_vocabulary(folder: Path, tokenizer: Any, network: Any) -> None:
 def place(
     network: Any, device: torch.device | str, dtype: torch.dtype | None, checkpoint: str
 ) -> Any:
-    """The network on its device, frozen and in eval mode; `dtype` None is float32."""
+    """The network on its device, frozen and in eval mode; `dtype` None is float32.
+
+    Raises ZeroguideError if it doesn't fit, DeviceError if the device has failed.
+    """
     import torch
 
     try:
-        network = network.to(device=device, dtype=dtype or torch.float32)
+        with device_errors(device):
+            network = network.to(device=device, dtype=dtype or torch.float32)
     except torch.OutOfMemoryError as e:
         raise ZeroguideError(
             f"{checkpoint} doesn't fit into the memory of {device}: use --device cpu or a smaller "

@@ -206,6 +206,8 @@ class Run:
         summary.model_seconds = pool.model_seconds
         if pool.deaths:
             self.observer.note(f"{pool.deaths} worker processes died and were replaced")
+        for sentence in pool.lost:
+            self.observer.note(sentence)
 
     def _name(self, name: str) -> str:
         return self.shard.file_name(name) if self.shard else name

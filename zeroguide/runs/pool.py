@@ -3,7 +3,8 @@
 Each worker has a pipe of its own, so that none can leave a lock behind, and a few items in hand. If
 it dies, another takes its place, and what it had not finished is suspect: each suspect is given to
 a worker that has nothing else in hand. An image with which three workers have died, alone, is given
-up. A worker whose parent dies ends at once.
+up. A worker whose GPU fails is as good as dead; if its successor can't even load the models there,
+that GPU is left, and the others go on. A worker whose parent dies ends at once.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from zeroguide.errors import ZeroguideError
+from zeroguide.errors import DeviceError, ZeroguideError
 from zeroguide.runs.settings import Outcome, Settings
 from zeroguide.runs.worker import Worker
 from zeroguide.sources import Item
@@ -56,6 +57,7 @@ class Pool:
     Attributes:
         model_seconds: of all workers together, known when `run` has ended.
         deaths: of workers.
+        lost: what became of devices that are of no use any more, a sentence each.
     """
 
     def __init__(self, settings: Sequence[Settings]) -> None:
@@ -67,6 +69,7 @@ class Pool:
         self._has_labelled = False
         self.model_seconds = 0.0
         self.deaths = 0
+        self.lost: list[str] = []
 
     def run(
         self,
@@ -77,7 +80,8 @@ class Pool:
     ) -> None:
         """Do every item, as `Worker.run` does; outcomes come without labelings.
 
-        Raises what that raises, and WorkersError if three workers in a row die at once.
+        Raises what that raises, DeviceError only if no device is left, and WorkersError if three
+        workers in a row die at once.
         """
         stop = stop or threading.Event()
         source = items if isinstance(items, Feed) else Feed(items)
@@ -135,7 +139,8 @@ class Pool:
         try:
             kind, content = worker.pipe.recv()
         except (EOFError, OSError):
-            self._bury(worker, done, ending=ending)
+            worker.process.join()
+            self._bury(worker, done, _how_it_ended(worker.process.exitcode), ending=ending)
             return
         if kind == "done":
             self._has_labelled |= content.state == "labelled"
@@ -146,30 +151,39 @@ class Pool:
             self.model_seconds += content
             self._workers.remove(worker)
             worker.process.join()
+        elif kind == "lost":
+            worker.process.kill()  # what has failed may hang when it is put away
+            worker.process.join()
+            error, is_useless = content
+            if is_useless:
+                self._leave(worker, error, ending=ending)
+            else:
+                self._bury(worker, done, f"{error.device}: {error.reason}", ending=ending)
         else:
             raise content
 
-    def _bury(self, worker: _Process, done: Callable[[Outcome], None], *, ending: bool) -> None:
+    def _leave(self, worker: _Process, error: DeviceError, *, ending: bool) -> None:
+        """Give a worker's items to the others, and start none in its place."""
+        self._workers.remove(worker)
+        self.lost.append(f"the device {error.device} has failed ({error.reason}) and was left")
+        self._suspects.extendleft(reversed(worker.given.values()))
+        if not self._workers and not ending:
+            raise error
+
+    def _bury(
+        self, worker: _Process, done: Callable[[Outcome], None], how: str, *, ending: bool
+    ) -> None:
         """Take a dead worker's items back, and start another in its place."""
         self._workers.remove(worker)
-        worker.process.join()
         self.deaths += 1
-        how = _how_it_ended(worker.process.exitcode)
         if not self._has_labelled and self.deaths >= ATTEMPTS + 1 + len(self._settings):
-            raise WorkersError(
-                f"worker processes end before they have labelled anything ({how}); if memory is "
-                "short, use fewer: --workers 1"
-            )
+            raise WorkersError(nothing_labelled(how))
         for item in reversed(worker.given.values()):
             self._attempts[item.key] += worker.is_alone_with_suspect
             if self._attempts[item.key] < ATTEMPTS:
                 self._suspects.appendleft(item)
                 continue
-            problem = (
-                f"{item.name}: {ATTEMPTS} processes ended while they labelled it ({how}); make it "
-                "smaller, or lower features.shorter_side"
-            )
-            done(Outcome(item, "failed", problem))
+            done(Outcome(item, "failed", given_up(item, how)))
         if not ending:
             self._start(worker.number)
 
@@ -211,9 +225,32 @@ def _serve(pipe: Connection, settings: Settings) -> None:
         tell("ended", worker.model_seconds)
     except BrokenPipeError:
         return
+    except DeviceError as error:
+        with contextlib.suppress(BrokenPipeError):
+            tell("lost", (error, not worker.has_loaded))
     except Exception as error:
         with contextlib.suppress(BrokenPipeError):
             tell("raised", picklable(error))
+
+
+def given_up(item: Item, how: str = "") -> str:
+    """What is said of an image that has ended ATTEMPTS processes, alone; how: the last of them."""
+    return (
+        f"{item.name}: {ATTEMPTS} processes ended while they labelled it{_bracketed(how)}; make it "
+        "smaller, or lower features.shorter_side"
+    )
+
+
+def nothing_labelled(how: str = "") -> str:
+    """What is said where processes do nothing but end; how: the last of them."""
+    return (
+        f"worker processes end before they have labelled anything{_bracketed(how)}; if memory is "
+        "short, use fewer: --workers 1"
+    )
+
+
+def _bracketed(how: str) -> str:
+    return f" ({how})" if how else ""
 
 
 def picklable(error: Exception) -> Exception:

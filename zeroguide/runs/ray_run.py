@@ -4,9 +4,10 @@ Rows go through two stages: actors that hold the models read images and label th
 parts (`zeroguide.runs.parts`). Between them go labels as text, never pixels. The images are done in
 windows, because a list of all would not fit into memory.
 
-An actor that dies is restarted by Ray, with what it had in hand. A count of what each image has
-survived lies with the driver: an image that ends three processes is given up. Every node needs
-zeroguide, the models, and the images and the output folder under the same paths.
+An actor that dies is restarted by Ray, with what it had in hand; one whose GPU fails ends itself. A
+count of what each image has survived lies with the driver: an image that ends three processes is
+given up. Every node needs zeroguide, the models, and the images and the output folder under the
+same paths.
 
 Failure modes: if the driver dies, labels that are in no part yet are lost, at most LEAST_PART or
 PART_PER_ACTOR images an actor. All actors load the models anew for each window, and wait for the
@@ -54,7 +55,7 @@ class RayPool:
 
     Attributes:
         size: number of actors.
-        model_seconds, deaths: as of `Pool`.
+        model_seconds, deaths, lost: as of `Pool`; lost names the last of them.
 
     Raises UsageError for a device that Ray can't give, without Ray, and for a RAY_ADDRESS that
     doesn't answer.
@@ -64,6 +65,7 @@ class RayPool:
         self._ray, self._is_ours = _connect(workers)
         self.model_seconds = 0.0
         self.deaths = 0
+        self.lost: list[str] = []
         resources = self._ray.cluster_resources()
         kind = settings.device.partition(":")[0]
         if kind == "auto":
@@ -116,6 +118,8 @@ class RayPool:
                     hashes = ["" if settings.overwrite else known.sha256(i.key) for i in window]
                     self._do(window, hashes, number, watch, done)
             self.model_seconds, self.deaths = self._ray.get(watch.figures.remote())
+            if failure := self._ray.get(watch.failure.remote()):
+                self.lost.append(f"a device has failed ({failure})")
         except self._ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[0][:200].rstrip(".")
             raise ZeroguideError(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeroguide.batch import OutputError
-from zeroguide.errors import ZeroguideError
+from zeroguide.errors import DeviceError, ZeroguideError
 from zeroguide.labeling import Labeling
 from zeroguide.runs.parts import Row, write_part
-from zeroguide.runs.pool import ATTEMPTS, WorkersError, picklable
+from zeroguide.runs.pool import ATTEMPTS, WorkersError, given_up, nothing_labelled, picklable
 from zeroguide.runs.result_files import Found
 from zeroguide.runs.settings import Outcome, Settings
 from zeroguide.runs.worker import Worker
@@ -38,6 +40,7 @@ class Watch:
         self._starts = 0  # since an image was finished
         self._seconds = 0.0
         self._deaths = 0
+        self._failure = ""
 
     def start(self, again: bool) -> bool:
         """An actor starts, maybe after its death; whether there is sense in it."""
@@ -68,6 +71,14 @@ class Watch:
             self._begun.pop(key, None)
         self._starts = 0
         self._seconds += seconds
+
+    def lose(self, how: str) -> None:
+        """An actor is about to end, because its device has failed."""
+        self._failure = how
+
+    def failure(self) -> str:
+        """How the last device has failed; "" if none has."""
+        return self._failure
 
     def stop(self) -> None:
         """Nothing more is to be begun."""
@@ -102,6 +113,9 @@ class LabelStage:
             if self._worker is None:
                 self._start()
             self._label(items, hashes, rows)
+        except DeviceError as error:
+            self._tell("lose", f"{error.device} of {socket.gethostname()}: {error.reason}")
+            os._exit(1)  # only another process can go on; Ray starts it
         except Exception as error:  # about the run, not an image
             self._tell("stop")
             rows[items[0].key] = picklable(error), None
@@ -119,10 +133,7 @@ class LabelStage:
     def _start(self) -> None:
         again = self._ray.get_runtime_context().was_current_actor_reconstructed
         if not self._tell("start", again):
-            raise WorkersError(
-                "worker processes end before they have labelled anything; if memory is short, use "
-                "fewer: --workers 1"
-            )
+            raise WorkersError(nothing_labelled(self._tell("failure")))
         self._worker = Worker(self._settings, self._load_labeler, self._results)
 
     def _load_labeler(self) -> Labeler:
@@ -149,10 +160,7 @@ class LabelStage:
             if item.key not in suspects:
                 continue
             if suspects[item.key] >= ATTEMPTS:
-                problem = (
-                    f"{item.name}: {ATTEMPTS} processes ended while they labelled it; make it "
-                    "smaller, or lower features.shorter_side"
-                )
+                problem = given_up(item)
                 rows[item.key] = ("failed", problem, ()), None
                 self._tell("finish", [item.key], 0.0)
                 continue

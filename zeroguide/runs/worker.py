@@ -84,7 +84,8 @@ class Worker:
         stop: once it is set, what is in the networks is finished and written, the rest left.
 
         Raises OutputError if results can't be written, UsageError and WeightsError for settings
-        that don't work, and what `items` and `done` raise.
+        that don't work, DeviceError if the device has failed, and what `items` and `done` raise.
+        What had been labelled before is written all the same.
         """
         stop = stop or threading.Event()
         ahead = ahead_of(self.settings.batch_size)
@@ -111,6 +112,11 @@ class Worker:
                     if stop.is_set():
                         return
 
+    @property
+    def has_loaded(self) -> bool:
+        """Whether the models are there: what fails from now on may be an image's fault."""
+        return self._batch is not None
+
     def _load(self, item: Item) -> _Loaded:
         """Read, and decode unless the results are complete already."""
         data = item.read()
@@ -119,7 +125,8 @@ class Worker:
             return _Loaded(found)
         # A member of an archive or a row of a table has its file name in the key only.
         name = PurePosixPath(item.key).name
-        return _Loaded(found, replace(read_image(data, item.name), file_name=name))
+        image = read_image(data, item.name, self.settings.recipe.image.value_range)
+        return _Loaded(found, replace(image, file_name=name))
 
     def _label(self, images: list[Image]) -> Iterator[tuple[int, Labeling | Exception]]:
         if not images:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from zeroguide.device_errors import on_device
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.models import choose_device, load_clip, prepare
 from zeroguide.recipe import Recipe
@@ -107,6 +108,7 @@ class Searcher:
             )
         return found
 
+    @on_device
     def _embed(self, text: str) -> np.ndarray:
         """A text as a unit vector (e,) float32."""
         embedded = self._texts.embed([self._template.replace("{}", text)])[0]

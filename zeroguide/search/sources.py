@@ -18,6 +18,7 @@ from zeroguide.errors import ImageError, UsageError, ZeroguideError
 from zeroguide.formats import json_
 from zeroguide.image import open_image, read_image
 from zeroguide.labeling import Labeling
+from zeroguide.provenance import value_range
 from zeroguide.run_folder import PARTS, RunFolder, result_path
 from zeroguide.sources import Item, find_items
 
@@ -32,6 +33,7 @@ class Sources:
 
     def __init__(self, run: RunFolder, images: Mapping[str, Path | None]) -> None:
         self._run = run
+        self._value_range = value_range(run.manifest.recipe) if run.manifest else None
         self._images = images
         self._texts = _from_parts(run, set(images))
         self._packed = _packed(run, {key for key, path in images.items() if path is None})
@@ -50,9 +52,9 @@ class Sources:
         path = self._images[key]
         try:
             if path is not None:
-                image = open_image(path)
+                image = open_image(path, self._value_range)
             elif key in self._packed:
-                image = read_image(self._packed[key].read(), key)
+                image = read_image(self._packed[key].read(), key, self._value_range)
             else:
                 return None, "image not found"
         except ImageError:

@@ -4,8 +4,8 @@
 a list of local files.
 """
 
-from zeroguide.sources.files import find_images
 from zeroguide.sources.item import Item
 from zeroguide.sources.items import Items, find_items
+from zeroguide.sources.listing import find_images
 
 __all__ = ["Item", "Items", "find_images", "find_items"]

@@ -14,6 +14,7 @@ from zeroguide.sources import hub, lists
 from zeroguide.sources.files import IMAGE
 from zeroguide.sources.item import FileItem, Item, Spot, Trouble
 from zeroguide.sources.keys import Root
+from zeroguide.sources.left_out import LeftOut, nothing_but
 from zeroguide.sources.walk import TABLE, TAR, Walk, braces, has_magic, split_pattern
 
 STDIN = "-"
@@ -21,7 +22,7 @@ _TABLE_FILE = re.compile(r".+\.(parquet|arrow)", re.IGNORECASE | re.DOTALL)
 # What a folder is taken for, the first that it holds: a stray archive is no photo.
 _KINDS = (IMAGE, TABLE, TAR)
 
-Series = Callable[[Root, Counter[str]], Iterator[Item]]
+Series = Callable[[Root, LeftOut], Iterator[Item]]
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Inputs:
             kinds = _KINDS if column is None else (TABLE,)
             return self._search(given, Spot(place, "", name), (), kinds, column)
 
-        def series(root: Root, left_out: Counter[str]) -> Iterator[Item]:
+        def series(root: Root, left_out: LeftOut) -> Iterator[Item]:
             for table in tables_of(Spot(place, root.key(place), name)) or []:
                 yield from _opened(table, column, left_out)
 
@@ -147,7 +148,7 @@ class Inputs:
         """A folder's files, or those that match a pattern: of the first kind that there is."""
         kind = self._first_kind(given, top, pattern, kinds)
 
-        def series(root: Root, left_out: Counter[str]) -> Iterator[Item]:
+        def series(root: Root, left_out: LeftOut) -> Iterator[Item]:
             start = Spot(top.path, root.key(top.path), top.name)
             for found in Walk(start, pattern, self.output).files(kind, left_out):
                 if isinstance(found, Trouble):
@@ -167,7 +168,7 @@ class Inputs:
         pattern: tuple[str, ...],
         kinds: tuple[re.Pattern[str], ...],
     ) -> re.Pattern[str]:
-        left_out: Counter[str] = Counter()
+        left_out: LeftOut = Counter()
         trouble = None
         for kind in kinds:
             for found in Walk(top, pattern, self.output).files(kind, left_out):
@@ -177,10 +178,10 @@ class Inputs:
         if trouble is not None:
             raise UsageError(trouble)
         if pattern:
-            raise UsageError(f"{given}: matches no image; check the pattern")
-        only = "".join(f", only files named like {kind}" for kind in left_out)
+            raise UsageError(f"{given}: matches no image{nothing_but(left_out)}; check the pattern")
         raise UsageError(
-            f"{given}: has no image in it{only}; name a folder with images or image files"
+            f"{given}: has no image in it{nothing_but(left_out)}; name a folder with images or "
+            "image files"
         )
 
     def _hub(self, given: str) -> Source:
@@ -207,7 +208,7 @@ class Inputs:
         return self._search(given, top, (), (part.kind,), column or None, root)
 
 
-def _opened(spot: Spot, column: str | None, left_out: Counter[str]) -> Iterator[Item]:
+def _opened(spot: Spot, column: str | None, left_out: LeftOut) -> Iterator[Item]:
     """A file's items: itself, or what it holds."""
     if _TABLE_FILE.fullmatch(spot.path):
         from zeroguide.sources import tables
@@ -223,10 +224,11 @@ def _opened(spot: Spot, column: str | None, left_out: Counter[str]) -> Iterator[
 
 def _look_into(source: Source) -> None:
     """UsageError unless a source begins with an image."""
-    left_out: Counter[str] = Counter()
+    left_out: LeftOut = Counter()
     first = next(source.series(source.root or Root(source.folder), left_out), None)
     if isinstance(first, Trouble):
         raise UsageError(first.error)
     if first is None:
-        only = "".join(f", only files named like {kind}" for kind in left_out)
-        raise UsageError(f"{source.given}: has no image in it{only}; check what it is")
+        raise UsageError(
+            f"{source.given}: has no image in it{nothing_but(left_out)}; check what it is"
+        )

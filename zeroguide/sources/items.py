@@ -16,6 +16,7 @@ from zeroguide.errors import UsageError
 from zeroguide.sources.inputs import STDIN, Inputs, Source
 from zeroguide.sources.item import Item
 from zeroguide.sources.keys import Root, apart
+from zeroguide.sources.left_out import LeftOut, named, unread
 from zeroguide.sources.seen import Seen
 
 
@@ -54,19 +55,26 @@ class Items:
         return self._unique() if self._overlap else self._all()
 
     def _all(self) -> Iterator[Item]:
+        everywhere: LeftOut = Counter()
         for source, root in zip(self._sources, self._roots, strict=True):
             is_empty = True
-            left_out: Counter[str] = Counter()
+            left_out: LeftOut = Counter()
             for item in source.series(root, left_out):
                 is_empty = False
                 yield item
             if source.given == STDIN and is_empty:
                 raise UsageError("standard input: is empty; write one path a line")
-            for kind, count in left_out.items():
-                text = f"{source.given}: {count} files named like {kind} are left out"
-                if text not in self._noted:
-                    self._noted.add(text)
-                    self._note(text)
+            everywhere.update(left_out)
+            for text in named(source.given, left_out):
+                self._tell(text)
+        if sentence := unread(everywhere):
+            self._tell(sentence)
+
+    def _tell(self, text: str) -> None:
+        """Once, however often the items are read."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self._note(text)
 
     def _unique(self) -> Iterator[Item]:
         seen = Seen()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zeroguide.image_kinds import HEIF, kind_of_content
+
 _STARTS = {
     b"\xff\xd8\xff": ".jpg",
     b"\x89PNG\r\n\x1a\n": ".png",
@@ -21,4 +23,6 @@ def suffix_of(data: bytes) -> str:
         return ".webp" if data[8:12] == b"WEBP" else ""
     if data[4:12] in (b"ftypavif", b"ftypavis"):
         return ".avif"
+    if kind_of_content(data[:64]) is HEIF:
+        return ".heic"
     return next((suffix for start, suffix in _STARTS.items() if data.startswith(start)), "")

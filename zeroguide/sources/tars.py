@@ -20,16 +20,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from zeroguide.errors import ImageError
+from zeroguide.image_kinds import kind_of_name
 from zeroguide.sources.files import IMAGE, RESULT
 from zeroguide.sources.item import Item, Spot, Trouble, reason
 from zeroguide.sources.keys import of_member
+from zeroguide.sources.left_out import ANNOTATIONS, LINKS, RESULTS, LeftOut
 from zeroguide.sources.replay import Replay, Value
 from zeroguide.sources.seen import Seen
-from zeroguide.sources.walk import RESULTS
 
 # WebDataset calls all files of a sample alike up to the first dot. Of 17.jpg and 17.seg.png, the
 # second is an annotation; but holiday.2020.jpg is a photo.
-_ANNOTATIONS = "annotations (17.seg.png)"
 _NAMES = "alpha|depth|edges?|instances?|labels?|maps?|masks?|matte|normals?|panoptic|seg"
 _ANNOTATION = re.compile(rf".*\.({_NAMES}|segmentation|semantic)\.\w+", re.I | re.DOTALL)
 _DAMAGE = (tarfile.TarError, OSError, EOFError, zlib.error, ValueError)
@@ -96,7 +96,7 @@ class CompressedMember(_Member):
         return data
 
 
-def items_of(archive: Spot, left_out: Counter[str]) -> Iterator[Item]:
+def items_of(archive: Spot, left_out: LeftOut) -> Iterator[Item]:
     """The images of a tar, in its order, and a Trouble where it can't be read.
 
     left_out : counts images that are left out
@@ -123,17 +123,25 @@ def items_of(archive: Spot, left_out: Counter[str]) -> Iterator[Item]:
         yield Trouble(archive.key, archive.name, f"{text}; copy it again")
 
 
-def _images(tar: tarfile.TarFile, left_out: Counter[str]) -> Iterator[tarfile.TarInfo]:
+def _images(tar: tarfile.TarFile, left_out: LeftOut) -> Iterator[tarfile.TarInfo]:
     while (member := tar.next()) is not None:
         tar.members.clear()  # type: ignore[attr-defined] # it would keep them all
         parts = member.name.split("/")
         hidden = any(part.startswith(".") for part in parts if part not in (".", ".."))
-        if hidden or not member.isreg() or member.issparse() or not IMAGE.fullmatch(parts[-1]):
+        if hidden or member.issparse():
+            continue
+        if not IMAGE.fullmatch(parts[-1]):
+            if member.isreg() and (kind := kind_of_name(parts[-1])):
+                left_out[kind] += 1
+            continue
+        if not member.isreg():
+            if member.issym() or member.islnk():
+                left_out[LINKS] += 1
             continue
         if RESULT.fullmatch(parts[-1]):
             left_out[RESULTS] += 1
         elif _ANNOTATION.fullmatch(parts[-1]):
-            left_out[_ANNOTATIONS] += 1
+            left_out[ANNOTATIONS] += 1
         else:
             yield member
 

@@ -1,7 +1,8 @@
 """Searches folders and glob patterns lazily: one folder's names in memory at a time, in order.
 
-What begins with a dot is left out, links to folders are not followed, so that loops can't be, and
-results of earlier runs are left out.
+What begins with a dot is left out, and so are results of earlier runs. Links to folders are
+followed, but no folder is searched twice: not below one that a link has led to, and not by a link
+if it is found without. Pictures of kinds that can't be read are counted.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
+from zeroguide.image_kinds import Kind, kind_of_name
 from zeroguide.sources.files import IMAGE, RESULT, RUN_NAMES, of_a_run
 from zeroguide.sources.item import Spot, Trouble
 from zeroguide.sources.keys import joined
+from zeroguide.sources.left_out import LOOPS, RESULTS, LeftOut
 
 TABLE = re.compile(r".+\.parquet", re.IGNORECASE | re.DOTALL)
 TAR = re.compile(r".+\.(tar|tar\.gz|tgz)", re.IGNORECASE | re.DOTALL)
-RESULTS = "results (photo.jpg.png)"
 
 
 class Walk:
@@ -35,13 +37,16 @@ class Walk:
         self.output = output
         self.parts = pattern
         self.tests = [re.compile(fnmatch.translate(part)) for part in pattern]
+        self._real_top = os.path.realpath(top.path)
+        self._followed: set[str] = set()  # the real folders that links have led to
 
-    def files(self, wanted: re.Pattern[str], left_out: Counter[str]) -> Iterator[Spot | Trouble]:
+    def files(self, wanted: re.Pattern[str], left_out: LeftOut) -> Iterator[Spot | Trouble]:
         """Files whose names match, in the order of their paths' components.
 
         left_out : counts images that are left out
         """
-        stack = [self._listed(self.top, self._closed({0}), wanted)]
+        self._followed = set()
+        stack = [self._listed(self.top, self._closed({0}), wanted, left_out)]
         while stack:
             found = next(stack[-1], None)
             if found is None:
@@ -49,32 +54,32 @@ class Walk:
             elif isinstance(found, Trouble):
                 yield found
             elif isinstance(found, tuple):
-                stack.append(self._listed(*found, wanted))
+                stack.append(self._listed(*found, wanted, left_out))
             elif wanted is IMAGE and RESULT.fullmatch(found.name):
                 left_out[RESULTS] += 1
             else:
                 yield found
 
     def _listed(
-        self, folder: Spot, at: frozenset[int], wanted: re.Pattern[str]
+        self, folder: Spot, at: frozenset[int], wanted: re.Pattern[str], left_out: LeftOut
     ) -> Iterator[Spot | Trouble | tuple[Spot, frozenset[int]]]:
         """A folder's files and, with their state in the pattern, its folders."""
-        names: list[tuple[str, bool]] = []
+        names: list[tuple[str, Kind | None, bool, bool]] = []
         run_names: list[str] = []
         try:
             with os.scandir(folder.path) as entries:
                 for entry in entries:
                     if entry.name in RUN_NAMES:
                         run_names.append(entry.name)
-                    if entry.is_dir(follow_symlinks=False):
-                        names.append((entry.name, True))
-                    elif wanted.fullmatch(entry.name) and not _is_linked_folder(entry):
-                        names.append((entry.name, False))
+                    kind = kind_of_name(entry.name) if wanted is IMAGE else None
+                    is_folder = _is_folder(entry)
+                    if is_folder or kind or wanted.fullmatch(entry.name):
+                        names.append((entry.name, kind, is_folder, entry.is_symlink()))
         except OSError as error:
             yield Trouble(folder.key or ".", folder.name, folder.reason(error))
-        names.sort()
+        names.sort(key=lambda each: each[0])
         results = of_a_run(folder.path, run_names)
-        for name, is_folder in names:
+        for name, kind, is_folder, is_link in names:
             then = self._after(at, name)
             if not then:
                 continue
@@ -82,9 +87,37 @@ class Walk:
             spot = Spot(path, joined(folder.key, name), os.path.join(folder.name, name))
             if not is_folder:
                 if len(self.parts) in then:
-                    yield spot
-            elif path != self.output and name not in results:
+                    if kind is None:
+                        yield spot
+                    else:
+                        left_out[kind] += 1
+            elif (
+                path != self.output
+                and name not in results
+                and self._is_new(path, is_link, then, left_out)
+            ):
                 yield spot, then
+
+    def _is_new(self, path: str, is_link: bool, then: frozenset[int], left_out: LeftOut) -> bool:
+        """Whether a folder isn't searched under another name; remembers where links lead."""
+        if not is_link:
+            return not self._followed or os.path.realpath(path) not in self._followed
+        real = os.path.realpath(path)
+        if _is_below(os.path.realpath(os.path.dirname(path)), real):
+            left_out[LOOPS] += 1
+            return False
+        if real in self._followed or real == os.path.realpath(self.output):
+            return False
+        if _is_below(real, self._real_top):  # is it found without the link?
+            reached = self._closed({0})
+            for part in Path(real).relative_to(self._real_top).parts:
+                reached = self._after(reached, part)
+            if then <= reached:
+                return False
+        if any(_is_below(real, other) for other in self._followed):
+            return False
+        self._followed.add(real)
+        return True
 
     def _after(self, at: frozenset[int], name: str) -> frozenset[int]:
         """The parts of the pattern that may come next, once a name has matched; none: no match."""
@@ -105,8 +138,17 @@ class Walk:
         return frozenset(at)
 
 
-def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
-    return entry.is_symlink() and os.path.isdir(entry.path)
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Whether a real path is a folder's or lies below it."""
+    return path == folder or path.startswith(os.path.join(folder, ""))
 
 
 def has_magic(text: str) -> bool:

@@ -90,7 +90,7 @@ def _connect(
             return
         name, content = upload
         try:
-            work.put(_key(request), read_photo(content, name))
+            work.put(_key(request), read_photo(content, name, work.value_range))
             yield None, json.dumps({"work": {"name": name, "stage": "queue"}})
         except ZeroguideError as error:
             yield None, _failure(sentence(error))
@@ -157,7 +157,7 @@ def _add_api(work: Work) -> None:
             if upload is None:
                 raise UsageError("there is no picture; send one with gradio_client.handle_file")
             name, content = upload
-            work.label(_key(request), read_photo(content, name))
+            work.label(_key(request), read_photo(content, name, work.value_range))
             return work.labels(_key(request))
 
     def edit(request: gr.Request, **action: Any) -> dict[str, Any]:

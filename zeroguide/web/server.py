@@ -66,6 +66,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int | None = None,
     queue: int = 16,
+    value_range: tuple[float, float] | None = None,
 ) -> Server:
     """Start the page; it answers when this returns, the models follow.
 
@@ -76,6 +77,7 @@ def serve(
         host: address to listen at.
         port: None for the first free one from 7860.
         queue: pictures that may wait.
+        value_range: see `zeroguide.image.open_image`.
 
     Needs Gradio. Raises UsageError if the address can't be had.
     """
@@ -92,7 +94,8 @@ def serve(
         from zeroguide.web.guard import Guard
         from zeroguide.web.page import VIEWER, make_page
 
-        page = make_page(Work(namer, sessions), about=about, examples=examples, queue=queue)
+        work = Work(namer, sessions, value_range)
+        page = make_page(work, about=about, examples=examples, queue=queue)
         guard = Middleware(Guard, uploads=folder, max_upload=MAX_BYTES)
         _, url, _ = page.launch(
             server_name=host,

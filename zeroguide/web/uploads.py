@@ -5,16 +5,16 @@ from __future__ import annotations
 import io
 import math
 
-import PIL.Image
-
 from zeroguide.errors import ImageError
-from zeroguide.image import FORMATS, Image, read_image
+from zeroguide.image import Image, read_image
+from zeroguide.pillow_formats import open_header
+from zeroguide.value_range import Range
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 25_000_000  # with its label map about 200 MB for as long as the session lasts
 
 
-def read_photo(content: bytes, name: str) -> Image:
+def read_photo(content: bytes, name: str, value_range: Range | None = None) -> Image:
     """The bytes of an image file as an image.
 
     Raises ImageError: more than `MAX_BYTES` or `MAX_PIXELS`, or as `zeroguide.image.read_image`.
@@ -24,16 +24,14 @@ def read_photo(content: bytes, name: str) -> Image:
             f"{name}: has {math.ceil(len(content) / 1e5) / 10:.1f} MB, this page takes "
             f"{MAX_BYTES // 10**6}; save it smaller, or use the command `zeroguide label`"
         )
-    PIL.Image.init()
-    formats = [format for format in FORMATS if format in PIL.Image.OPEN]  # AVIF may be missing
     try:  # from the header alone
-        with PIL.Image.open(io.BytesIO(content), formats=formats) as header:
+        with open_header(io.BytesIO(content)) as header:
             width, height = header.size
     except Exception:  # whatever is wrong with it, read_image has the words
-        return read_image(content, name)
+        return read_image(content, name, value_range)
     if width * height > MAX_PIXELS:
         raise ImageError(
             f"{name}: {width} x {height} pixels are more than the {MAX_PIXELS // 10**6} million "
             "this page takes; save it smaller, or use the command `zeroguide label`"
         )
-    return read_image(content, name)
+    return read_image(content, name, value_range)

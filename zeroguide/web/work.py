@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import UsageError
 from zeroguide.image import Image
+from zeroguide.value_range import Range
 from zeroguide.web.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -54,12 +55,17 @@ class LazyNamer:
 class Work:
     """All that a session may ask for.
 
+    value_range : with which uploads are read, see `zeroguide.image.open_image`
+
     Raises UsageError and ImageError, one sentence each, for what a user can mend.
     """
 
-    def __init__(self, namer: LazyNamer, sessions: Sessions) -> None:
+    def __init__(
+        self, namer: LazyNamer, sessions: Sessions, value_range: Range | None = None
+    ) -> None:
         self.namer = namer
         self.sessions = sessions
+        self.value_range = value_range
 
     def put(self, key: str, image: Image) -> None:
         """Take a picture that `run` is to label."""
