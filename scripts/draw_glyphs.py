@@ -27,7 +27,7 @@ def draw(font: ImageFont.FreeTypeFont, name: str) -> Image.Image:
     ImageDraw.Draw(canvas).text((10, 10), CODEPOINTS[name], font=font, embedded_color=True)
     box = canvas.getchannel("A").getbbox()
     if box is None:
-        raise SystemExit(f"The font {font.path} has no glyph for {name!r}: take a newer one.")
+        raise SystemExit(f"This font has no glyph for {name!r}: take a newer one.")
     return canvas.crop(box)
 
 
