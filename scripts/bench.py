@@ -1,4 +1,4 @@
-"""Time `zeroguide label` on one scene against the bare imports of its libraries, in one run.
+"""Time `zeroguide label` on one scene, and `--help`, against bare imports and bare starts.
 
     python scripts/bench.py
 
@@ -46,14 +46,21 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         bare = [sys.executable, "-c", IMPORTS]
-        label = [sys.executable, "-m", "zeroguide", "label", str(EXAMPLE), "--preset", "tiny"]
+        zeroguide = [sys.executable, "-m", "zeroguide"]
+        label = [*zeroguide, "label", str(EXAMPLE), "--preset", "tiny"]
         label += ["--overwrite", "-o", folder]
-        help_ = [sys.executable, "-m", "zeroguide", "--help"]
-        for command in (bare, label, help_):
+        commands = {
+            "bare imports": bare,
+            "label": label,
+            "bare start": [sys.executable, "-c", "pass"],
+            "--help": [*zeroguide, "--help"],
+            "label --help": [*zeroguide, "label", "--help"],
+        }
+        for command in commands.values():
             seconds(command)  # fills the disk cache
-        times: dict[str, list[float]] = {"bare imports": [], "label": [], "--help": []}
+        times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(args.runs):
-            for name, command in zip(times, (bare, label, help_), strict=True):
+            for name, command in commands.items():
                 times[name].append(seconds(command))
     medians = {name: statistics.median(values) for name, values in times.items()}
     for name, value in medians.items():
@@ -61,6 +68,8 @@ def main() -> None:
     extra = medians["label"] - medians["bare imports"]
     ratio = medians["label"] / medians["bare imports"]
     print(f"label takes {extra:.2f} s more than the bare imports, {ratio:.2f} times as long")
+    for name in ("--help", "label --help"):
+        print(f"{name} takes {medians[name] / medians['bare start']:.1f} bare starts")
 
 
 if __name__ == "__main__":

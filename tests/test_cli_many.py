@@ -26,7 +26,7 @@ N = 40  # more than are labelled without further ado
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of images, and a labeler without models."""
     monkeypatch.setitem(sys.modules, "zeroguide.labeler", fake_labeler.module())
-    monkeypatch.setattr("zeroguide.cli.label.prepare", lambda checkpoints, offline: None)
+    monkeypatch.setattr("zeroguide.models.prepare", lambda checkpoints, offline: None)
     monkeypatch.setattr("zeroguide.runs.label_run.prepare", lambda checkpoints, offline: None)
     monkeypatch.setattr(FakeLabeler, "made", [])
     monkeypatch.chdir(tmp_path)

@@ -23,8 +23,6 @@ from PIL import Image
 import zeroguide
 from zeroguide.cli import app
 from zeroguide.cli import main as run_cli
-from zeroguide.errors import ZeroguideError
-from zeroguide.playroom import render
 from zeroguide.recipe import Recipe, _fields, list_recipes, recipe_keys
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -211,7 +209,6 @@ def test_python_blocks_run(page: Path, labelled: Path, monkeypatch: pytest.Monke
 
 def test_recipes_run(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands of the page about recipes, with the files that it writes."""
-    _needs_font()
     monkeypatch.chdir(labelled)
     found = blocks(DOCS / "recipes.md")
     for block in found:
@@ -234,7 +231,6 @@ def test_the_tutorial_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Every block in its order; what the page prints is what came out, numbers nearly so."""
-    _needs_font()
     monkeypatch.chdir(tmp_path)
     said = ""
     for block in blocks(DOCS / "tutorial.md"):
@@ -269,13 +265,6 @@ def _same(line: str, other: str) -> bool:
         return False
     ours, theirs = (list(map(float, re.findall(number, text))) for text in (line, other))
     return all(abs(a - b) <= 0.02 + 0.1 * abs(a) for a, b in zip(ours, theirs, strict=True))
-
-
-def _needs_font() -> None:
-    try:
-        render(0, 0)
-    except ZeroguideError as error:
-        pytest.skip(f"scenes can't be rendered: {error}")
 
 
 # ---- knobs and recipes

@@ -47,6 +47,17 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")
     ] = False,
+    # typer's own option is None if it isn't given, and typer imports pydantic to read that.
+    help_: Annotated[
+        bool,
+        typer.Option(
+            "-h",
+            "--help",
+            callback=_print_help,
+            is_eager=True,
+            help="Show this message and exit.",
+        ),
+    ] = False,
 ) -> None:
     pass
 
@@ -89,6 +100,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 # typer brings its own copy of click or uses the installed one, depending on its version; this is
 # click's ClickException in both.
 _CLICK_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__mro__[2])
+
+
+def _print_help(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        print(context.get_help())
+        raise typer.Exit
 
 
 def _print_version(wanted: bool) -> None:

@@ -38,8 +38,6 @@ from zeroguide.cli.running import note_device
 from zeroguide.console import Console
 from zeroguide.errors import UsageError
 from zeroguide.files import write_atomically
-from zeroguide.models import prepare
-from zeroguide.sources import find_images
 
 if TYPE_CHECKING:
     from zeroguide.image import Image
@@ -73,6 +71,9 @@ def discover(
     the class's id at every pixel) and photo.jpg.png (the overlay); prints id, name, number of
     segments and images, and share of all pixels.
     """
+    from zeroguide.models import prepare
+    from zeroguide.sources import find_images
+
     console = Console(quiet=quiet, verbose=verbose)
     n_classes = _number(classes)
     recipe = read_recipe(preset, set_ or [], seed, device, value_range)

@@ -25,8 +25,6 @@ from zeroguide.cli.options import (
 from zeroguide.cli.running import note_device
 from zeroguide.console import Console
 from zeroguide.errors import UsageError
-from zeroguide.models import choose_device, load_dino, prepare
-from zeroguide.sources import find_images
 
 if TYPE_CHECKING:
     from zeroguide.fitted import FeatureStore
@@ -85,6 +83,8 @@ def fit(
     prints class, share of the tokens and number of images.
     """
     from zeroguide.fitted import METHODS, FeatureStore, check
+    from zeroguide.models import choose_device, load_dino, prepare
+    from zeroguide.sources import find_images
 
     console = Console(quiet=quiet, verbose=verbose)
     if method == "list":

@@ -29,9 +29,7 @@ from zeroguide.cli.options import (
 from zeroguide.cli.running import note_device
 from zeroguide.console import Console
 from zeroguide.errors import UsageError
-from zeroguide.models import prepare
 from zeroguide.run_folder import EXPORTS, FAILURES
-from zeroguide.sources import find_items
 
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler
@@ -103,9 +101,11 @@ def label(
     made from the same bytes by the same recipe.
     """
     from zeroguide.cli.run_progress import RunProgress
+    from zeroguide.models import prepare
     from zeroguide.runs.label_run import Run
     from zeroguide.runs.settings import Settings
     from zeroguide.runs.shard import Shard
+    from zeroguide.sources import find_items
 
     console = Console(quiet=quiet, verbose=verbose)
     formats = format_names(format_) if format_ else []

@@ -27,8 +27,6 @@ from zeroguide.cli.options import (
 from zeroguide.cli.running import note_device, run_jobs, table_name
 from zeroguide.console import Console
 from zeroguide.errors import UsageError
-from zeroguide.models import prepare
-from zeroguide.sources import find_images
 
 if TYPE_CHECKING:
     from zeroguide.image import Image
@@ -77,6 +75,9 @@ def segment(
     colour per segment), FOLDER/photo.jpg.map.png (16-bit, the segment's id at every pixel) and
     FOLDER/photo.jpg.json; prints id and share of the image.
     """
+    from zeroguide.models import prepare
+    from zeroguide.sources import find_images
+
     console = Console(quiet=quiet, verbose=verbose)
     overrides = list(set_ or [])
     if model is not None:

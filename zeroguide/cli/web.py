@@ -13,7 +13,6 @@ from zeroguide.cli.options import Device, Offline, Preset, Quiet, Seed, Set, Ver
 from zeroguide.cli.running import note_device
 from zeroguide.console import Console
 from zeroguide.errors import UsageError
-from zeroguide.models import prepare
 
 if TYPE_CHECKING:
     from zeroguide.web.naming import Namer
@@ -52,6 +51,8 @@ def web(
         raise UsageError("the page needs Gradio: pip install 'zeroguide[web]'")
     recipe = read_recipe(preset, set_ or [], seed, device)
     console.note(recipe.introduction)
+    from zeroguide.models import prepare
+
     prepare(recipe.checkpoints(), offline=offline)
     from zeroguide.web.examples import find_examples
     from zeroguide.web.server import serve

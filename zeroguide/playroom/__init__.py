@@ -2,8 +2,7 @@
 
 Things (colour emoji) stand on one to three regions of stuff (procedural textures). Every scene is a
 pure function of ``(seed, index)``, so a "dataset" is a seed and a range of indices, and a held-out
-set is another seed. Rendering needs the font Noto Color Emoji (Debian: fonts-noto-color-emoji);
-reading scenes or running models trained on them doesn't.
+set is another seed. Glyphs of Noto Color Emoji come with the package.
 """
 
 from zeroguide.playroom.captions import caption, phrase

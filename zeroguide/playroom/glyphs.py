@@ -1,30 +1,30 @@
-"""Colour-emoji bitmaps of the things, read from the system's Noto Color Emoji font."""
+"""Bitmaps of the things, cut from the atlas ``glyphs.png``.
+
+The atlas holds glyphs of Noto Color Emoji, drawn by ``scripts/draw_glyphs.py``; their licence is
+``OFL.txt`` beside it.
+"""
 
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from zeroguide.errors import ZeroguideError
-from zeroguide.playroom.names import CODEPOINTS
+from zeroguide.playroom.names import THINGS
 
-# The font's only bitmap size; Pillow refuses any other.
-_STRIKE = 109
+CELL = (136, 128)
+"""Width and height of a cell of the atlas: the font's bitmaps."""
 
-_FONT_FILES = (
-    "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf",
-    "/usr/share/fonts/noto/NotoColorEmoji.ttf",
-    "/usr/share/fonts/google-noto-emoji/NotoColorEmoji.ttf",
-    "/usr/local/share/fonts/NotoColorEmoji.ttf",
-)
+COLUMNS = 12
+"""Cells in a row of the atlas; the things are in the order of THINGS, row by row."""
 
 
-def font_file() -> Path | None:
-    """Path of the installed Noto Color Emoji font, or None."""
-    return next((Path(name) for name in _FONT_FILES if Path(name).is_file()), None)
+@cache
+def _atlas() -> Image.Image:
+    with (files("zeroguide.playroom") / "glyphs.png").open("rb") as file:
+        return Image.open(file).convert("RGBA")
 
 
 @cache
@@ -32,23 +32,11 @@ def glyph(name: str) -> tuple[Image.Image, ...]:
     """Premultiplied RGBA bitmaps of a thing, largest first, each half the size of the one before.
 
     The halved copies are there because sampling a large bitmap into a few pixels aliases.
-
-    Raises:
-        ZeroguideError: the font isn't installed.
     """
-    path = font_file()
-    if path is None:
-        raise ZeroguideError(
-            "Rendering Playroom scenes needs the font NotoColorEmoji.ttf, which isn't installed: "
-            "on Debian or Ubuntu run `apt-get install fonts-noto-color-emoji`."
-        )
-    font = ImageFont.truetype(str(path), _STRIKE)
-    canvas = Image.new("RGBA", (160, 160), (0, 0, 0, 0))
-    ImageDraw.Draw(canvas).text((10, 10), CODEPOINTS[name], font=font, embedded_color=True)
-    box = canvas.getchannel("A").getbbox()
-    if box is None:
-        raise ZeroguideError(f"The font {path} has no glyph for {name!r}: install a newer one.")
-    levels = [canvas.crop(box).convert("RGBa")]
+    row, column = divmod(THINGS.index(name), COLUMNS)
+    left, top = column * CELL[0], row * CELL[1]
+    cell = _atlas().crop((left, top, left + CELL[0], top + CELL[1]))
+    levels = [cell.crop(cell.getchannel("A").getbbox()).convert("RGBa")]
     while min(levels[-1].size) > 16:
         levels.append(levels[-1].reduce(2))
     return tuple(levels)

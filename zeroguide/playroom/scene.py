@@ -43,7 +43,7 @@ def render(
 ) -> Scene:
     """Render scene number `index` of the world `seed`.
 
-    The same arguments give the same scene, on any machine with the same font and numpy.
+    The same arguments give the same scene, on any machine with the same numpy and Pillow.
 
     Args:
         seed: the world; train and test on different ones.
@@ -51,9 +51,6 @@ def render(
         size: height and width in pixels, or one number for a square.
         n_things: least and greatest number of things (fewer may fit).
         n_stuff: least and greatest number of stuff regions.
-
-    Raises:
-        ZeroguideError: the emoji font isn't installed.
     """
     rng = np.random.default_rng((seed, index))
     h, w = (size, size) if isinstance(size, int) else size
