@@ -45,7 +45,7 @@ class Confidence:
     ) -> None:
         if len(phrases) < 2:
             raise UsageError(
-                f"decoder.vocabulary holds only {phrases[0]!r}: confidence compares a label with "
+                f"confidence.vocabulary holds only {phrases[0]!r}: confidence compares a label with "
                 "others, so list at least two phrases"
             )
         self.texts = texts

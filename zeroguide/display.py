@@ -81,6 +81,7 @@ def to_table(labeling: Labeling) -> Any:
             "area": s.area,
             "bbox": s.bbox,
             "alternatives": ", ".join(label for label, _ in s.alternatives),
+            "composed": s.composed,
         }
         for s in labeling.segments
     ]
@@ -146,6 +147,8 @@ def _areas(labeling: Labeling, size: tuple[int, int]) -> str:
 def _title(labeling: Labeling, segment: Segment) -> str:
     share = format_share(segment.area / (labeling.width * labeling.height))
     title = f"{segment.label}\nconfidence {100 * segment.confidence:.0f} %, {share} of the picture"
+    if segment.composed:
+        title += ", composed"
     if segment.alternatives:
         title += "\nor: " + ", ".join(label for label, _ in segment.alternatives)
     return title

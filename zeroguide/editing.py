@@ -36,12 +36,13 @@ class Naming:
     """What the networks say of a segment.
 
     labels: (label, score), best first, at least one. embedding: (e,) float32, any length but zero.
-    confidence: in the first label, 0 to 1.
+    confidence: in the first label, 0 to 1. composed: as in `Segment`.
     """
 
     labels: tuple[tuple[str, float], ...]
     embedding: np.ndarray
     confidence: float
+    composed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,7 @@ class EditedSegment:
     fixed: bool
     embedding: np.ndarray
     area: int
+    composed: bool = False
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,7 @@ class Editor:
                     segment.alternatives,
                     [part + 1 for part in segment.parts],
                     segment.embedding,
+                    segment.composed,
                 )
             )
         plain = Labeling.build(self.image, segment_of[self.label_map], labels, self._provenance)
@@ -365,6 +368,7 @@ class Editor:
             label=label,
             score=score,
             confidence=naming.confidence,
+            composed=naming.composed,
             alternatives=tuple(alternatives),
             source=source,
             fixed=fixed,

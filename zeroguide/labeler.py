@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from zeroguide.confidence import Confidence
-from zeroguide.decoders import UNNAMED, Ranked, make_decoder
+from zeroguide.decoders import UNNAMED, Name, make_decoder
 from zeroguide.device_errors import device_errors, on_device
 from zeroguide.embeddings import Prepared, SegmentEmbedder
 from zeroguide.features import extract_features_batch
@@ -108,7 +108,7 @@ class NamedSegment:
 
     region: Region
     embedding: torch.Tensor
-    labels: Ranked
+    labels: list[Name]
 
 
 class Watcher:
@@ -252,7 +252,8 @@ class Labeler:
         with autocast(self.device, self.recipe.precision):
             embeddings = self.embedder.embed(prepared, together)  # (n, e)
         watcher.stage("names")
-        labels = self.decode(embeddings, together, memo)
+        found = self.decode(embeddings, together, memo)
+        labels = [[Name(*name) for name in ranked] for ranked in found]
         named = list(map(NamedSegment, together, embeddings, labels))
         watcher.named(named)
         rest = iter(named)
@@ -296,20 +297,35 @@ class Labeler:
         )
         return [[segments[i] for i in group] for group in merge_groups(graph, recipe.threshold)]
 
+    def confidences(
+        self, embeddings: torch.Tensor, names: Sequence[Name], memo: Memo | None = None
+    ) -> list[float]:
+        """How probable each of n names is for the region of its embedding (n, e), 0 to 1.
+
+        What the decoder says, where it can tell; else how far the name stands out from a label set.
+        """
+        standing_out = self.confidence(embeddings, [name.text for name in names], memo)
+        return [
+            other if name.certainty is None else name.certainty
+            for name, other in zip(names, standing_out, strict=True)
+        ]
+
     def _finish(self, image: Image, segments: list[NamedSegment], memo: Memo) -> Labeling:
         """The result; over-segments count from 1."""
-        confidences = self.confidence(
+        confidences = self.confidences(
             torch.stack([segment.embedding for segment in segments]),
-            [segment.labels[0][0] for segment in segments],
+            [segment.labels[0] for segment in segments],
             memo,
         )
         labels = [
             Label(
-                *segment.labels[0],
+                segment.labels[0].text,
+                segment.labels[0].score,
                 confidence=confidence,
-                alternatives=segment.labels[1:],
+                alternatives=[(name.text, name.score) for name in segment.labels[1:]],
                 merged_from=[part + 1 for part in segment.region.parts],
                 embedding=segment.embedding.cpu().numpy(),
+                composed=segment.labels[0].composed,
             )
             for segment, confidence in zip(segments, confidences, strict=True)
         ]
@@ -349,7 +365,7 @@ def embed_lists(recipe: Recipe, *, device: str = "auto", offline: bool = False) 
     texts = TextEncoder(clip)
     _confidence(recipe, texts)
     phrases = read_prompts(knobs.vocabulary)
-    if knobs.method == "vocabulary":
+    if knobs.method in ("phrases", "vocabulary", "beam"):
         texts.embed_phrases(phrases, read_prompts(knobs.templates))
     return len(phrases)
 
@@ -357,7 +373,8 @@ def embed_lists(recipe: Recipe, *, device: str = "auto", offline: bool = False) 
 def _confidence(recipe: Recipe, texts: TextEncoder) -> Confidence:
     return Confidence(
         texts,
-        read_prompts(recipe.decoder.vocabulary),
+        read_prompts(recipe.confidence.vocabulary),
         prompt=recipe.decoder.prompt,
-        **recipe.confidence.model_dump(),
+        midpoint=recipe.confidence.midpoint,
+        slope=recipe.confidence.slope,
     )

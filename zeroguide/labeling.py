@@ -145,6 +145,7 @@ class Labeling:
                     merged_from=tuple(int(m) for m in known.merged_from),
                     bbox=bbox,
                     area=area,
+                    composed=bool(known.composed),
                 )
             )
         known_embeddings = [labels[i].embedding for i in order]
@@ -233,7 +234,7 @@ class Labeling:
         """The segments as a pandas DataFrame by id; a list of dictionaries without pandas.
 
         Columns: id, label, confidence, score, share (of the picture, 0 to 1), area, bbox,
-        alternatives.
+        alternatives, composed.
         """
         from zeroguide.display import to_table
 

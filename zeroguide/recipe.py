@@ -173,7 +173,20 @@ class Embedding(_Section):
 class Decoder(_Section):
     """Embeddings -> texts."""
 
-    method: Literal["beam", "vocabulary", "zerocap", "text-memory", "vlm"] = "beam"
+    method: Literal["phrases", "vocabulary", "beam", "zerocap", "text-memory", "vlm"] = "phrases"
+    vocabulary: str = "labels"
+    """A list in prompts/, or a path to a text file with one phrase per line; several are joined by
+    commas. phrases, vocabulary: the labels to choose from; beam: what its first words are retrieved
+    from."""
+    templates: str = "templates_labels"
+    """phrases, vocabulary: a list of templates in prompts/, or a path; {} stands for the phrase."""
+    frequency_weight: Annotated[float, Field(ge=0)] = 0.5
+    """phrases: exponent of how often a phrase of the list "labels" is said, as a prior; a list of
+    one's own has none."""
+    certainty: Share = 0.5
+    """phrases: the least probability of a label; below it, a wider name is taken."""
+    compose: bool = False
+    """phrases: whether a modifier may stand before the name, chosen by CLIP and language model."""
     prompt: str = "Image of a"
     """The text that is continued by the language model; it isn't part of the label."""
     beam_size: Count = 4
@@ -181,18 +194,16 @@ class Decoder(_Section):
     """beam, zerocap: the most likely next tokens that CLIP scores, per beam and step."""
     max_tokens: Count = 5
     lm_weight: Annotated[float, Field(ge=0)] = 0.1
-    """beam: weight of the mean log-probability per token beside CLIP's score."""
+    """beam: weight of the mean log-probability per token beside CLIP's score. phrases: weight of
+    the log-probability that a modifier costs."""
     iterations: Count = 5
     """zerocap: gradient steps on the context per token."""
-    vocabulary: str = "everyday"
-    """A list in prompts/, or a path to a text file with one phrase per line: the labels to choose
-    from (vocabulary), and the labels that a confidence compares with."""
-    templates: str = "templates_photo"
-    """vocabulary: a list of templates in prompts/, or a path; {} stands for the phrase."""
     n_alternatives: Annotated[int, Field(ge=0)] = 3
 
     def required_models(self) -> tuple[str, ...]:
         """Keys of `Models` that the method needs beside CLIP."""
+        if self.method == "phrases":
+            return ("language_model",) if self.compose else ()
         return {
             "beam": ("language_model",),
             "zerocap": ("language_model",),
@@ -202,8 +213,11 @@ class Decoder(_Section):
 
 
 class Confidence(_Section):
-    """How far a label must stand out from the vocabulary to be believed; see `confidence.py`."""
+    """How far a label must stand out from others to be believed; see `confidence.py`. The decoder
+    "phrases" tells itself how sure it is."""
 
+    vocabulary: str = "everyday"
+    """A list in prompts/ or a path: the labels that a label must stand out from."""
     midpoint: float = 3.0
     """Standard deviations of an even chance. Three is where the best of some hundred unrelated
     labels lies; the presets for photographs aren't calibrated."""

@@ -18,6 +18,7 @@ class Label(NamedTuple):
     alternatives: Sequence[tuple[str, float]]
     merged_from: Sequence[int]
     embedding: np.ndarray | None = None  # (e,), any length but zero
+    composed: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Segment:
     confidence: estimated probability that the label is right, 0 to 1; as good as the recipe's
     calibration. alternatives: further (label, score), best first. merged_from: ids of the
     over-segments it is made of. bbox: (x, y, width, height) in pixels. area: number of pixels, at
-    least 1.
+    least 1. composed: a modifier was put before a name of the list.
     """
 
     id: int
@@ -39,6 +40,7 @@ class Segment:
     merged_from: tuple[int, ...]
     bbox: tuple[int, int, int, int]
     area: int
+    composed: bool = False
 
 
 def regions(label_map: np.ndarray, n: int) -> list[tuple[tuple[int, int, int, int], int]]:

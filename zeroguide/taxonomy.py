@@ -17,7 +17,7 @@ import numpy as np
 import PIL.Image
 import torch
 
-from zeroguide.decoders import UNNAMED, Ranked
+from zeroguide.decoders import UNNAMED, Name, Ranked
 from zeroguide.device_errors import device_errors
 from zeroguide.discovery import Classes, discover_classes
 from zeroguide.errors import ImageError
@@ -155,7 +155,7 @@ class Survey:
                 named += self.labeler.decode(
                     centres[some], [self._readable(own) for own in typical[some]]
                 )
-            confidences = self.labeler.confidence(centres, [labels[0][0] for labels in named])
+            confidences = self.labeler.confidences(centres, [Name(*labels[0]) for labels in named])
         classes = []
         for i, (labels, confidence) in enumerate(zip(named, confidences, strict=True)):
             members = np.flatnonzero(found.labels == i)
@@ -165,7 +165,7 @@ class Survey:
                     label=labels[0][0],
                     score=labels[0][1],
                     confidence=confidence,
-                    alternatives=tuple(labels[1:]),
+                    alternatives=tuple((name[0], name[1]) for name in labels[1:]),
                     n_segments=len(members),
                     n_images=len(np.unique(images[members])),
                     share=float(areas[members].sum() / areas.sum()),

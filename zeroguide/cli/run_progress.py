@@ -126,14 +126,15 @@ class RunProgress:
         rows = [
             (
                 str(s.id),
-                s.label,
+                f"{s.label} (composed)" if s.composed else s.label,
                 f"{s.score:.3f}",
                 f"{s.confidence:.2f}",
                 f"{s.area / labeling.label_map.size:.4f}",
+                ", ".join(label for label, _ in s.alternatives),
             )
             for s in labeling.segments
         ]
-        columns = ["id", "label", "score", "confidence", "share"]
+        columns = ["id", "label", "score", "confidence", "share", "alternatives"]
         self.console.table(columns, rows, name if self._n_few > 1 else None)
 
     def _confirm(self, question: str) -> bool:

@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from zeroguide.decoders.beam import BeamDecoder
+from zeroguide.decoders.name import Name
 from zeroguide.decoders.noun_phrases import UNNAMED
 from zeroguide.decoders.proposals import start_ids
 from zeroguide.decoders.vocabulary import VocabularyDecoder
 from zeroguide.errors import UsageError
 from zeroguide.memo import Memo
-from zeroguide.prompts_folder import read_prompts
+from zeroguide.prompts_folder import list_names, read_prompts
 from zeroguide.recipe import Recipe
 from zeroguide.region import Region
 from zeroguide.texts import TextEncoder
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
 
     from zeroguide.models import LanguageModel, LoadedModels
 
-__all__ = ["UNNAMED", "Decoder", "Ranked", "make_decoder"]
+__all__ = ["UNNAMED", "Decoder", "Name", "Ranked", "make_decoder"]
 
-Ranked = list[tuple[str, float]]
-"""A region's labels with their scores, best first."""
+Ranked = Sequence[Name | tuple[str, float]]
+"""A region's labels with their scores, best first; a `Name` says more."""
+
+LABELS = "labels"
+"""The list in prompts/ whose order tells how often a phrase is said."""
 
 
 class Decoder(Protocol):
@@ -54,6 +58,8 @@ def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> De
         _check_length(models.language_model, knobs.prompt, knobs.max_tokens)
     n_alternatives = knobs.n_alternatives
     match knobs.method:
+        case "phrases":
+            return _phrases_decoder(recipe, texts, models.language_model)
         case "vocabulary":
             return VocabularyDecoder(
                 texts,
@@ -110,6 +116,40 @@ def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> De
                 max_tokens=knobs.max_tokens,
                 n_alternatives=n_alternatives,
             )
+
+
+def _phrases_decoder(
+    recipe: Recipe, texts: TextEncoder, language_model: LanguageModel | None
+) -> Decoder:
+    from zeroguide.decoders.phrases import Modifiers, PhraseList, PhrasesDecoder
+
+    knobs = recipe.decoder
+    phrases = read_prompts(knobs.vocabulary)
+    # Of the package's list the order tells how often a phrase is said. Whoever brings a list wants
+    # to see its phrases: they count as if nothing were said more often.
+    common = read_prompts(LABELS) if LABELS in list_names(knobs.vocabulary) else []
+    rank = {phrase: i for i, phrase in enumerate(common)}
+    modifiers = None
+    if language_model is not None:
+        modifiers = Modifiers(
+            texts,
+            language_model,
+            read_prompts("modifiers"),
+            prompt=knobs.prompt,
+            lm_weight=knobs.lm_weight,
+        )
+    return PhrasesDecoder(
+        PhraseList(
+            texts,
+            phrases,
+            read_prompts(knobs.templates),
+            ranks=[rank.get(phrase, 0) for phrase in phrases],
+            frequency_weight=knobs.frequency_weight,
+        ),
+        certainty=knobs.certainty,
+        modifiers=modifiers,
+        n_alternatives=knobs.n_alternatives,
+    )
 
 
 def _check_length(model: LanguageModel, prompt: str, max_tokens: int) -> None:

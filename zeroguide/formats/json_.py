@@ -4,7 +4,7 @@
      "image": {"file_name", "width", "height", "sha256"},
      "recipe": {...},
      "segments": [{"id", "label", "score", "confidence", "alternatives", "merged_from", "bbox",
-                   "area", "segmentation", "embedding"}, ...]}
+                   "area", "composed", "segmentation", "embedding"}, ...]}
 
 `segmentation` is COCO's compressed RLE; `embedding`, where there is one, base64 of little-endian
 float16.
@@ -59,6 +59,7 @@ def to_dict(labeling: Labeling) -> dict[str, Any]:
                 "merged_from": list(s.merged_from),
                 "bbox": list(s.bbox),
                 "area": s.area,
+                "composed": s.composed,
                 "segmentation": rle,
             }
         )
@@ -111,6 +112,7 @@ def from_dict(d: dict[str, Any]) -> Labeling:
                     merged_from=tuple(e["merged_from"]),
                     bbox=(x, y, w, h),
                     area=e["area"],
+                    composed=bool(e.get("composed", False)),
                 )
             )
         return Labeling(

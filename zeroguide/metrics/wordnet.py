@@ -96,6 +96,25 @@ class WordNet:
             return Level.MERONYM
         return Level.NONE
 
+    def steps_up(self, name: str, label: str) -> int | None:
+        """How many links a label lies above a name, at least 1; None if it isn't a hypernym of it.
+
+        A name that WordNet doesn't have is one link below what is left without its first words.
+        """
+        senses, whole = self._head_senses(plain(name))
+        targets, _ = self._head_senses(plain(label))
+        if self._senses(plain(label)) != targets:
+            return None  # a label's own first words made it narrower
+        current, steps = senses, 0 if whole else 1
+        seen: frozenset[str] = frozenset()
+        while current:
+            if steps and current & targets:
+                return steps
+            seen |= current
+            above = {o for sense in current for s, o in self._pointers(sense) if s in KIND_OF}
+            current, steps = frozenset(above) - seen, steps + 1
+        return None
+
     def _head_senses(self, label: str) -> tuple[frozenset[str], bool]:
         """Senses of the longest end of the label that WordNet has, and whether it is all of it."""
         words = label.split()

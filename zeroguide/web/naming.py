@@ -73,13 +73,18 @@ class Namer:
         editor.add_naming(part, namings[0], texts)
 
     def _namings(self, segments: list[NamedSegment], memo: Memo) -> list[Naming]:
-        confidences = self.labeler.confidence(
+        confidences = self.labeler.confidences(
             torch.stack([segment.embedding for segment in segments]),
-            [segment.labels[0][0] for segment in segments],
+            [segment.labels[0] for segment in segments],
             memo,
         )
         return [
-            Naming(tuple(segment.labels), segment.embedding.float().cpu().numpy(), confidence)
+            Naming(
+                tuple((name.text, name.score) for name in segment.labels),
+                segment.embedding.float().cpu().numpy(),
+                confidence,
+                composed=segment.labels[0].composed,
+            )
             for segment, confidence in zip(segments, confidences, strict=True)
         ]
 

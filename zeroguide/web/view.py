@@ -72,6 +72,7 @@ class View:
             "confidence": round(segment.confidence, 4),
             "alternatives": [label for label, _ in segment.alternatives],
             "source": segment.source,
+            "composed": segment.composed,
             "fixed": segment.fixed,
             "share": segment.area / editor.label_map.size,
             "colour": _css(colour),

@@ -5,5 +5,7 @@ must go to be sure, `modifiers` what may stand before the name. `decoder` puts t
 """
 
 from zeroguide.decoders.phrases.decoder import PhrasesDecoder
+from zeroguide.decoders.phrases.modifiers import Modifiers
+from zeroguide.decoders.phrases.retrieval import PhraseList
 
-__all__ = ["PhrasesDecoder"]
+__all__ = ["Modifiers", "PhraseList", "PhrasesDecoder"]

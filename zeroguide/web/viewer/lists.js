@@ -1,6 +1,7 @@
 // What stands beside and below the picture: segments, editor, slider.
 
 function remark(segment) {
+  if (!segment.fixed && segment.composed) return "a name of the list with a modifier";
   if (!segment.fixed || segment.source === "hand") return SOURCES[segment.source];
   if (segment.source === "estimate") return `joined by hand, ${SOURCES.estimate}`;
   return "named by the networks, stays as it is at every threshold";
