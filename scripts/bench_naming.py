@@ -245,7 +245,9 @@ def measure_modifiers(bench: Bench, args: argparse.Namespace) -> dict[str, float
         bench.decoder(DECODERS["phrases, composing"]), gap.queries(unit, gap.noise(unit), 0.0)
     )
     plain, _ = run(bench.decoder(DECODERS["phrases"]), gap.queries(unit, gap.noise(unit), 0.0))
-    known = {word for entry in read_prompts("modifiers") for word in entry.split() if "{" not in word}
+    known = {
+        word for entry in read_prompts("modifiers") for word in entry.split() if "{" not in word
+    }
     known |= {a for a, _ in pairs}
     said = wrong = head = 0
     for (a, b), label, before in zip(pairs, labels, plain, strict=True):
@@ -266,7 +268,9 @@ def measure_modifiers(bench: Bench, args: argparse.Namespace) -> dict[str, float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="benchmarks' names")
     parser.add_argument("--names", type=Path, nargs="+", help="other lists of names")
     parser.add_argument("--decoder", nargs="+", choices=DECODERS, default=list(DECODERS))

@@ -104,9 +104,7 @@ def read_names(path: Path) -> list[list[str]]:
     return rows
 
 
-def level_for(
-    share: float, right: Any, *, highest: float = 8.0, steps: int = 12
-) -> float:
+def level_for(share: float, right: Any, *, highest: float = 8.0, steps: int = 12) -> float:
     """The noise at which `right(level)`, a share that falls with it, is `share`; by bisection."""
     low, high = 0.0, highest
     for _ in range(steps):

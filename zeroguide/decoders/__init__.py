@@ -72,6 +72,8 @@ def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> De
             return BeamDecoder(
                 texts,
                 models.language_model,
+                phrases=read_prompts(knobs.vocabulary),
+                templates=read_prompts(knobs.templates),
                 prompt=knobs.prompt,
                 beam_size=knobs.beam_size,
                 n_candidates=knobs.n_candidates,

@@ -3,7 +3,9 @@
 A gradient-free relative of ZeroCap in the manner of MAGIC (Su et al., "Language models can see",
 2022): the score of a text is CLIP's logit for it and the segment, plus the language model's mean
 log-probability per token. Unlike MAGIC it keeps several beams, and a text ends where its noun
-phrase ends.
+phrase ends. A language model alone begins every picture's names with the same few words; a list's
+phrases that are nearest to a segment give it words of its own to begin with, as in CaSED (Conti et
+al., "Vocabulary-free image classification", 2023).
 
 What makes it quick: beams of all segments that share a context share one language-model step of
 one token, and CLIP reads of a text only what no other text has.
@@ -27,8 +29,13 @@ from zeroguide.texts import TextEncoder
 
 @dataclass
 class _Search:
-    """One segment's state: open beams with their summed log-probability, and finished labels."""
+    """One segment's state: open beams with their summed log-probability, and finished labels.
 
+    first_tokens: what a label may begin with beside the language model's proposals, with their
+    log-probabilities.
+    """
+
+    first_tokens: dict[int, float]
     beams: dict[Tokens, float] = field(default_factory=lambda: {(): 0.0})
     finished: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Label -> (search score, cosine)."""
@@ -37,6 +44,17 @@ class _Search:
         if label and score > self.finished.get(label, (float("-inf"),))[0]:
             self.finished[label] = (score, cosine)
 
+    def options(self, known: KnownContexts) -> dict[Tokens, float]:
+        """The beams with one token more, and their log-probabilities."""
+        return {
+            (*context, token): log_prob + step
+            for context, log_prob in self.beams.items()
+            for token, step in {
+                **dict(known[context].steps),
+                **(self.first_tokens if not context else {}),
+            }.items()
+        }
+
 
 class BeamDecoder:
     """Beam search over a causal language model's noun phrases, guided by CLIP.
@@ -44,6 +62,8 @@ class BeamDecoder:
     Args:
         texts: the encoder of the CLIP that made the segments' embeddings.
         language_model: any transformers causal language model.
+        phrases: a list to begin from: each segment's nearest n_candidates give first tokens.
+        templates: that the list is read in.
         prompt: the text that is continued, such as ``"a photo of"``; not part of a label.
         beam_size: texts kept per segment and step.
         n_candidates: the language model's most likely tokens that are scored, per beam.
@@ -58,6 +78,8 @@ class BeamDecoder:
         texts: TextEncoder,
         language_model: LanguageModel,
         *,
+        phrases: Sequence[str] = (),
+        templates: Sequence[str] = ("{}",),
         prompt: str,
         beam_size: int,
         n_candidates: int,
@@ -74,6 +96,16 @@ class BeamDecoder:
         ids = start_ids(language_model, prompt)
         self.proposals = Proposer(language_model, ids, n_candidates)
         self._before = ids[-1:]
+        self._n_nearest = min(n_candidates, len(phrases))
+        self._list: torch.Tensor | None = None
+        if phrases:
+            self._list = texts.embed_phrases(phrases, templates)  # (p, e), unit
+            space = " " if prompt else ""
+            spelled = language_model.tokenizer(
+                [space + phrase for phrase in phrases], add_special_tokens=False
+            )
+            # Each phrase's first token; a tokenizer may know none of a phrase's characters.
+            self._first = [ids[:1] for ids in spelled["input_ids"]]
         self._scale = float(texts.clip.network.logit_scale.exp())
 
     @torch.inference_mode()
@@ -88,31 +120,34 @@ class BeamDecoder:
         memo = Memo() if memo is None else memo
         known = self.proposals.known(memo)
         unit = F.normalize(embeddings.float(), dim=-1)
-        searches = [_Search() for _ in range(len(unit))]
+        searches = [_Search(tokens) for tokens in self._first_tokens(unit)]
         for _ in range(self.max_tokens):
             if any(known[c].steps for search in searches for c in search.beams):
                 self._advance(unit, searches, known, memo)
         return [self._ranked(search) for search in searches]
 
+    def _first_tokens(self, unit: torch.Tensor) -> list[dict[int, float]]:
+        """What each segment's nearest phrases begin with, with the language model's judgement."""
+        if self._list is None:
+            return [{} for _ in unit]
+        nearest = (unit @ self._list.T).topk(self._n_nearest, dim=1).indices.tolist()
+        log_probs = self.proposals.first_log_probs.tolist()
+        return [
+            {token: log_probs[token] for i in row for token in self._first[i]} for row in nearest
+        ]
+
     def _advance(
         self, unit: torch.Tensor, searches: list[_Search], known: KnownContexts, memo: Memo
     ) -> None:
         """Extend every segment's beams by one token, keep the best and note where they may end."""
-        contexts = {context for search in searches for context in search.beams}
+        options = [search.options(known) for search in searches]
         texts = {
-            (*context, token): self._whole_text((*context, token))
-            for context in sorted(contexts)
-            for token, _ in known[context].steps
+            tokens: self._whole_text(tokens) for tokens in sorted({t for o in options for t in o})
         }
         embedded = self.texts.embed(list(texts.values()), memo).to(unit.device)  # (texts, e)
         place = {tokens: i for i, tokens in enumerate(texts)}
         cosines: list[dict[Tokens, float]] = []  # of each search's new beams
-        for search, row in zip(searches, unit, strict=True):
-            totals = {
-                (*context, token): log_prob + step
-                for context, log_prob in search.beams.items()
-                for token, step in known[context].steps
-            }
+        for search, totals, row in zip(searches, options, unit, strict=True):
             own = embedded[[place[tokens] for tokens in totals]] @ row  # (options,)
             cosine = dict(zip(totals, own.tolist(), strict=True))
             score = {t: self._score(cosine[t], total, len(t)) for t, total in totals.items()}

@@ -60,21 +60,24 @@ class Proposer:
         logits, self.prompt = read(
             self.network, torch.tensor([self.prompt_ids], device=self.device)
         )
-        self.first = self.judge(logits)[0]
-        """The proposals after the prompt alone."""
+        self.first = self.judge(logits, log_least=-math.inf)[0]
+        """The proposals after the prompt alone. A noun phrase may begin with any word, so that none
+        is likely: there is no floor here."""
+        self.first_log_probs = logits[0].float().log_softmax(-1)
+        """(vocabulary,) of the tokens after the prompt."""
 
     def known(self, memo: Memo) -> KnownContexts:
         """The contexts that were read with a memo, and how to read more."""
         return memo.part(self, lambda: KnownContexts(self))
 
-    def judge(self, logits: torch.Tensor) -> list[Proposals]:
-        """What the logits (n, vocabulary) after n contexts propose."""
+    def judge(self, logits: torch.Tensor, log_least: float = _LOG_LEAST) -> list[Proposals]:
+        """What the logits (n, vocabulary) after n contexts propose, of the likelier tokens."""
         log_probs = logits.float().log_softmax(-1)
         ends = log_probs.masked_fill(~self._ends, float("-inf")).logsumexp(-1)
         inside = log_probs.masked_fill_(self._ends, float("-inf"))
         best = inside.topk(self._n_candidates, dim=-1)
         return [
-            Proposals([step for step in zip(ids, values, strict=True) if step[1] > _LOG_LEAST], end)
+            Proposals([step for step in zip(ids, values, strict=True) if step[1] > log_least], end)
             for ids, values, end in zip(
                 best.indices.tolist(), best.values.tolist(), ends.tolist(), strict=True
             )

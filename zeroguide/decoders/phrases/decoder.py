@@ -74,7 +74,10 @@ class PhrasesDecoder:
         rest = [*choice.finer, *choice.others][: self.n_alternatives]
         return [
             Name(self.list.phrases[i], float(cosines[i]), certainty=certainty)
-            for i, certainty in [(choice.phrase, choice.certainty), *((i, float(p[i])) for i in rest)]
+            for i, certainty in [
+                (choice.phrase, choice.certainty),
+                *((i, float(p[i])) for i in rest),
+            ]
         ]
 
     def _composed(self, names: list[Name], text: str, cosine: float) -> list[Name]:
