@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from zeroguide.console import Console
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.files import write_atomically
+from zeroguide.files import readable_name, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -184,7 +184,7 @@ def run(
 
     def failed(job: Job, error: Exception) -> None:
         text = console.failure(error, about=job.source)
-        failures.append({"file": str(job.source), "error": text})
+        failures.append({"file": readable_name(str(job.source)), "error": readable_name(text)})
 
     try:
         readable = []
@@ -208,7 +208,7 @@ def run(
             console.step(f"{number} of {len(readable)}: {job.source}")
             try:
                 work(job, image)
-            except (OutputError, UsageError, BrokenPipeError):
+            except (OutputError, UsageError):
                 raise  # no other image would fare better
             except Exception as error:  # whatever one image does must not cost the others
                 failed(job, error)

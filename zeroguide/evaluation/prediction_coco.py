@@ -56,7 +56,7 @@ def coco_files(folder: Path, documents: Mapping[Path, Any]) -> dict[str, Predict
         raise UsageError(
             f"{path}: isn't COCO results or instances ({e} is missing or wrong); every entry needs "
             "image_id, category_id and segmentation."
-        ) from e
+        ) from None
     check_categories(path, (each["category_id"] for each in annotations), names)
     found: dict[str, PredictionFile] = {}
     for identity, entries in own.items():
@@ -142,7 +142,7 @@ def _coco_image(
             except (KeyError, TypeError, ValueError, IndexError) as e:
                 raise ZeroguideError(
                     f"{path}: a mask of {name} can't be read ({e}); write it again."
-                ) from e
+                ) from None
             masks.append(code)
         # null is how some writers spell NaN.
         found = (entry.get("score", 1.0) for entry in entries)
