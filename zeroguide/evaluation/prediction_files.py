@@ -108,7 +108,7 @@ def labeling_file(path: Path) -> PredictionFile:
             if height is None or width is None:
                 raise ValueError("an image without a size")
             return height, width
-        except (KeyError, TypeError, ValueError, AttributeError) as e:
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise ZeroguideError(
                 f"{path}: not a zeroguide result; label the picture again or take it away."
             ) from None

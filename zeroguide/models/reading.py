@@ -176,7 +176,7 @@ def place(
     try:
         with device_errors(device):
             network = network.to(device=device, dtype=dtype or torch.float32)
-    except torch.OutOfMemoryError as e:
+    except torch.OutOfMemoryError:
         raise ZeroguideError(
             f"{checkpoint} doesn't fit into the memory of {device}: use --device cpu or a smaller "
             "preset"
