@@ -322,9 +322,8 @@ def recipe(bench: Bench, bpe: Path, overrides: list[str]) -> list[Row]:
         for role, checkpoint in load_recipe("fast-laion").checkpoints().items():
             check_architectures.write(checkpoint, Path(root, role), bpe)
             settings.append(f"models.{role}={Path(root, role)}")
-        labeler = Labeler(
-            load_recipe("fast-laion", settings), device=str(bench.device), offline=True
-        )
+        own = load_recipe("fast-laion", settings)
+        labeler = Labeler(own, device=str(bench.device), offline=True)
     assert isinstance(labeler.decode, BeamDecoder)
     labeler.decode.lm.network.transformer.ln_f.weight.data *= PEAKED
     times: dict[str, list[float]] = defaultdict(list)

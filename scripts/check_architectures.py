@@ -4,9 +4,10 @@
 
 Writes folders of random weights in the hub's format, of exactly the presets' sizes, to a temporary
 place, loads them the one way that everything is loaded, and labels the pictures. The labels mean
-nothing; what is shown is that the presets' networks fit the flow, in time and memory, and that text
-towers read as the library has it. The largest preset needs 9 GB of disk and 14 GB of memory. The
-decoder is cut short, --set brings it back; --set decoder.method=beam has a language model, too.
+nothing; what is shown is that the presets' networks fit the flow, in time and memory, and that
+CLIP's towers compute what the library's own forward pass does. The largest preset needs 9 GB of
+disk and 14 GB of memory. The decoder is cut short, --set brings it back; with --set
+decoder.method=beam there is a language model, too.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import hub_folders
 
+from zeroguide.embeddings.pooled import embed_pooled, encode_pooled
+from zeroguide.embeddings.towers import has_attention_pool, patch_size
 from zeroguide.image import open_image
 from zeroguide.labeler import Labeler
 from zeroguide.models import Clip
@@ -101,15 +104,27 @@ def write(checkpoint: str, folder: Path, bpe: Path | None) -> None:
     print(f"  {checkpoint}: {count:.1f} M parameters", flush=True)
 
 
-def check_texts(preset: str, clip: Clip) -> None:
-    """Exit unless texts read together are what the library's own forward pass makes of them."""
+def check_towers(preset: str, clip: Clip) -> None:
+    """Exit unless CLIP's towers, as the flow uses them, equal the library's own forward pass.
+
+    Texts that are read together, and where an attention pools the whole picture as one segment.
+    """
+    network, visual = clip.network, clip.network.visual
+    device = next(network.parameters()).device
     with torch.inference_mode():
-        tokens = clip.tokenize(TEXTS).to(next(clip.network.parameters()).device)
-        ours, theirs = encode_tokens(clip.network, tokens), clip.network.encode_text(tokens)
-    differ = float((ours - theirs).abs().max() / theirs.abs().max())
-    if differ > 1e-4:
-        sys.exit(f"{preset}: texts differ from the library's by {differ:.1e} of the largest value")
-    print(f"  texts as the library reads them, but for {differ:.0e}", flush=True)
+        tokens = clip.tokenize(TEXTS).to(device)
+        pairs = {"texts": (encode_tokens(network, tokens), network.encode_text(tokens))}
+        if has_attention_pool(visual):
+            image = torch.randn(1, 3, clip.image_size, clip.image_size, device=device)
+            ones = torch.ones(1, (clip.image_size // patch_size(visual)) ** 2, device=device)
+            owner = torch.zeros(1, dtype=torch.int64, device=device)
+            ours = embed_pooled(visual, encode_pooled(visual, image), ones, owner)
+            pairs["pooled"] = (ours, network.encode_image(image))
+    for what, (ours, theirs) in pairs.items():
+        differ = float((ours - theirs).abs().max() / theirs.abs().max())
+        if not differ < 1e-4:
+            sys.exit(f"{preset}: {what} differ from the library's by {differ:.1e} of the largest")
+        print(f"  {what}: the library's, but for {differ:.0e} of the largest value", flush=True)
 
 
 def run(preset: str, images: list[Path], args: argparse.Namespace) -> None:
@@ -125,7 +140,7 @@ def run(preset: str, images: list[Path], args: argparse.Namespace) -> None:
         start = time.perf_counter()
         labeler = Labeler(load_recipe(preset, overrides), device=args.device, offline=True)
         print(f"  loaded in {time.perf_counter() - start:.1f} s on {labeler.device}", flush=True)
-        check_texts(preset, labeler.texts.clip)
+        check_towers(preset, labeler.texts.clip)
         for path in images:
             start = time.perf_counter()
             labeling = labeler.label(open_image(path))

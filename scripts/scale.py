@@ -7,8 +7,8 @@ Measures the preset tiny on rendered Playroom scenes: CPU seconds of each stage 
 of each output, what the driver does for each image, and the rate of one and two workers of both
 engines. The tables for 10^6 and more images follow from these by the formula that docs/scale.md
 states. `--seconds-per-image`, `--gpus` and `--load` are assumptions about a GPU, which nobody has
-measured; so are the words of `--seconds-per-core`, whose default is the time of `fast-laion` with random
-weights in docs/results.md.
+measured; so are the words of `--seconds-per-core`, whose default is the time of `fast-laion` with
+random weights in docs/results.md.
 """
 
 from __future__ import annotations

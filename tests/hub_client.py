@@ -61,6 +61,14 @@ class Client:
         assert len(lines) == 1, done.stderr
         return lines[0]
 
+    def traceback(self, checkpoint: str) -> str:
+        """What Python shows whoever doesn't catch the error."""
+        code = f"from zeroguide.models import resolve; resolve({checkpoint!r}, 'dino')"
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environment)
+        assert done.returncode == 1
+        return done.stderr.strip()
+
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [*self.within, sys.executable, "-c", self.before + CODE, *arguments]
         return subprocess.run(command, capture_output=True, text=True, env=self.environment)

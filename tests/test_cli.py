@@ -429,10 +429,36 @@ def test_importing_the_package_imports_nothing() -> None:
 def test_closed_stdout_is_no_traceback() -> None:
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "zeroguide", "models", "list"]
-    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    for argv, code in ((["models", "list"], 0), (["--help"], 141), (["--version"], 141)):
+        command = [sys.executable, "-m", "zeroguide", *argv]
+        done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=ENVIRONMENT)
+        assert (done.returncode, done.stderr) == (code, b"")
     os.close(write)
-    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("command", ["label", "segment"])
+@pytest.mark.parametrize("with_stderr", [False, True])
+def test_a_reader_that_goes_away_costs_no_results(command: str, with_stderr: bool) -> None:
+    """`zeroguide label photos | head`: results are files."""
+    for i in range(3):
+        photo(f"in/{i}.png")
+    read, write = os.pipe()
+    os.close(read)
+    script = (
+        "import sys; sys.path[:0] = sys.argv.pop(1).split(':')\n"
+        "import fake_labeler; sys.modules['zeroguide.labeler'] = fake_labeler.module()\n"
+        "import zeroguide.cli as cli; sys.exit(cli.main(sys.argv[1:]))"
+    )
+    argv = [sys.executable, "-c", script, str(Path(fake_labeler.__file__).parent), command, "in"]
+    argv += ["-o", "out", "--preset", "tiny", "--device", "cpu"]
+    stderr = write if with_stderr else subprocess.PIPE
+    done = subprocess.run(argv, stdout=write, stderr=stderr, env=ENVIRONMENT)
+    os.close(write)
+    assert done.returncode == 0
+    assert {f"{i}.png.json" for i in range(3)} <= set(files("out"))
+    if not with_stderr:
+        assert b"Traceback" not in done.stderr
+        assert b"results are in out" in done.stderr
 
 
 def test_on_a_terminal_a_ruled_table(monkeypatch: pytest.MonkeyPatch) -> None:

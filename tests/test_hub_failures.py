@@ -59,6 +59,14 @@ def test_a_hub_that_goes_down(hub: hub_server.Hub, client: Client) -> None:
     assert hub.files_sent() == {"model.safetensors"}
 
 
+def test_python_shows_one_traceback(hub: hub_server.Hub, client: Client) -> None:
+    """What the client of the hub has to say lies under the sentence, not above it."""
+    hub.refuse = 503
+    shown = client.traceback(MODEL)
+    assert shown.count("Traceback (most recent call last)") == 1
+    assert shown.splitlines()[-1].startswith("zeroguide.errors.WeightsError: the hub can't be")
+
+
 # The hub's answers --------------------------------------------------------------------------------
 
 

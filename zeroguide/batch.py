@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from zeroguide.console import Console
 from zeroguide.errors import DeviceError, UsageError, ZeroguideError
-from zeroguide.files import write_atomically
+from zeroguide.files import readable_name, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,7 +185,7 @@ def run(
 
     def failed(job: Job, error: Exception) -> None:
         text = console.failure(error, about=job.source)
-        failures.append({"file": str(job.source), "error": text})
+        failures.append({"file": readable_name(str(job.source)), "error": readable_name(text)})
 
     try:
         readable = []
@@ -211,7 +211,7 @@ def run(
                 work(job, image)
             except DeviceError as error:
                 raise DeviceError(error.device, error.reason, str(job.source)) from error
-            except (OutputError, UsageError, BrokenPipeError):
+            except (OutputError, UsageError):
                 raise  # no other image would fare better
             except Exception as error:  # whatever one image does must not cost the others
                 failed(job, error)

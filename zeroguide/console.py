@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from zeroguide.errors import ZeroguideError
+from zeroguide.files import readable_name
 
 if TYPE_CHECKING:
     import rich.console
@@ -32,15 +34,11 @@ class Console:
 
     @cached_property
     def _out(self) -> rich.console.Console:
-        from rich.console import Console  # not at the top: --version and --help do without
-
-        return Console()
+        return _rich_console(stderr=False)
 
     @cached_property
     def _err(self) -> rich.console.Console:
-        from rich.console import Console
-
-        return Console(stderr=True)
+        return _rich_console(stderr=True)
 
     def note(self, text: str) -> None:
         """Something worth knowing; dropped when quiet."""
@@ -130,6 +128,9 @@ class Console:
     ) -> None:
         """Print rows on stdout: ruled on a terminal, elsewhere tab-separated without a heading.
 
+        A reader that has gone, as in `label photos | head`, ends nothing: results are files, and
+        what can't be printed any more is dropped.
+
         One of several tables has a name: the title on a terminal, with `about`; elsewhere the
         first column.
         """
@@ -154,7 +155,7 @@ class Console:
     def _say(self, kind: str, style: str, text: str) -> None:
         from rich.text import Text
 
-        with self._paused():
+        with self._paused(), _listened(sys.stderr):
             line = Text.assemble((f"{kind}: ", style), plain(text).rstrip(".") + ".")
             self._err.print(line, soft_wrap=True)
 
@@ -175,11 +176,37 @@ class Console:
 def _told() -> Iterator[None]:
     """Around what goes to stdout: a full disk is a sentence; a reader that has gone is not."""
     try:
+        with _listened(sys.stdout):
+            yield
+    except OSError as error:
+        raise ZeroguideError(f"standard output: can't be written ({error.strerror})") from None
+
+
+@contextlib.contextmanager
+def _listened(stream: TextIO) -> Iterator[None]:
+    """Around what is printed: once a stream's reader has gone, what is printed goes nowhere."""
+    try:
         yield
     except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise ZeroguideError(f"standard output: can't be written ({error.strerror})") from error
+        silence(stream)
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream whose reader has gone lead nowhere; Python would complain at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _rich_console(*, stderr: bool) -> rich.console.Console:
+    from rich.console import Console  # not at the top: --version and --help do without
+
+    class Quietly(Console):
+        def on_broken_pipe(self) -> None:
+            """Raise what Python raises: rich ends the program."""
+            raise BrokenPipeError
+
+    return Quietly(stderr=stderr)
 
 
 def sentence(error: BaseException, about: object = None) -> str:
@@ -198,4 +225,5 @@ def sentence(error: BaseException, about: object = None) -> str:
 
 def plain(text: str) -> str:
     """Text without control characters: names of files can't move the cursor or add a column."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda m: f"\\x{ord(m[0]):02x}", text)
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda m: f"\\x{ord(m[0]):02x}", text)
+    return readable_name(text)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and what a killed program leaves of them."""
+"""Files that are there whole or not at all, what a killed program leaves of them, their names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TEMPORARY = re.compile(
 def write_atomically(path: str | PathLike[str], data: bytes) -> None:
     """Write a file under a temporary name beside it, then rename: it is there whole or not at all.
 
-    Raises ZeroguideError, from the OSError, if the folder is missing, not writable or full.
+    Raises ZeroguideError, its context the OSError, if the folder is missing, not writable or full.
     """
     path = Path(path)
     # not tempfile: its files are private to the user, and a result is to be as readable as others
@@ -38,7 +38,17 @@ def write_atomically(path: str | PathLike[str], data: bytes) -> None:
         raise ZeroguideError(
             f"{path}: can't be written ({e.strerror}); name a file in an existing folder that you "
             "may write to."
-        ) from e
+        ) from None
+
+
+def readable_name(text: str) -> str:
+    """A text with names of files as any program takes it: bytes that aren't UTF-8 become \\xe9."""
+    return re.sub("[\ud800-\udfff]", _escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])  # 0xdc80 to 0xdcff is how Python carries such a byte
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 def remove_leftovers(folder: Path) -> None:

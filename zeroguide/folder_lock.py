@@ -33,11 +33,11 @@ def locked(folder: Path, *, shared: bool = False, remedy: str = "") -> Iterator[
         try:
             kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        except BlockingIOError:
             raise OutputError(
                 f"{folder}: another run is writing its results there; wait until it ends, or "
                 f"choose another folder with -o{remedy}"
-            ) from error
+            ) from None
         except OSError:  # a file system without locks: then as if there were none
             pass
         yield

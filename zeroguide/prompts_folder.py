@@ -34,7 +34,7 @@ def _read(path: Path) -> list[str]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as e:
-        raise UsageError(f"{path} can't be read as a text file in UTF-8: {e}") from e
+        raise UsageError(f"{path} can't be read as a text file in UTF-8: {e}") from None
     lines = [line for line in lines if line and not line.startswith("#")]
     if not lines:
         raise UsageError(f"{path} is empty: write one phrase per line")

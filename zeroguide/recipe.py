@@ -328,7 +328,7 @@ def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] =
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-        raise UsageError(f"recipe {path} can't be read: {e}") from e
+        raise UsageError(f"recipe {path} can't be read: {e}") from None
     if "models" not in data:
         raise UsageError(f"recipe {path} has no [models] with dino, clip and language_model")
     data.setdefault("name", path.stem)
@@ -337,7 +337,7 @@ def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] =
     try:
         return Recipe.model_validate(data)
     except ValidationError as e:
-        raise UsageError(explain(e, _fields(), recipe_keys())) from e
+        raise UsageError(explain(e, _fields(), recipe_keys())) from None
 
 
 def recipe_keys() -> list[str]:

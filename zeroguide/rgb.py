@@ -54,10 +54,10 @@ def to_rgb(
         blocks = _stretched(image, _grey_part(image), name, notes, value_range)
     try:
         _write(blocks, pixels, profile, notes)
-    except ValueError as error:
+    except ValueError:
         raise ImageError(
             f"{name}: its colour mode {image.mode} can't be converted; save it as RGB."
-        ) from error
+        ) from None
     return upright
 
 

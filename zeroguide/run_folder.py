@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.files import write_atomically
+from zeroguide.sources.keys import Places
 
 if TYPE_CHECKING:
     from zeroguide.labeling import Labeling
@@ -62,12 +63,12 @@ class Manifest:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise UsageError(f"{path}: can't be read ({error.strerror})") from error
+            raise UsageError(f"{path}: can't be read ({error.strerror})") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"{path}: is damaged ({type(error).__name__}: {error}); delete this one file and "
                 "run the same command again: results that are there are kept"
-            ) from error
+            ) from None
 
     def write(self, folder: Path, name: str = MANIFEST) -> None:
         """Raises ZeroguideError if it can't be written."""
@@ -105,6 +106,7 @@ class RunFolder:
                 f"{self.path}: is not a folder; name the one that `zeroguide label -o` has written"
             )
         self.manifest = Manifest.read(self.path)
+        self.places = Places()
         self._roots = [Path(root) for root in self.manifest.roots] if self.manifest else []
         if next(self._keys(), None) is None:
             raise UsageError(
@@ -129,7 +131,8 @@ class RunFolder:
 
     def _image(self, key: str, sha256: str) -> Path | None:
         """The file of an image; if it may be one of several, that with its content."""
-        files = [root / key for root in self._roots if (root / key).is_file()]
+        paths = (Path(self.places.path(root, key)) for root in self._roots)
+        files = [path for path in paths if path.is_file()]
         if len(files) > 1:
             files = [file for file in files if _sha256(file) == sha256]
         return files[0] if files else None
@@ -156,7 +159,7 @@ class RunFolder:
             except ValueError as error:
                 raise ZeroguideError(
                     f"{self.path / PARTS}: the result of {key} is damaged ({error}); label again"
-                ) from error
+                ) from None
             yield Entry(key, labeling, self._image(key, labeling.sha256))
 
 
@@ -209,7 +212,7 @@ def is_result(path: Path) -> bool:
         with open(path, "rb") as file:
             return f'"{LABELING}"'.encode() in file.read(200)
     except OSError as error:
-        raise ZeroguideError(f"{path}: can't be read ({error.strerror})") from error
+        raise ZeroguideError(f"{path}: can't be read ({error.strerror})") from None
 
 
 def _sha256(path: Path) -> str | None:

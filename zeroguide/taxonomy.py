@@ -6,7 +6,6 @@ Memory holds an embedding a segment; the segments' maps lie in a temporary folde
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from zeroguide.decoders import UNNAMED, Name, Ranked
 from zeroguide.device_errors import device_errors
 from zeroguide.discovery import Classes, discover_classes
 from zeroguide.errors import ImageError
+from zeroguide.files import readable_name
 from zeroguide.image import Image, open_image
 from zeroguide.labeler import Labeler, segment_map
 from zeroguide.labeling import Label, Labeling
@@ -81,7 +81,9 @@ class Taxonomy:
                 "segments": c.n_segments,
                 "images": c.n_images,
                 "share": c.share,
-                "examples": [{"file": _text(e.path), "bbox": list(e.bbox)} for e in c.examples],
+                "examples": [
+                    {"file": readable_name(str(e.path)), "bbox": list(e.bbox)} for e in c.examples
+                ],
             }
             for c in self.classes
         ]
@@ -230,11 +232,6 @@ class Survey:
 def counted(n: int, one: str, many: str) -> str:
     """ "1 image", "2 images"."""
     return f"{n} {one if n == 1 else many}"
-
-
-def _text(path: Path) -> str:
-    """A file's name as text that JSON can hold, whatever bytes it has."""
-    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def labeling_of(

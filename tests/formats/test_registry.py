@@ -288,7 +288,10 @@ def test_command(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_command_lists_formats(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--format", "list"]) == 0
-    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == list(FORMATS)
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "json",
+        *FORMATS,
+    ]
 
 
 def test_unknown_formats_are_refused_before_anything_is_read(

@@ -1,8 +1,9 @@
 """The command line: arguments in, one call each, exit codes out.
 
 0 done, 1 failed, 2 wrong usage, 3 some images failed, 130 interrupted. Data goes to stdout, all
-else to stderr. Nothing heavy is imported before the arguments and the first image are known to be
-good.
+else to stderr. A command whose reader goes away, as in `label photos | head`, does its work to the
+end: what it was called for are files. `--help` and `--version` end as the shell's own tools do
+(141). Nothing heavy is imported before the arguments and the first image are known to be good.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import typer
 
 from zeroguide import __version__
 from zeroguide.cli import discover, evaluate, export, fit, label, models, search, segment, web
-from zeroguide.console import Console
+from zeroguide.console import Console, silence
 from zeroguide.errors import ZeroguideError
 
 INTERRUPTED = 130
+UNHEARD = 141  # 128 + SIGPIPE
 
 app = typer.Typer(
     name="zeroguide",
@@ -76,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app(arguments or ["--help"], prog_name="zeroguide", standalone_mode=False)
+        sys.stdout.flush()
     except ZeroguideError as error:
         console.failure(error)
         return error.exit_code
@@ -86,9 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except (BrokenPipeError, SystemExit):  # the reader has gone; click turns one into the other
+        silence(sys.stdout)
+        return UNHEARD
     except Exception as error:
         console.failure(error)
         return 1

@@ -14,9 +14,10 @@ from zeroguide.run_folder import EXPORTS
 
 def _list_formats(formats: str) -> str:
     if formats == "list":
-        from zeroguide.formats.registry import FORMATS
+        from zeroguide.formats.registry import FORMATS, JSON
 
-        rows = [(name, each.about) for name, each in FORMATS.items()]
+        rows = [(JSON, "what `zeroguide label` always writes, one file an image")]
+        rows += [(name, each.about) for name, each in FORMATS.items()]
         Console().table(["format", "what it is"], rows)
         raise typer.Exit
     return formats
@@ -68,6 +69,7 @@ def write_formats(
     run: Path, names: list[str], folder: Path, console: Console, *, overwrite: bool
 ) -> None:
     """Write a run in these formats, telling how far the work is."""
+    from zeroguide.formats.registry import JSON
     from zeroguide.formats.registry import export as write
     from zeroguide.run_folder import RunFolder
 
@@ -80,4 +82,6 @@ def write_formats(
             note=console.note,
             step=console.step,
         )
-    console.note(f"{', '.join(names)} written to {folder}")
+    written = [name for name in names if name != JSON]
+    if written:
+        console.note(f"{', '.join(written)} written to {folder}")

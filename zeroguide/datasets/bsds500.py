@@ -34,10 +34,10 @@ class Bsds500(Dataset):
         cell = read_mat(entry.truth, "groundTruth")
         try:
             maps = [each["Segmentation"][0, 0].astype(np.int64) for each in cell.ravel()]
-        except (IndexError, ValueError, TypeError, AttributeError) as error:
+        except (IndexError, ValueError, TypeError, AttributeError):
             raise ZeroguideError(
                 f"{entry.truth}: its groundTruth has no Segmentation; use the original file."
-            ) from error
+            ) from None
         if not maps:
             raise ZeroguideError(f"{entry.truth}: has no annotator; use the original file.")
         return tuple(_regions(each) for each in maps)

@@ -108,7 +108,7 @@ def load_coco_panoptic(root: Path, split: str) -> Dataset:
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{json_file}: is not in COCO's panoptic format ({error!r}); use the original file."
-        ) from error
+        ) from None
     known = {each.official: each for each in read_classes("coco_panoptic").classes}
     classes = [
         known.get(title, ClassName(title, kind="thing" if is_thing else "stuff"))
@@ -120,7 +120,7 @@ def load_coco_panoptic(root: Path, split: str) -> Dataset:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError):
         raise ZeroguideError(
             f"{path}: is not readable as JSON; unpack it again from {SOURCE}."
-        ) from error
+        ) from None

@@ -110,7 +110,7 @@ def require_files(paths: Iterable[Path], source: str) -> None:
             except OSError as error:
                 raise UsageError(
                     f"{path.parent}: can't be listed ({error.strerror}); make it readable."
-                ) from error
+                ) from None
         if path.name not in listed[path.parent]:
             raise UsageError(f"{path}: is missing; get it from {source}.")
 
@@ -123,12 +123,12 @@ def read_lines(path: Path, source: str) -> list[str]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise UsageError(f"{path}: is missing; get it from {source}.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise UsageError(f"{path}: is missing; get it from {source}.") from None
+    except (OSError, UnicodeDecodeError):
         raise ZeroguideError(
             f"{path}: can't be read as text; get it again from {source}."
-        ) from error
+        ) from None
     lines = [line.strip() for line in text.rstrip().splitlines()]
     if not lines:
         raise UsageError(f"{path}: is empty; get it again from {source}.")
@@ -188,10 +188,10 @@ def read_pixels(path: Path, palette: bool = False) -> np.ndarray:
     try:
         with PIL.Image.open(path) as image:
             return np.asarray(image.convert("RGB") if palette and image.mode == "P" else image)
-    except FileNotFoundError as error:
-        raise ZeroguideError(f"{path}: is missing; copy it there again.") from error
-    except Exception as error:  # Pillow lets many kinds escape on damaged files
-        raise ImageError(f"{path}: is not a readable mask; copy or export it again.") from error
+    except FileNotFoundError:
+        raise ZeroguideError(f"{path}: is missing; copy it there again.") from None
+    except Exception:  # Pillow lets many kinds escape on damaged files
+        raise ImageError(f"{path}: is not a readable mask; copy or export it again.") from None
 
 
 def read_mat(path: Path, variable: str) -> np.ndarray:
@@ -204,12 +204,12 @@ def read_mat(path: Path, variable: str) -> np.ndarray:
     try:
         with path.open("rb") as handle:
             content = loadmat(handle, variable_names=[variable])
-    except FileNotFoundError as error:
-        raise ZeroguideError(f"{path}: is missing; copy it there again.") from error
-    except Exception as error:  # scipy's reader lets many kinds escape on damaged files
+    except FileNotFoundError:
+        raise ZeroguideError(f"{path}: is missing; copy it there again.") from None
+    except Exception:  # scipy's reader lets many kinds escape on damaged files
         raise ZeroguideError(
             f"{path}: is not a readable MATLAB file; copy it there again."
-        ) from error
+        ) from None
     if variable not in content:
         raise ZeroguideError(
             f"{path}: has no variable {variable}; use the data set's original file."

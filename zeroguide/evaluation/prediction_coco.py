@@ -84,7 +84,7 @@ def coco_files(folder: Path, documents: Mapping[Path, Any]) -> CocoFiles:
         raise UsageError(
             f"{path}: isn't COCO results or instances ({e} is missing or wrong); every entry needs "
             "image_id, category_id and segmentation."
-        ) from e
+        ) from None
     check_categories(path, (segment.category for segment in segments), names)
     own: dict[Id, list[_Segment]] = {key: [] for key in images}
     left_out = 0
@@ -170,7 +170,7 @@ def _coco_image(
             try:
                 masks.append(read(segment.code, known))
             except ValueError as e:
-                raise ZeroguideError(f"{path}: a mask of {name} {e}; write it again.") from e
+                raise ZeroguideError(f"{path}: a mask of {name} {e}; write it again.") from None
         # null is how some writers spell NaN.
         found = (segment.score for segment in segments)
         scores = np.array([np.nan if score is None else float(score) for score in found])

@@ -55,7 +55,7 @@ def read_json(path: Path) -> Any:
     except (OSError, ValueError) as e:
         raise ZeroguideError(
             f"{path}: can't be read as JSON ({e}); write it again or take it away."
-        ) from e
+        ) from None
 
 
 def kind_of(path: Path) -> tuple[Kind, Any]:
@@ -68,7 +68,7 @@ def kind_of(path: Path) -> tuple[Kind, Any]:
         with path.open("rb") as file:
             beginning = _BEGINNING.match(file.read(200))
     except OSError as e:
-        raise ZeroguideError(f"{path}: can't be read ({e.strerror}); make it readable.") from e
+        raise ZeroguideError(f"{path}: can't be read ({e.strerror}); make it readable.") from None
     if beginning is not None:
         schema: object = beginning[1].decode(errors="replace")
     else:
@@ -108,10 +108,10 @@ def labeling_file(path: Path) -> PredictionFile:
             if height is None or width is None:
                 raise ValueError("an image without a size")
             return height, width
-        except (KeyError, TypeError, ValueError, AttributeError) as e:
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise ZeroguideError(
                 f"{path}: not a zeroguide result; label the picture again or take it away."
-            ) from e
+            ) from None
 
     def read() -> Prediction:
         labeling = json_.load(path)

@@ -79,7 +79,7 @@ def panoptic_files(
         raise UsageError(
             f"{path}: isn't in COCO's panoptic format ({e} is missing or wrong); every annotation "
             "needs image_id, file_name and segments_info, and every segment id and category_id."
-        ) from e
+        ) from None
     check_categories(path, (s.category for *_, own in annotations for s in own.values()), names)
     places: dict[str, list[Path]] = {}
     for picture in pictures:

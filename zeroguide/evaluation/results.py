@@ -228,7 +228,7 @@ class Results:
         except ValidationError as e:
             first = e.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from e
+            raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from None
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write results.json, whole or not at all. ZeroguideError if it can't be written."""
@@ -244,11 +244,11 @@ class Results:
         try:
             return cls.from_json((path / RESULTS if path.is_dir() else path).read_bytes())
         except OSError as e:
-            raise ZeroguideError(f"{path}: can't be read ({e.strerror}); check the path.") from e
+            raise ZeroguideError(f"{path}: can't be read ({e.strerror}); check the path.") from None
         except ValueError as e:
             raise ZeroguideError(
                 f"{path}: not a result of `zeroguide eval` ({e}); name its results.json."
-            ) from e
+            ) from None
 
 
 def image_sums(rows: Sequence[ImageRow], name: str) -> tuple[np.ndarray, np.ndarray]:

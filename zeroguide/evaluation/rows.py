@@ -125,7 +125,7 @@ class RowFile:
         except OSError as e:
             raise OutputError(
                 f"{self.path}: can't be written ({e.strerror}); choose another folder with -o"
-            ) from e
+            ) from None
 
     def _read(self, header: str) -> list[bytes]:
         """Finished rows' lines; they are put into `rows`."""
@@ -158,7 +158,7 @@ class RowFile:
         except OSError as e:
             raise OutputError(
                 f"{self.path}: can't be written ({e.strerror}); run again to go on"
-            ) from e
+            ) from None
 
     def close(self) -> None:
         """No more rows."""

@@ -113,9 +113,9 @@ def _resolve(checkpoint: str, offline: bool) -> Path:
     try:
         return resolve(checkpoint, "sentence_encoder", offline=offline)
     except WeightsError as error:
-        if not _unreachable(error.__cause__):
+        if not _unreachable(error.__context__):
             raise
-        raise WeightsError(_not_here(checkpoint, "the hub can't be reached")) from error
+        raise WeightsError(_not_here(checkpoint, "the hub can't be reached")) from None
 
 
 def _unreachable(cause: BaseException | None) -> bool:
@@ -138,8 +138,8 @@ def check_modules(folder: Path) -> None:
     path = folder / "modules.json"
     try:
         modules = [str(module["path"]) for module in json.loads(path.read_bytes())]
-    except (OSError, ValueError, TypeError, KeyError) as e:
-        raise WeightsError(f"{path} is damaged: copy or download the model again") from e
+    except (OSError, ValueError, TypeError, KeyError):
+        raise WeightsError(f"{path} is damaged: copy or download the model again") from None
     for module in modules:
         own = folder / module
         pickles = sorted(p.name for p in own.glob("*.bin")) if module else []

@@ -111,7 +111,7 @@ def read_config(folder: Path, methods: Sequence[str]) -> Config:
         if min(n_classes, width) < 1:
             raise ValueError(f"{n_classes} classes, width {width}")
     except (KeyError, OverflowError, TypeError, ValueError) as e:
-        raise unusable(folder, str(e)) from e
+        raise unusable(folder, str(e)) from None
     if not (folder / WEIGHTS).is_file():
         raise WeightsError(f"{folder} has no {WEIGHTS}: copy the model again or fit a new one")
     return Config(str(config["method"]), n_classes, backbone, settings, digest)

@@ -76,7 +76,7 @@ class FittedModel(ABC):
         except OSError as e:
             raise ZeroguideError(
                 f"{folder}: can't be made a folder ({e.strerror}); name another one"
-            ) from e
+            ) from None
         write_atomically(folder / WEIGHTS, weights)
         write_atomically(folder / CONFIG, text.encode())
         self.digest = digest

@@ -119,7 +119,7 @@ class Model(FittedModel):
             if segmenter is not None:
                 _check_segmenter(segmenter)
         except (KeyError, UsageError) as e:
-            raise unusable(folder, str(e)) from e
+            raise unusable(folder, str(e)) from None
         return cls(backbone, Projection(t["mean"], t["axes"]), t["centres"], segmenter)
 
     def _classify(self, rows: np.ndarray, h: int, w: int, seed: int) -> np.ndarray:
@@ -149,7 +149,7 @@ def _check_segmenter(segmenter: Any) -> None:
     try:
         section = Segmenter.model_validate(segmenter)
     except ValidationError as e:
-        raise UsageError(f"the segmenter {segmenter!r} is wrong: {e.errors()[0]['msg']}") from e
+        raise UsageError(f"the segmenter {segmenter!r} is wrong: {e.errors()[0]['msg']}") from None
     for name in segmenter:
         if name not in section.parameters():
             raise UsageError(f"the segmenter {section.method!r} has no parameter {name!r}")

@@ -40,7 +40,7 @@ def check_file(path: Path) -> None:
         with path.open("rb") as file:
             start = file.read(4)
     except OSError as e:
-        raise UsageError(f"{path} can't be read ({e.strerror}): name a safetensors file") from e
+        raise UsageError(f"{path} can't be read ({e.strerror}): name a safetensors file") from None
     try:
         with safe_open(path, "numpy") as tensors:
             shapes = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
@@ -51,8 +51,8 @@ def check_file(path: Path) -> None:
                 f"{path} is a pickle, which can run code and is never opened: convert its "
                 "state_dict with safetensors.torch.save_file, in an environment where you trust "
                 "the file"
-            ) from e
-        raise WeightsError(f"{path} is damaged ({e}): copy or convert it again") from e
+            ) from None
+        raise WeightsError(f"{path} is damaged ({e}): copy or convert it again") from None
     if missing := [name for name in NAMES if name not in shapes]:
         raise WeightsError(
             f"{path} has no {missing[0]}, so it isn't a STEGO checkpoint: convert the whole "

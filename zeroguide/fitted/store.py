@@ -95,7 +95,7 @@ class FeatureStore:
             raise OutputError(
                 f"{self._folder.name}: features can't be stored ({e.strerror}); set TMPDIR to a "
                 "folder with more room or lower --limit"
-            ) from e
+            ) from None
         self.entries.append(
             Entry(name, size or (h, w), (h, w), self.n_tokens, attention is not None)
         )

@@ -106,8 +106,10 @@ def row_runs(mask: np.ndarray) -> list[int]:
 
 
 def to_json(value: Any) -> str:
-    """One line of JSON, readable in any script."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    """One line of JSON, readable in any script; names of files that aren't UTF-8 escaped."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    # As Python's own JSON writes and reads them, so that tools in Python open the file.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def one_line(label: str) -> str:

@@ -30,7 +30,7 @@ from zeroguide.rle import checked, decode, whole
 def save(labeling: Labeling, path: str | PathLike[str]) -> None:
     """Write UTF-8 JSON, whole or not at all. Raises ZeroguideError if it can't be written."""
     text = json.dumps(to_dict(labeling), ensure_ascii=False, allow_nan=False, indent=1)
-    write_atomically(path, (text + "\n").encode())
+    write_atomically(path, (text + "\n").encode("utf-8", "backslashreplace"))
 
 
 def load(path: str | PathLike[str]) -> Labeling:
@@ -38,11 +38,11 @@ def load(path: str | PathLike[str]) -> Labeling:
     try:
         return from_dict(json.loads(Path(path).read_bytes()))
     except OSError as e:
-        raise ZeroguideError(f"{path}: can't be read ({e.strerror}); check the path.") from e
+        raise ZeroguideError(f"{path}: can't be read ({e.strerror}); check the path.") from None
     except ValueError as e:  # also JSONDecodeError and UnicodeDecodeError
         raise ZeroguideError(
             f"{path}: not a zeroguide result ({e}); label the picture again."
-        ) from e
+        ) from None
 
 
 def to_dict(labeling: Labeling) -> dict[str, Any]:
@@ -124,9 +124,9 @@ def from_dict(d: dict[str, Any]) -> Labeling:
             np.stack(rows) if rows else None,
         )
     except KeyError as e:
-        raise ValueError(f"the field {e} is missing") from e
+        raise ValueError(f"the field {e} is missing") from None
     except (TypeError, AttributeError, OverflowError) as e:
-        raise ValueError(f"a field has the wrong type: {e}") from e
+        raise ValueError(f"a field has the wrong type: {e}") from None
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int]:

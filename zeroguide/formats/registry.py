@@ -52,9 +52,15 @@ FORMATS = {
 }
 
 
+# What `label` always writes; it may be named, and then there is nothing to do.
+JSON = "json"
+
+
 def check_formats(names: Sequence[str]) -> None:
     """UsageError for an unknown name, or a format whose optional dependency is missing."""
     for name in names:
+        if name == JSON:
+            continue
         if name not in FORMATS:
             from zeroguide.recipe_errors import nearest
 
@@ -62,10 +68,10 @@ def check_formats(names: Sequence[str]) -> None:
         if FORMATS[name].extra == "parquet":
             try:
                 import_module("pyarrow")
-            except ImportError as error:
+            except ImportError:
                 raise UsageError(
                     f"the format {name} needs pyarrow: pip install 'zeroguide[parquet]'"
-                ) from error
+                ) from None
 
 
 def export(
@@ -77,7 +83,7 @@ def export(
     note: Callable[[str], None] = lambda text: None,
     step: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Write a run in one or more formats, each to FOLDER/NAME.
+    """Write a run in one or more formats, each to FOLDER/NAME; "json" is there without.
 
     Args:
         entries: the run's images; they are read once or twice for each format, never held together.
@@ -89,6 +95,9 @@ def export(
     ZeroguideError if something can't be read or written. Nothing of the format at fault is left.
     """
     check_formats(names)
+    if JSON in names:
+        note("json: nothing to write, the labels of a run are JSON already")
+        names = [name for name in names if name != JSON]
     for name in names:
         if os.path.lexists(folder / name) and not overwrite:
             raise UsageError(
@@ -110,7 +119,7 @@ def export(
             raise ZeroguideError(
                 f"{error.filename or folder / name}: can't be written ({error.strerror}); make "
                 "room and the folder writable, or choose another with -o"
-            ) from error
+            ) from None
         if said:
             note(f"{name}: {said}")
 

@@ -41,7 +41,7 @@ def _recorded(path: Path) -> dict[str, str]:
         lines = path.read_text(encoding="utf-8").splitlines()
         entries = [re.fullmatch(r"([0-9a-f]{64}) [ *]([^/\\]+)", line) for line in lines if line]
     except (OSError, UnicodeDecodeError) as e:
-        raise WeightsError(f"{path} can't be read ({e}): copy it again or delete it") from e
+        raise WeightsError(f"{path} can't be read ({e}): copy it again or delete it") from None
     if not all(entries):
         raise WeightsError(f"{path} isn't a list of sha256sum: write it again or delete it")
     return {entry[2]: entry[1] for entry in entries if entry}

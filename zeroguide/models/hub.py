@@ -132,7 +132,7 @@ def download(checkpoint: str, role: Role) -> Path:
                     path.resolve().unlink()
                     path.unlink()
     except Exception as e:  # the network's, the disk's and the hub client's many ways to fail
-        raise refusal(e, checkpoint, role) from e
+        raise refusal(e, checkpoint, role) from None
     raise WeightsError(
         f"{damaged[0].name} of {checkpoint} ({role}) arrives damaged (its checksum isn't the "
         "hub's): try another network or mirror"

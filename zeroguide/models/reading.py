@@ -42,7 +42,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
-        raise WeightsError(f"{path} is damaged ({e}): copy or download it again") from e
+        raise WeightsError(f"{path} is damaged ({e}): copy or download it again") from None
     if not isinstance(data, dict):
         raise WeightsError(f"{path} is damaged (not a JSON object): copy or download it again")
     return data
@@ -63,10 +63,10 @@ def normalisation(path: Path, data: dict[str, Any], prefix: str = "") -> tuple[T
         mean, std = (tuple(float(x) for x in data[prefix + key]) for key in ("mean", "std"))
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise ValueError(f"mean {mean}, std {std}")
-    except (KeyError, TypeError, ValueError) as e:
+    except (KeyError, TypeError, ValueError):
         raise WeightsError(
             f"{path} has no {prefix}mean and {prefix}std of 3 channels: copy or download it again"
-        ) from e
+        ) from None
     return mean, std
 
 
@@ -96,7 +96,7 @@ def opened(path: Path) -> Iterator[Any]:
         culprit = path.resolve() if path.is_symlink() else "it"
         raise WeightsError(
             f"{path} is damaged ({e}): delete {culprit} and copy or download the weights again"
-        ) from e
+        ) from None
 
 
 def read_ahead(folder: Path) -> None:
@@ -176,11 +176,11 @@ def place(
     try:
         with device_errors(device):
             network = network.to(device=device, dtype=dtype or torch.float32)
-    except torch.OutOfMemoryError as e:
+    except torch.OutOfMemoryError:
         raise ZeroguideError(
             f"{checkpoint} doesn't fit into the memory of {device}: use --device cpu or a smaller "
             "preset"
-        ) from e
+        ) from None
     return network.eval().requires_grad_(False)
 
 
@@ -211,7 +211,7 @@ def loading(folder: Path) -> Iterator[None]:
                 reason = " ".join(str(e).split())[:200] or type(e).__name__
                 raise WeightsError(
                     f"{folder} can't be loaded ({reason}): copy or download it again"
-                ) from e
+                ) from None
             finally:
                 logging.disable(level)
                 if bars:

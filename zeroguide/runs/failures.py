@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from zeroguide.batch import OutputError
+from zeroguide.files import readable_name
 from zeroguide.runs.settings import Outcome
 
 
@@ -28,7 +29,8 @@ class Failures:
     def add(self, outcome: Outcome) -> None:
         """Write the line of an image that failed."""
         item = outcome.item
-        line = json.dumps({"key": item.key, "file": item.name, "error": outcome.error})
+        said = {"file": readable_name(item.name), "error": readable_name(outcome.error)}
+        line = json.dumps({"key": item.key, **said})
         try:
             if self._file is None:
                 self._file = open(self.path, "w", encoding="utf-8")  # noqa: SIM115

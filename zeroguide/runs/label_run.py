@@ -217,7 +217,7 @@ class Run:
         try:
             return function()
         except ZeroguideError as error:
-            cause = error.__cause__
+            cause = error.__context__
             if not isinstance(cause, OSError) or isinstance(error, UsageError):
                 raise
             raise OutputError(

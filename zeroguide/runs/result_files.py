@@ -159,7 +159,7 @@ def _writing(item: Item) -> Iterator[None]:
     try:
         yield
     except (OSError, ZeroguideError) as error:
-        cause = error if isinstance(error, OSError) else error.__cause__
+        cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):
             raise
         if cause.errno == errno.ENAMETOOLONG:

@@ -69,7 +69,7 @@ def open_index(
         return _make(run.path, _alike(images, recipe), recipe, files, note, step)
     except OSError as error:
         place = error.filename or run.path
-        raise ZeroguideError(f"{place}: can't be read ({error.strerror})") from error
+        raise ZeroguideError(f"{place}: can't be read ({error.strerror})") from None
 
 
 def _json_files(folder: Path) -> Iterator[tuple[str, Stamp]]:
@@ -129,7 +129,7 @@ def _read(path: Path, key: str, text: str | bytes) -> Made:
         raise ZeroguideError(
             f"{path}: the result of {key} is damaged ({type(error).__name__}: {error}); delete it "
             "and label again"
-        ) from error
+        ) from None
 
 
 def _alike(images: Iterable[Made], recipe: dict[str, Any]) -> Iterator[Described]:
@@ -162,16 +162,16 @@ def _make(
             raise
         raise ZeroguideError(
             f"{folder}: its search index can't be made ({error.strerror}); make room there"
-        ) from error
+        ) from None
     except ZeroguideError as error:
         text = str(error)
         raise ZeroguideError(
             text if text.startswith(f"{folder}") else f"{folder}: {text}"
-        ) from error
+        ) from None
     try:
         write_atomically(folder / FILE, content)  # type: ignore[arg-type]  # as good as bytes
     except ZeroguideError as error:
-        cause = error.__cause__
+        cause = error.__context__
         reason = cause.strerror if isinstance(cause, OSError) else error
         note(
             f"{folder}: its search index can't be kept there ({reason}), so the next search reads "

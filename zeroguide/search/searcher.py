@@ -122,7 +122,8 @@ class Searcher:
 
     def _image(self, key: str) -> Path | None:
         roots = self.run.manifest.roots if self.run.manifest else []
-        return next((path for root in roots if os.path.isfile(path := Path(root, key))), None)
+        paths = (self.run.places.path(root, key) for root in roots)
+        return next((Path(path) for path in paths if os.path.isfile(path)), None)
 
 
 def search(
@@ -146,8 +147,8 @@ def query_text(text: str) -> str:
         raise UsageError('the text to search for is empty: give words, such as "red umbrella"')
     try:
         words.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"the text to search for isn't valid UTF-8: {words!r}") from error
+    except UnicodeEncodeError:
+        raise UsageError(f"the text to search for isn't valid UTF-8: {words!r}") from None
     return words
 
 
@@ -194,8 +195,8 @@ def _recipe(made: dict[str, Any], run: Path) -> Recipe:
         return Recipe.model_validate(
             {"name": made["name"], "seed": made["seed"], **made["settings"]}
         )
-    except (ValueError, KeyError, TypeError) as error:  # also pydantic's ValidationError
+    except (ValueError, KeyError, TypeError):  # also pydantic's ValidationError
         raise ZeroguideError(
             f"{run}: another version of zeroguide made it, whose recipe this one can't read; label "
             "again with --overwrite"
-        ) from error
+        ) from None

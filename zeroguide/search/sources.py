@@ -79,9 +79,12 @@ def _packed(run: RunFolder, keys: set[str]) -> dict[str, Item]:
     inside: defaultdict[Path, dict[str, str]] = defaultdict(dict)  # container -> its keys -> key
     for key in keys:
         for root in run.manifest.roots if run.manifest else []:
-            container = next(filter(os.path.isfile, reversed(Path(root, key).parents)), None)
-            if container is not None:
-                inside[container][Path(root, key).relative_to(container.parent).as_posix()] = key
+            parts = key.split("/")
+            above = ["/".join(parts[:n]) for n in range(1, len(parts))]
+            paths = [run.places.path(root, place) for place in above]
+            depth = next((n for n, path in enumerate(paths) if os.path.isfile(path)), None)
+            if depth is not None:
+                inside[Path(paths[depth])]["/".join(parts[depth:])] = key
                 break
     found: dict[str, Item] = {}
     for container, wanted in inside.items():

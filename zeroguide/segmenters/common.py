@@ -142,10 +142,10 @@ def _umap(rows: np.ndarray, n: int, seed: int) -> np.ndarray:
     """
     try:
         from umap import UMAP
-    except ImportError as e:
+    except ImportError:
         raise UsageError(
             "segmenter.umap needs the package umap-learn: install zeroguide[umap]"
-        ) from e
+        ) from None
     if n < 1:
         raise UsageError(f"segmenter.umap={n} is too small: choose 1 or more")
     if len(rows) <= max(N_NEIGHBOURS, n + 1) or (rows == rows[0]).all():

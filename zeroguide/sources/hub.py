@@ -79,11 +79,11 @@ def _cached(
                 allow_patterns=_patterns(path, kind),
                 local_files_only=True,  # fails if a file of this kind is missing
             )
-        except Exception as error:
+        except Exception:
             raise UsageError(
                 f"{address}: isn't on this machine, or not all of it, and offline is set; run it "
                 "once with network access"
-            ) from error
+            ) from None
         local = Path(root, path)
         names = [path] if local.is_file() else [p.name for p in local.rglob("*")]
         if _kind(names) is kind:
@@ -123,29 +123,29 @@ def _downloaded(
             return kind, Path(root)
     except UsageError:
         raise
-    except GatedRepoError as error:
+    except GatedRepoError:
         raise UsageError(
             f"{address}: is gated; accept its licence on its page on the hub, then run "
             "`hf auth login`"
-        ) from error
-    except RevisionNotFoundError as error:
+        ) from None
+    except RevisionNotFoundError:
         raise UsageError(
             f"{address}: the data set has no revision {revision}; check the spelling"
-        ) from error
-    except RepositoryNotFoundError as error:
+        ) from None
+    except RepositoryNotFoundError:
         raise UsageError(
             f"{address}: there is no public data set {repository} on the hub; check the spelling, "
             "or run `hf auth login` if it is private"
-        ) from error
+        ) from None
     except (HfHubHTTPError, OSError) as error:
         if isinstance(error, OSError) and error.filename:  # the disk's
             raise UsageError(
                 f"{address}: can't be stored in {error.filename} ({reason(error)}); free some "
                 "space, or name another folder in the variable HF_HOME"
-            ) from error
-        raise _unreachable(address, error) from error
+            ) from None
+        raise _unreachable(address, error) from None
     except Exception as error:  # the hub client's many ways to fail
-        raise _unreachable(address, error) from error
+        raise _unreachable(address, error) from None
 
 
 def _unreachable(address: str, error: Exception) -> UsageError:

@@ -116,8 +116,8 @@ def find_items(
     local = [source.folder for source in sources if source.root is None]
     try:
         common = Root(os.path.commonpath(local)) if local else Root(os.getcwd())
-    except ValueError as error:  # Windows only
-        raise UsageError("images of different drives: label one drive at a time") from error
+    except ValueError:  # Windows only
+        raise UsageError("images of different drives: label one drive at a time") from None
     roots = [source.root or common for source in sources]
     areas = [
         root.key(source.area)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 _ESCAPE = "\ufffd"
+_ODD = re.compile(rf"{_ESCAPE}|~[0-9a-f]{{16}}")  # what `component` may have written
 # Names of files may have 255 bytes on most systems, and results add a suffix.
 _LONGEST = 240
 
@@ -82,6 +84,33 @@ class Root:
         if path.startswith(inside):
             return joined(self.prefix, *path[len(inside) :].split(os.sep))
         return joined("", *os.path.splitdrive(path)[1].strip(os.sep).split(os.sep))
+
+
+class Places:
+    """The files that keys stand for. What a name can hold and a key can't is looked up in its
+    folder, which is listed once.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, dict[str, str]] = {}  # folder -> component -> name
+
+    def path(self, root: str | os.PathLike[str], key: str) -> str:
+        """The path below a root whose key this is; where there is no file, it may be any."""
+        place = os.fspath(root)
+        for part in key.split("/"):
+            name = self._odd_names(place).get(part, part) if _ODD.search(part) else part
+            place = os.path.join(place, name)
+        return place
+
+    def _odd_names(self, folder: str) -> dict[str, str]:
+        if folder not in self._names:
+            try:
+                names = os.listdir(folder)
+            except OSError:
+                names = []
+            odd = {component(name): name for name in names}
+            self._names[folder] = {key: name for key, name in odd.items() if key != name}
+        return self._names[folder]
 
 
 def apart(keys: Iterable[str]) -> bool:

@@ -37,8 +37,8 @@ def items_of_stdin(folder: str, root: Root) -> Iterator[Item]:
     """The files that standard input names, relative to the working directory."""
     try:
         yield from _items(_stdin(), folder, "", root)
-    except _WrongEncodingError as error:
-        raise UsageError("standard input: is in UTF-16; write the list as UTF-8") from error
+    except _WrongEncodingError:
+        raise UsageError("standard input: is in UTF-16; write the list as UTF-8") from None
 
 
 class _WrongEncodingError(Exception):

@@ -20,10 +20,10 @@ def open_rows(path: str) -> Parquet | Arrow:
     """Open a table. Raises UsageError without pyarrow; else what pyarrow raises."""
     try:
         import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
+    except ImportError:
         raise UsageError(
             f"{os.path.basename(path)}: tables need pyarrow; run `pip install 'zeroguide[parquet]'`"
-        ) from error
+        ) from None
     return Arrow(path) if path.lower().endswith(".arrow") else Parquet(path)
 
 

@@ -33,7 +33,7 @@ def tables_of(folder: Spot) -> list[Spot] | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{folder.name}: is a damaged data set ({reason(error)}); save it again"
-        ) from error
+        ) from None
 
 
 def _below(folder: Spot, name: str) -> Spot:

@@ -31,7 +31,7 @@ class Seen:
             raise ZeroguideError(
                 f"{tempfile.gettempdir()}: the list of images doesn't fit there ({error}); make "
                 "room or set TMPDIR to another folder"
-            ) from error
+            ) from None
         if new.rowcount:
             return None
         found = self._database.execute("SELECT value FROM seen WHERE key = ?", row[:1]).fetchone()

@@ -54,12 +54,12 @@ class RowItem:
             status = os.stat(self.table)
             rows = _replay(self.table, self.column, status.st_size, status.st_mtime_ns)
             data, path = rows.get(self.row)
-        except IndexError as error:
-            raise ImageError(f"{self.name}: the table has changed; start again.") from error
+        except IndexError:
+            raise ImageError(f"{self.name}: the table has changed; start again.") from None
         except Exception as error:  # pyarrow's many kinds
             raise ImageError(
                 f"{self.name}: can't be read ({reason(error)}); copy the table again."
-            ) from error
+            ) from None
         if data is None and path:
             return read_file(_file_of(self.table, path), f"{self.name}, {path}")
         if not data:

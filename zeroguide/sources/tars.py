@@ -69,7 +69,7 @@ class PlainMember(_Member):
                 file.seek(self.offset)
                 return file.read(self.size)
         except OSError as error:
-            raise _unreadable(self.name, error) from error
+            raise _unreadable(self.name, error) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,10 @@ class CompressedMember(_Member):
             status = os.stat(self.archive)
             replay = _replay(self.archive, status.st_size, status.st_mtime_ns)
             data = replay.get(self.number)[0]
-        except IndexError as error:
-            raise ImageError(f"{self.name}: the archive has changed; start again.") from error
+        except IndexError:
+            raise ImageError(f"{self.name}: the archive has changed; start again.") from None
         except _DAMAGE as error:
-            raise _unreadable(self.name, error) from error
+            raise _unreadable(self.name, error) from None
         if not data:
             raise _empty(self.name)
         return data
@@ -164,7 +164,7 @@ class _Header(tarfile.TarInfo):
             return super().fromtarfile(tar)
         except tarfile.HeaderError as error:
             if type(error).__name__ in ("InvalidHeaderError", "TruncatedHeaderError"):
-                raise tarfile.ReadError(str(error)) from error
+                raise tarfile.ReadError(str(error)) from None
             raise
 
 
