@@ -23,7 +23,7 @@ SMOLLM2 = FOLDER / "smollm2-135m-instruct"
 
 
 class _Tower(nn.Module):
-    """A sentence-transformers encoder with mean pooling behind the methods of an open_clip text tower."""
+    """A sentence encoder with mean pooling, behind the methods of an open_clip text tower."""
 
     def __init__(self, folder: Path, scale: float) -> None:
         super().__init__()

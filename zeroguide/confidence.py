@@ -45,8 +45,8 @@ class Confidence:
     ) -> None:
         if len(phrases) < 2:
             raise UsageError(
-                f"confidence.vocabulary holds only {phrases[0]!r}: confidence compares a label with "
-                "others, so list at least two phrases"
+                f"confidence.vocabulary holds only {phrases[0]!r}: confidence compares a label "
+                "with others, so list at least two phrases"
             )
         self.texts = texts
         self.template = f"{prompt} {{}}".strip()

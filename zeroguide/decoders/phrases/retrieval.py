@@ -26,7 +26,7 @@ class PhraseList:
         texts: the encoder of the CLIP that made the segments' embeddings.
         phrases: p phrases.
         templates: with ``{}`` for the phrase; embeddings are averaged over them.
-        ranks: for each phrase its place by frequency, from 0 for the commonest; all alike: no prior.
+        ranks: each phrase's place by frequency, from 0 for the commonest; all alike: no prior.
         frequency_weight: exponent of the prior; 0: none.
 
     Attributes:

@@ -1,8 +1,8 @@
 """How specific a label may be: the probabilities of a list, summed up the hypernyms.
 
 Deng et al., "Hedging your bets: optimizing accuracy-specificity trade-offs in large scale visual
-recognition" (CVPR 2012): a classifier that isn't sure of "beagle" may be sure of "dog". The label is
-the node that says most among those sure enough; what a node says is its information gain, which
+recognition" (CVPR 2012): a classifier that isn't sure of "beagle" may be sure of "dog". The label
+is the node that says most among those sure enough; what a node says is its information gain, which
 falls with the share of the list that lies below it.
 """
 
