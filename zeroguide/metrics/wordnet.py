@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import lru_cache
+from os import PathLike
 from pathlib import Path
 
 from zeroguide.errors import ZeroguideError
@@ -49,7 +50,8 @@ class WordNet:
     Raises ZeroguideError if there is none.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: str | PathLike[str] | None = None) -> None:
+        folder = None if folder is None else Path(folder)
         folders = [folder] if folder is not None else wordnet_folders()
         found = [f for f in folders if all((f / name).is_file() for name in FILES)]
         if not found:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import WeightsError
@@ -83,7 +84,7 @@ class LoadedModels:
 
 
 def load_dino(
-    checkpoint: str,
+    checkpoint: str | PathLike[str],
     *,
     device: torch.device | str,
     dtype: torch.dtype | None = None,
@@ -93,6 +94,7 @@ def load_dino(
 
     Raises WeightsError if it can't be found, downloaded or read, or is another kind of model.
     """
+    checkpoint = fspath(checkpoint)
     folder = resolve(checkpoint, "dino", offline=offline)
     kind = model_type(folder)
     if kind not in DINO_TYPES:
@@ -112,7 +114,7 @@ def load_dino(
 
 
 def load_clip(
-    checkpoint: str,
+    checkpoint: str | PathLike[str],
     *,
     device: torch.device | str,
     dtype: torch.dtype | None = None,
@@ -122,6 +124,7 @@ def load_clip(
 
     Raises WeightsError if it can't be found, downloaded or read.
     """
+    checkpoint = fspath(checkpoint)
     folder = resolve(checkpoint, "clip", offline=offline)
     path = folder / "open_clip_config.json"
     config = read_json(path)
@@ -152,7 +155,7 @@ def load_clip(
 
 
 def load_language_model(
-    checkpoint: str,
+    checkpoint: str | PathLike[str],
     *,
     device: torch.device | str,
     dtype: torch.dtype | None = None,
@@ -162,6 +165,7 @@ def load_language_model(
 
     Raises WeightsError if it can't be found, downloaded or read.
     """
+    checkpoint = fspath(checkpoint)
     folder = resolve(checkpoint, "language_model", offline=offline)
     model_type(folder)
     network = from_pretrained("AutoModelForCausalLM", folder, "language_model", dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from os import PathLike
 from pathlib import Path
 
 from zeroguide.errors import UsageError
@@ -33,7 +34,9 @@ def of_a_run(folder: str, names: Iterable[str]) -> set[str]:
         return set()
 
 
-def find_images(paths: Sequence[Path], output: Path, note: Callable[[str], None]) -> list[Path]:
+def find_images(
+    paths: Sequence[Path], output: str | PathLike[str], note: Callable[[str], None]
+) -> list[Path]:
     """Files as they are given, and for each folder all image files in it, sorted, at any depth.
 
     An image file in a folder is one whose name ends like one; what begins with a dot is left out,
@@ -42,8 +45,9 @@ def find_images(paths: Sequence[Path], output: Path, note: Callable[[str], None]
     is found twice is there once. Raises UsageError for a folder without any image and for one that
     can't be read.
     """
+    output = Path(output)
     found: list[Path] = []
-    for path in paths:
+    for path in map(Path, paths):
         found += _images_in(path, output, note) if path.is_dir() else [path]
     by_place: dict[str, Path] = {}
     for path in found:
