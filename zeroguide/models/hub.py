@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal
 
@@ -83,7 +84,7 @@ LAYOUTS: dict[Role, Layout] = {
 }
 
 
-def resolve(checkpoint: str, role: Role, *, offline: bool = False) -> Path:
+def resolve(checkpoint: str | PathLike[str], role: Role, *, offline: bool = False) -> Path:
     """The folder with a checkpoint's files.
 
     checkpoint : ``shipped:tiny/dino`` (in the package), a folder, or a hub id. A hub model that is
@@ -92,6 +93,7 @@ def resolve(checkpoint: str, role: Role, *, offline: bool = False) -> Path:
     Raises WeightsError, with the remedy, if there is no such folder or model, if the hub can't be
     reached (or `offline` forbids it) and if files are missing.
     """
+    checkpoint = fspath(checkpoint)
     folder = _local(checkpoint) or _cached(checkpoint, role)
     if folder is None:
         if offline:

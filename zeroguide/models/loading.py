@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ class LoadedModels:
 
 
 def load_dino(
-    checkpoint: str,
+    checkpoint: str | PathLike[str],
     *,
     device: torch.device | str,
     dtype: torch.dtype | None = None,
@@ -94,6 +95,7 @@ def load_dino(
 
     Raises WeightsError if it can't be found, downloaded or read, or is another kind of model.
     """
+    checkpoint = fspath(checkpoint)
     folder = resolve(checkpoint, "dino", offline=offline)
     kind = model_type(folder)
     if kind not in DINO_TYPES:
@@ -113,7 +115,7 @@ def load_dino(
 
 
 def load_clip(
-    checkpoint: str,
+    checkpoint: str | PathLike[str],
     *,
     device: torch.device | str,
     dtype: torch.dtype | None = None,
@@ -123,6 +125,7 @@ def load_clip(
 
     Raises WeightsError if it can't be found, downloaded or read.
     """
+    checkpoint = fspath(checkpoint)
     folder = resolve(checkpoint, "clip", offline=offline)
     path = folder / "open_clip_config.json"
     config = read_json(path)
@@ -175,7 +178,7 @@ def _check_activation(checkpoint: str, path: Path, config: dict[str, Any]) -> No
 
 
 def load_language_model(
-    checkpoint: str,
+    checkpoint: str | PathLike[str],
     *,
     device: torch.device | str,
     dtype: torch.dtype | None = None,
@@ -185,6 +188,7 @@ def load_language_model(
 
     Raises WeightsError if it can't be found, downloaded or read.
     """
+    checkpoint = fspath(checkpoint)
     folder = resolve(checkpoint, "language_model", offline=offline)
     model_type(folder)
     network = from_pretrained("AutoModelForCausalLM", folder, "language_model", dtype)
