@@ -27,6 +27,7 @@ from zeroguide.models.reading import (
     tokenizer_of,
 )
 from zeroguide.models.text_memory import TextMemory, load_text_memory
+from zeroguide.models.usable import text_tower
 from zeroguide.models.vlm import Vlm, load_vlm
 
 if TYPE_CHECKING:
@@ -135,9 +136,13 @@ def load_clip(
         import open_clip
 
         _check_activation(checkpoint, path, config)
+        options: dict[str, Any] = {}
+        if text_tower(folder) is not None:  # its configuration is beside the weights
+            own = config["model_cfg"]["text_cfg"] | {"hf_model_name": str(folder)}
+            options["text_cfg"] = own | {"hf_model_pretrained": False}
         with no_random_init():
             network = open_clip.create_model(
-                name, load_weights=False, pretrained_text=False, pretrained_image=False
+                name, load_weights=False, pretrained_text=False, pretrained_image=False, **options
             )
         # The file's tensors, memory-mapped, become the parameters instead of being copied into
         # them, which takes forty times as long.
@@ -146,8 +151,8 @@ def load_clip(
         open_clip.load_checkpoint(network, str(weights))
         del network.load_state_dict
         has_own_tokenizer = "hf_tokenizer_name" in config["model_cfg"]["text_cfg"]
-        options = {"local_files_only": True} if has_own_tokenizer else {}
-        tokenize = open_clip.get_tokenizer(name, **options)
+        local = {"local_files_only": True} if has_own_tokenizer else {}
+        tokenize = open_clip.get_tokenizer(name, **local)
     size = network.visual.image_size
     height, width = (size, size) if isinstance(size, int) else size
     if height != width:
