@@ -330,3 +330,43 @@ def test_a_suite_takes_no_stage(tmp_path, capsys):
     arguments = ["eval", "--suite", "paper", "--stage", "true-names", "--data", str(tmp_path)]
     assert main(arguments) == 2
     assert "leave --dataset, --split, --crop, --stage" in capsys.readouterr().err
+
+
+def coco(folder, results, images=True):
+    """COCO results for the images a, b and c, as ids 1, 2 and 3."""
+    folder.mkdir()
+    (folder / "results.json").write_text(json.dumps(results))
+    tables = {"categories": [{"id": 1, "name": "dog"}]}
+    if images:
+        tables["images"] = [{"id": i, "file_name": f"train/{n}.jpg"} for i, n in enumerate("abc")]
+    (folder / "tables.json").write_text(json.dumps(tables))
+    return folder
+
+
+def result(image, counts):
+    return {
+        "image_id": image,
+        "category_id": 1,
+        "segmentation": {"size": [4, 8], "counts": counts} if counts else [],
+        "score": 0.5,
+    }
+
+
+def test_damaged_masks_fail_their_image(command, tmp_path, capsys):
+    """Cut counts made pycocotools run without end, or score whatever was in memory."""
+    results = [result(0, [0, 16, 16]), result(1, [0, 16]), result(2, "01"), result(2, None)]
+    assert main(command(coco(tmp_path / "p", results))) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "a mask of train/b covers 16 of 32 pixels; write it again" in said
+    assert "a mask of train/c covers 1 of 32 pixels" in said
+    assert said.count("three corners are left out: 1") == 1 and "unexpected" not in said
+    images = Results.load(tmp_path / "out" / "results.json").images
+    assert [image.error is None for image in images] == [True, False, False]
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_nothing_found_is_a_result(images, command, tmp_path):
+    assert main(command(coco(tmp_path / "p", [], images))) == 0
+    results = Results.load(tmp_path / "out" / "results.json")
+    assert [image.n_segments for image in results.images] == [0, 0, 0]
+    assert results.value("ar100").value == 0

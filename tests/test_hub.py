@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,35 @@ def test_the_weights_are_fetched_once_and_never_as_pickle(
     sent = {"config.json", "tokenizer.json", "merges.txt"}
     sent |= {"model-00001-of-00001.safetensors", "model.safetensors.index.json"}
     assert hub.files_sent() == sent
+
+
+def test_a_text_tower_without_its_configuration_is_refused_before_the_download(
+    hub: hub_server.Hub, client: Client
+) -> None:
+    path = hub.repositories["some/model-clip"] / "open_clip_config.json"
+    text = {"hf_model_name": "xlm-roberta-base", "hf_tokenizer_name": "xlm-roberta-base"}
+    path.write_text(json.dumps({"model_cfg": {"text_cfg": text}}))
+    assert client.fail("online", "some/model-clip", "clip") == (
+        "some/model-clip (clip) has xlm-roberta-base as its text tower, but not that model's "
+        "config.json: run `hf download some/model-clip --local-dir DIR` and `hf download "
+        "xlm-roberta-base config.json --local-dir DIR`, then name DIR"
+    )
+    assert hub.files_sent() == {"open_clip_config.json"}
+    (path.parent / "config.json").write_text('{"model_type": "xlm-roberta"}')
+    folder = Path(client.run("online", "some/model-clip", "clip"))
+    hub.requests.clear()
+    assert Path(client.run("offline", "some/model-clip", "clip")) == folder
+    assert (folder / "config.json").is_file() and hub.requests == []
+
+
+def test_a_vlm_that_takes_tasks_is_refused_before_the_download(
+    hub: hub_server.Hub, client: Client
+) -> None:
+    folder = hub.repositories["some/model-language_model"]
+    (folder / "config.json").write_text('{"model_type": "florence2"}')
+    message = client.fail("online", "some/model-language_model", "vlm")
+    assert message.startswith("some/model-language_model (vlm) is a florence2, which knows a list")
+    assert hub.files_sent() == {"config.json"}
 
 
 def test_pull_brings_up_to_date(hub: hub_server.Hub, client: Client) -> None:

@@ -28,7 +28,7 @@ from zeroguide.models import (
 )
 from zeroguide.models.reading import _LOADING
 from zeroguide.recipe import Models, load_recipe
-from zeroguide.texts import encode_tokens
+from zeroguide.texts import TextEncoder, encode_tokens
 
 SHARED = Path(__file__).parents[2] / "shared"
 GPT2_BPE = SHARED / "gpt2"
@@ -90,6 +90,34 @@ def test_clip_equals_the_network_written(file_name: str, tmp_path: Path) -> None
             torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
     for name, parameter in written.named_parameters():  # the weights themselves, to the bit
         assert torch.equal(clip.network.get_parameter(name), parameter), name
+
+
+@pytest.mark.parametrize("kind", writing_folders.TEXT_TOWERS)
+def test_a_text_tower_of_transformers_asks_no_other_repository(kind: str, tmp_path: Path) -> None:
+    written = writing_folders.text_tower_folder(tmp_path, kind)
+    clip = load_clip(str(tmp_path), device="cpu")
+    tokens = clip.tokenize(["a dog", "image of a golden retriever"])
+    assert tokens[0, :4].tolist() == [2, 5, 6, 0]  # the tower's own tokens, not CLIP's
+    with torch.no_grad():
+        torch.testing.assert_close(clip.network.encode_text(tokens), written.encode_text(tokens))
+    for name, parameter in written.named_parameters():
+        assert torch.equal(clip.network.get_parameter(name), parameter), name
+    embedded = TextEncoder(clip).embed(["a dog", "a cat", "a dog"])
+    assert torch.equal(embedded[0], embedded[2]) and not torch.allclose(embedded[0], embedded[1])
+
+
+@pytest.mark.parametrize("other", [None, {"model_type": "clip"}])
+def test_a_text_tower_without_its_configuration(other: object, tmp_path: Path) -> None:
+    writing_folders.text_tower_folder(tmp_path)
+    (tmp_path / "config.json").unlink()
+    if other:  # that of the whole model, in transformers' format
+        (tmp_path / "config.json").write_text(json.dumps(other))
+    with pytest.raises(WeightsError) as caught:
+        load_clip(str(tmp_path), device="cpu")
+    assert str(caught.value) == (
+        f"{tmp_path} (clip) has some/xlm-roberta as its text tower, but not that model's "
+        f"config.json: run `hf download some/xlm-roberta config.json --local-dir {tmp_path}`"
+    )
 
 
 @pytest.mark.parametrize("bpe", [None, GPT2_BPE])

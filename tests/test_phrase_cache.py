@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -52,19 +53,13 @@ def test_parts_of_another_process_are_taken_over(tmp_path: Path) -> None:
     assert np.count_nonzero(rows[:, 0]) in SIZES
 
 
-def _make_all(folder: Path, queue: multiprocessing.Queue) -> None:
-    queue.put(embed_in_parts(folder, SIZES, rows_of))
+def _make_all(folder: Path) -> np.ndarray:
+    return embed_in_parts(folder, SIZES, rows_of)
 
 
 def test_several_processes_at_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    processes = [context.Process(target=_make_all, args=(tmp_path, queue)) for _ in range(3)]
-    for process in processes:
-        process.start()
-    results = [queue.get(timeout=120) for _ in processes]
-    for process in processes:
-        process.join()
+    with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
+        results = list(pool.map(_make_all, [tmp_path] * 6))
     for rows in results:
         np.testing.assert_array_equal(rows, results[0])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["000.npy", "001.npy", "002.npy"]

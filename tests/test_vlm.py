@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +13,23 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
+import vlm_folders
 import writing_folders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroguide.decoders import make_decoder
 from zeroguide.decoders.vlm import OUTLINE, QUESTION, VlmDecoder, outlined_crop
+from zeroguide.errors import WeightsError
 from zeroguide.models import LoadedModels, Vlm, load_clip, load_vlm
+from zeroguide.models.hub import LAYOUTS
 from zeroguide.recipe import load_recipe
 from zeroguide.region import Picture, Region
 from zeroguide.texts import TextEncoder
 
 KINDS = {"captioner": writing_folders.captioner_folder, "chat": writing_folders.chat_model_folder}
+KINDS |= vlm_folders.KINDS
 PROMPT = "image of a"
 
 
@@ -189,14 +196,55 @@ def test_a_model_made_for_sampling_is_quiet_and_deterministic(
     assert capfd.readouterr().err == ""
 
 
-def test_loading_equals_what_was_written(folders: Path, tmp_path: Path) -> None:
-    for kind, write in KINDS.items():
-        written = write(tmp_path / kind, seed=3)
-        loaded = load_vlm(str(tmp_path / kind), device="cpu")
-        state = loaded.network.state_dict()
-        for name, tensor in written.state_dict().items():
-            assert torch.equal(state[name], tensor), name
-        assert not loaded.network.training
-        assert not any(p.requires_grad for p in loaded.network.parameters())
-        inputs = loaded.encode([np.zeros((20, 30, 3), np.uint8)], "what", "a")
-        torch.testing.assert_close(loaded.network(**inputs).logits, written(**inputs).logits)
+@pytest.mark.parametrize("kind", KINDS)
+def test_loading_equals_what_was_written(kind: str, tmp_path: Path) -> None:
+    written = KINDS[kind](tmp_path, seed=3)
+    loaded = load_vlm(str(tmp_path), device="cpu")
+    state = loaded.network.state_dict()
+    for name, tensor in written.state_dict().items():
+        assert torch.equal(state[name], tensor), name
+    assert not loaded.network.training
+    assert not any(p.requires_grad for p in loaded.network.parameters())
+    inputs = loaded.encode([np.zeros((20, 30, 3), np.uint8)], "what", "a")
+    torch.testing.assert_close(loaded.network(**inputs).logits, written(**inputs).logits)
+
+
+@pytest.mark.parametrize("kind", ["qwen3_vl", "smolvlm"])
+def test_a_processor_in_several_files(kind: str, tmp_path: Path) -> None:
+    """As repositories hold it that were written before transformers 5."""
+    KINDS[kind](tmp_path)
+    whole = load_vlm(str(tmp_path), device="cpu").processor
+    vlm_folders.split_processor(tmp_path)
+    assert (tmp_path / "video_preprocessor_config.json").is_file()
+    names = {path.name for path in tmp_path.iterdir()}
+    layout = LAYOUTS["vlm"]
+    patterns = [*layout.required, *layout.weights[0], *layout.extra]
+    assert not [name for name in names if not any(fnmatch(name, p) for p in patterns)]
+    parts = load_vlm(str(tmp_path), device="cpu").processor
+    assert parts.image_processor.to_dict() == whole.image_processor.to_dict()
+    assert type(parts.video_processor) is type(whole.video_processor)
+    assert parts.video_processor.to_dict() == whole.video_processor.to_dict()
+
+
+def test_a_package_that_a_processor_needs(tmp_path: Path, monkeypatch: Any) -> None:
+    vlm_folders.smolvlm_folder(tmp_path)
+    monkeypatch.setattr("transformers.models.smolvlm.processing_smolvlm.num2words", None)
+    with pytest.raises(WeightsError) as caught:
+        load_vlm(str(tmp_path), device="cpu")
+    assert str(caught.value) == (
+        f"{tmp_path} needs a Python package that isn't installed: Package `num2words` is required "
+        "to run SmolVLM processor. Install it with `pip install num2words`"
+    )
+
+
+@pytest.mark.parametrize("kind", ["florence2", "paligemma"])
+def test_models_that_take_tasks_are_refused(kind: str, folders: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(folders / "chat", tmp_path / "own"))
+    (folder / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(WeightsError) as caught:
+        load_vlm(str(folder), device="cpu")
+    assert str(caught.value) == (
+        f"{folder} (vlm) is a {kind}, which knows a list of tasks and can't be asked what an "
+        "outline shows: choose a model with a chat template, such as SmolVLM or Qwen3-VL"
+    )
+    assert kind in transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES

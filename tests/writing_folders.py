@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import hub_folders
+import open_clip
 import torch
 import transformers
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
 
 WORDS = ["image", "of", "a", "dog", "cat", "red", "golden", "retriever", "user", "assistant"]
 CHAT_TEMPLATE = (
@@ -38,6 +41,47 @@ def text_memory_folder(
     about = {"template": "a photo of {}", "first": first}
     save_file(tensors, folder / "text_memory.safetensors", about)
     return network
+
+
+_ENCODER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+_ENCODER |= {"num_attention_heads": 2, "max_position_embeddings": 40}
+TEXT_TOWERS: dict[str, tuple[Any, dict[str, int]]] = {
+    "xlm-roberta": (transformers.XLMRobertaConfig, _ENCODER),
+    "roberta": (transformers.RobertaConfig, _ENCODER),
+    "bert": (transformers.BertConfig, _ENCODER),
+    "mt5": (transformers.MT5Config, {"d_model": 32, "d_ff": 64, "num_heads": 2, "num_layers": 2}),
+    "m2m_100": (
+        transformers.M2M100Config,
+        {"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "decoder_layers": 1},
+    ),
+}
+
+
+def text_tower_folder(folder: Path, kind: str = "xlm-roberta", *, seed: int = 0) -> torch.nn.Module:
+    """A CLIP whose text tower is transformers' model of that type, with its config.json."""
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]"}
+    tokens = {token: i for i, token in enumerate([*special.values(), *WORDS])}
+    words = Tokenizer(WordLevel(tokens, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    words.post_processor = TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 2)])
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words, **special)
+    config_class, own = TEXT_TOWERS[kind]
+    config = config_class(vocab_size=len(tokens), pad_token_id=0, **own)
+    config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    text = {"hf_model_name": f"some/{kind}", "hf_tokenizer_name": f"some/{kind}"}
+    text |= {"hf_proj_type": "mlp", "context_length": 16}
+    model_cfg = {**hub_folders.TINY_CLIP, "text_cfg": text}
+    written = {**text, "hf_model_name": str(folder), "hf_model_pretrained": False}
+    torch.manual_seed(seed)
+    network = open_clip.model.CustomTextCLIP(
+        **json.loads(json.dumps({**model_cfg, "text_cfg": written}))
+    )
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    save_file(state, folder / "open_clip_model.safetensors")
+    about = {"model_cfg": model_cfg, "preprocess_cfg": hub_folders.OPENAI}
+    (folder / "open_clip_config.json").write_text(json.dumps(about))
+    return network.eval()
 
 
 def captioner_folder(folder: Path, *, seed: int = 0) -> torch.nn.Module:

@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,8 @@ class Job:
 
 
 def plan(
-    sources: Sequence[Path],
-    output: Path,
+    sources: Sequence[str | PathLike[str]],
+    output: str | PathLike[str],
     suffixes: Sequence[str],
     *,
     overwrite: bool,
@@ -58,8 +59,9 @@ def plan(
     Raises UsageError for a result that would replace a source or another result, OutputError for
     results that already exist.
     """
+    output = Path(output)
     by_place: dict[str, Path] = {}
-    for source in sources:
+    for source in map(Path, sources):
         by_place.setdefault(os.path.abspath(source), source)
     try:
         common = os.path.commonpath([os.path.dirname(place) for place in by_place])
@@ -90,8 +92,9 @@ def plan(
 
 
 @contextlib.contextmanager
-def output_folder(path: Path) -> Iterator[None]:
+def output_folder(path: str | PathLike[str]) -> Iterator[None]:
     """Make sure results can be written to a folder; what stays empty is removed at the end."""
+    path = Path(path)
     created = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -136,11 +139,12 @@ def saving(job: Job) -> Iterator[None]:
         raise
 
 
-def write_png(pixels: PIL.Image.Image | np.ndarray, path: Path) -> None:
+def write_png(pixels: PIL.Image.Image | np.ndarray, path: str | PathLike[str]) -> None:
     """Write a picture, or an (H, W) uint16 array as 16-bit grey, whole or not at all.
 
     The file names this program, so that `is_own_png` can tell it from a user's picture.
     """
+    path = Path(path)
     import PIL.Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -165,7 +169,7 @@ def run(
     jobs: Sequence[Job],
     start: Callable[[], Callable[[Job, Image], None]],
     *,
-    output: Path,
+    output: str | PathLike[str],
     console: Console,
     value_range: Range | None,
 ) -> int:
@@ -179,6 +183,7 @@ def run(
     Failures are reported one sentence each; with several jobs OUTPUT/failures.jsonl lists those of
     this run, one {"file", "error"} a line, and is removed when there are none.
     """
+    output = Path(output)
     from zeroguide.image import check_image, open_image
 
     failures: list[dict[str, str]] = []

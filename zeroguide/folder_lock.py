@@ -12,13 +12,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from os import PathLike
 
 from zeroguide.batch import OutputError
 
 
 @contextmanager
-def locked(folder: Path, *, shared: bool = False, remedy: str = "") -> Iterator[None]:
+def locked(
+    folder: str | PathLike[str], *, shared: bool = False, remedy: str = ""
+) -> Iterator[None]:
     """Keep other runs out of an existing folder; OutputError if one is there already.
 
     shared: let in those that share, too. remedy: what else can be done, ending the sentence.

@@ -18,7 +18,7 @@ Lines that begin with # are left out. `scripts/build_labels.py` makes both files
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Self
 
@@ -42,7 +42,7 @@ _PREPOSITIONS = frozenset({
 _ARTICLES = frozenset({"a", "an", "the", "some", "his", "her", "its", "their"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Hypernyms:
     """Nodes 0..n-1, parents before children.
 
@@ -57,8 +57,8 @@ class Hypernyms:
     parents: tuple[tuple[int, ...], ...]
     labels: tuple[tuple[str, ...], ...]
     other_names: tuple[tuple[str, ...], ...]
-    _exact: dict[str, int] = field(repr=False)
-    _squeezed: dict[str, int] = field(repr=False)
+    _exact: dict[str, int]
+    _squeezed: dict[str, int]
 
     @classmethod
     @cache

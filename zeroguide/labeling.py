@@ -196,7 +196,7 @@ class Labeling:
         """
         from zeroguide.pictures import reference
 
-        known = replace(self, picture=reference(image))
+        known = replace(self, picture=reference(image, self.recipe))
         if known.pixels.shape[:2] != self.label_map.shape:
             height, width = known.pixels.shape[:2]
             raise ZeroguideError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
@@ -44,11 +44,11 @@ def read_pixels(labeling: Labeling) -> np.ndarray:
     return image.pixels
 
 
-def reference(source: ImageSource) -> Path | np.ndarray:
-    """What a Labeling holds: a file's absolute path, the pixels of all else."""
+def reference(source: ImageSource, recipe: dict[str, Any]) -> Path | np.ndarray:
+    """What a Labeling made by a recipe holds: a file's absolute path, the pixels of all else."""
     if isinstance(source, (str, PathLike)):
         return Path(source).absolute()
-    return to_image(source).pixels
+    return to_image(source, value_range(recipe)).pixels
 
 
 def find(labeling: Labeling, result: Path) -> Path | None:

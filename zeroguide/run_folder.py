@@ -17,6 +17,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +48,9 @@ class Manifest:
     replacing: bool = False
 
     @classmethod
-    def read(cls, folder: Path) -> Manifest | None:
+    def read(cls, folder: str | PathLike[str]) -> Manifest | None:
         """The manifest of a folder, None if it has none. UsageError for a damaged one."""
+        folder = Path(folder)
         path = folder / MANIFEST
         try:
             content = json.loads(path.read_bytes())
@@ -70,8 +72,9 @@ class Manifest:
                 "run the same command again: results that are there are kept"
             ) from None
 
-    def write(self, folder: Path, name: str = MANIFEST) -> None:
+    def write(self, folder: str | PathLike[str], name: str = MANIFEST) -> None:
         """Raises ZeroguideError if it can't be written."""
+        folder = Path(folder)
         content = {
             "schema": SCHEMA,
             "recipe": self.recipe,
@@ -163,17 +166,19 @@ class RunFolder:
             yield Entry(key, labeling, self._image(key, labeling.sha256))
 
 
-def result_path(folder: Path, key: str) -> Path:
+def result_path(folder: str | PathLike[str], key: str) -> Path:
     """The JSON file of an image."""
+    folder = Path(folder)
     return folder / f"{_place_of(key)}.json"
 
 
-def overlay_path(folder: Path, key: str) -> Path:
+def overlay_path(folder: str | PathLike[str], key: str) -> Path:
     """The overlay of an image."""
+    folder = Path(folder)
     return folder / f"{_place_of(key)}.png"
 
 
-def first_result(folder: Path) -> Path | None:
+def first_result(folder: str | PathLike[str]) -> Path | None:
     """Some result that lies in a folder as a file of its own, if there is one."""
     return next(_results(folder), None)
 
@@ -192,8 +197,9 @@ def key_of(place: str) -> str:
     return place.removesuffix(".json").removeprefix("=")
 
 
-def json_files(folder: Path) -> Iterator[Path]:
+def json_files(folder: str | PathLike[str]) -> Iterator[Path]:
     """Where results may be: all JSON files below a run's folder but those of exports."""
+    folder = Path(folder)
     for place, folders, files in os.walk(folder):
         if Path(place) == folder:
             folders[:] = [name for name in folders if name.lower() not in (EXPORTS, PARTS)]
@@ -204,7 +210,7 @@ def _results(folder: Path) -> Iterator[Path]:
     return filter(is_result, json_files(folder))
 
 
-def is_result(path: Path) -> bool:
+def is_result(path: str | PathLike[str]) -> bool:
     """Whether a JSON file begins like a result: other files may lie in the folder, too."""
     from zeroguide.labeling import SCHEMA as LABELING
 

@@ -176,12 +176,22 @@ class Background(contextlib.AbstractContextManager["Background[T]"], Generic[T])
             raise self._error
 
 
-def ahead_of(batch_size: int) -> Ahead:
-    """How far ahead to read for batches of this size."""
+def ahead_of(batch_size: int, cores: int | None = None) -> Ahead:
+    """How far ahead to read for batches of this size.
+
+    cores: a thread may be had for each; None: all that this process may use.
+    """
     if batch_size == 1:
         return {"threads": 1, "ahead": 2, "window": 1}
     window = WINDOW * batch_size
-    return {"threads": min(8, os.cpu_count() or 1), "ahead": window, "window": window}
+    return {"threads": min(8, cores or available_cores()), "ahead": window, "window": window}
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Ahead(TypedDict):

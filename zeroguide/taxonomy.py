@@ -9,6 +9,7 @@ import contextlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
@@ -119,8 +120,9 @@ class Survey:
     def __exit__(self, *_: object) -> None:
         self._maps.cleanup()
 
-    def add(self, path: Path, image: Image) -> None:
+    def add(self, path: str | PathLike[str], image: Image) -> None:
         """Segment and name one image, and keep what its segments are like."""
+        path = Path(path)
         segments = self.labeler.describe([image])[0]
         label_map = segment_map(segments)
         PIL.Image.fromarray(label_map.astype(np.uint16)).save(self._map_path(len(self.paths)))

@@ -84,7 +84,17 @@ def changed(folder, change):
     ("change", "words"),
     [
         (lambda c: c.pop("categories"), r"not in COCO's panoptic format \(KeyError"),
-        (lambda c: c["images"].append(c["images"][0]), "two images share an id"),
+        (lambda c: c["images"].append(c["images"][0]), "two images share the id 9"),
+        (
+            lambda c: c["categories"].append(c["categories"][0] | {"name": "another"}),
+            r"two categories share the id \d+",
+        ),
+        (
+            lambda c: c["annotations"][0]["segments_info"].append(
+                c["annotations"][0]["segments_info"][0]
+            ),
+            r"has the segment \d+ of 000000000009.jpg twice",
+        ),
         (
             lambda c: c["annotations"].append(c["annotations"][0]),
             "annotates 000000000009.jpg twice",

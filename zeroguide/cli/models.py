@@ -53,12 +53,9 @@ def models_pull(
     from zeroguide.labeler import embed_lists
 
     for recipe in recipes:
-        row = (
-            "phrases",
-            recipe.decoder.vocabulary,
-            f"{embed_lists(recipe, offline=True)} embedded",
-        )
-        console.table(["model", "checkpoint", "folder"], [row], recipe.name)
+        n_phrases = embed_lists(recipe, offline=True)
+        cells = ("phrases", recipe.decoder.vocabulary, f"{n_phrases} embedded")
+        console.table(["model", "checkpoint", "folder"], [cells], recipe.name)
     return 0
 
 

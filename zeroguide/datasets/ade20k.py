@@ -15,6 +15,7 @@ and can't be told apart by their files.
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ FULL_SOURCE = "https://ade20k.csail.mit.edu/ (full set, release 2021_17_01)"
 _PARTS = {"val": "validation", "train": "training"}
 
 
-def load_ade20k_150(root: Path, split: str) -> Dataset:
+def load_ade20k_150(root: str | PathLike[str], split: str) -> Dataset:
     """The split ("val" or "train") of the benchmark; UsageError names what is missing."""
     part = _PARTS[split]
     root = find_root(root, [f"annotations/{part}"], SOURCE)
@@ -40,7 +41,7 @@ def load_ade20k_150(root: Path, split: str) -> Dataset:
     return MaskDataset("ade20k-150", ade.classes, entries, SOURCE, lookup=ade.lookup(0))
 
 
-def load_ade20k_847(root: Path, split: str) -> Dataset:
+def load_ade20k_847(root: str | PathLike[str], split: str) -> Dataset:
     """The split of the full set in either layout; UsageError names what is missing."""
     part = _PARTS[split]
     converted, original = f"annotations_detectron2/{part}", f"images/ADE/{part}"

@@ -8,6 +8,7 @@ There are no classes: a semantic truth is void everywhere, and the regions' clas
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +49,9 @@ def _regions(keys: np.ndarray) -> Regions:
     return Regions(label_map, np.full(len(ids), VOID, np.int32), np.zeros(len(ids), bool))
 
 
-def load_bsds500(root: Path, split: str) -> Dataset:
+def load_bsds500(root: str | PathLike[str], split: str) -> Dataset:
     """The split "test", "val" or "train"; UsageError names what is missing."""
+    root = Path(root)
     # Below the folder somebody unpacked lie BSR/BSDS500/data: one level more than is searched.
     for deeper in (root / "BSR" / "BSDS500" / "data", root / "BSDS500" / "data"):
         if deeper.is_dir():

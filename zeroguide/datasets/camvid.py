@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ _COLOURED, _STILLS = "LabeledApproved_full", "701_StillsRaw_full"
 _VOID_ID = 11
 
 
-def load_camvid(root: Path, split: str) -> Dataset:
+def load_camvid(root: str | PathLike[str], split: str) -> Dataset:
     """SegNet's "train", "val" or "test", or "all" of the original; UsageError as elsewhere."""
     root = find_root(root, [f"{split}annot", _COLOURED], SOURCE)
     camvid = read_classes("camvid_11")

@@ -8,6 +8,7 @@ objects, and for stuff, the id itself.
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def _objects(mask: Path) -> Path:
     return mask.with_name(mask.name.replace(_MASK, _OBJECTS))
 
 
-def load_cityscapes(root: Path, split: str, n_classes: int) -> Dataset:
+def load_cityscapes(root: str | PathLike[str], split: str, n_classes: int) -> Dataset:
     """The split ("val", "train") with 19 or 27 classes; UsageError names what is missing."""
     root = find_root(root, [f"gtFine/{split}"], SOURCE)
     cities = sorted(folder for folder in (root / "gtFine" / split).iterdir() if folder.is_dir())

@@ -13,6 +13,8 @@ conversion to semantic masks does; only `Regions.crowd` tells them apart.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,7 @@ class CocoPanoptic(Dataset):
         return (Regions(label_map, classes, crowd),)
 
 
-def load_coco_panoptic(root: Path, split: str) -> Dataset:
+def load_coco_panoptic(root: str | PathLike[str], split: str) -> Dataset:
     """The split ("val" or "train") of COCO 2017 in a folder; UsageError names what is missing."""
     official = f"panoptic_{split}2017.json"
     root = find_root(root, [f"annotations/{official}", official, "panoptic.json"], SOURCE)
@@ -93,8 +95,11 @@ def load_coco_panoptic(root: Path, split: str) -> Dataset:
     content = _read_json(json_file)
     try:
         file_names = {each["id"]: each["file_name"] for each in content["images"]}
-        if len(file_names) < len(content["images"]):
-            raise UsageError(f"{json_file}: two images share an id; use the original file.")
+        again = _repeated(each["id"] for each in content["images"])
+        if again is not None:
+            raise UsageError(
+                f"{json_file}: two images share the id {again}; use the original file."
+            )
         entries, segments = [], {}
         for annotation in sorted(content["annotations"], key=lambda each: each["file_name"]):
             image = images / file_names[annotation["image_id"]]
@@ -104,17 +109,38 @@ def load_coco_panoptic(root: Path, split: str) -> Dataset:
                 )
             entries.append(Entry(image.stem, image, masks / annotation["file_name"]))
             segments[image.stem] = annotation["segments_info"]
+            again = _repeated(each["id"] for each in annotation["segments_info"])
+            if again is not None:
+                raise UsageError(
+                    f"{json_file}: has the segment {again} of {image.name} twice; use the "
+                    "original file."
+                )
         categories = [(each["id"], each["name"], each["isthing"]) for each in content["categories"]]
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{json_file}: is not in COCO's panoptic format ({error!r}); use the original file."
         ) from None
+    again = _repeated(number for number, _, _ in categories)
+    if again is not None:
+        raise UsageError(
+            f"{json_file}: two categories share the id {again}; use the original file."
+        )
     known = {each.official: each for each in read_classes("coco_panoptic").classes}
     classes = [
         known.get(title, ClassName(title, kind="thing" if is_thing else "stuff"))
         for _, title, is_thing in categories
     ]
     return CocoPanoptic(classes, entries, segments, [each[0] for each in categories], json_file)
+
+
+def _repeated(ids: Iterable[int]) -> int | None:
+    """The first id that comes a second time, if there is one."""
+    seen: set[int] = set()
+    for each in ids:
+        if each in seen:
+            return each
+        seen.add(each)
+    return None
 
 
 def _read_json(path: Path) -> Any:

@@ -12,6 +12,7 @@ things and 15 of stuff, on the images of the curated list (val: 2,175), which is
 from __future__ import annotations
 
 from importlib.resources import files
+from os import PathLike
 from pathlib import Path
 
 from zeroguide.datasets.base import VOID, Dataset, Entry
@@ -26,16 +27,18 @@ LIST_SOURCE = "https://github.com/xu-ji/IIC/tree/master/datasets"
 _CURATED = "Coco164kFull_Stuff_Coarse_7.txt"
 
 
-def load_coco_stuff(root: Path, split: str) -> Dataset:
+def load_coco_stuff(root: str | PathLike[str], split: str) -> Dataset:
     """All images of a split with the 171 classes; UsageError names what is missing."""
+    root = Path(root)
     images, masks = _folders(root, split)
     entries = paired_entries(images, masks)
     fine = read_classes("coco_stuff")
     return MaskDataset("coco-stuff-171", fine.classes, entries, SOURCE, lookup=fine.lookup(255))
 
 
-def load_coco_stuff_27(root: Path, split: str) -> Dataset:
+def load_coco_stuff_27(root: str | PathLike[str], split: str) -> Dataset:
     """The images of the curated list with the 27 coarse classes; UsageError as above."""
+    root = Path(root)
     images, masks = _folders(root, split)
     top = find_root(root, [f"curated/{split}2017/{_CURATED}"], LIST_SOURCE)
     list_file = top / "curated" / f"{split}2017" / _CURATED

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _EXIF_ORIENTATION = 0x0112
 
 
-def find_root(root: Path, markers: Sequence[str], source: str) -> Path:
+def find_root(root: str | PathLike[str], markers: Sequence[str], source: str) -> Path:
     """The folder that holds one of the markers: `root` itself or up to two levels below it.
 
     Args:
@@ -31,6 +32,7 @@ def find_root(root: Path, markers: Sequence[str], source: str) -> Path:
 
     Raises UsageError: no folder at all, or none that holds a marker.
     """
+    root = Path(root)
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; get the data from {source} and name its folder.")
     level = [root]
@@ -55,8 +57,9 @@ def _folders(folder: Path) -> list[Path]:
     return found if len(found) <= 30 else []
 
 
-def first_folder(root: Path, choices: Sequence[str], source: str) -> Path:
+def first_folder(root: str | PathLike[str], choices: Sequence[str], source: str) -> Path:
     """The first of several relative folders that exists; UsageError if none does."""
+    root = Path(root)
     for choice in choices:
         if (root / choice).is_dir():
             return root / choice
@@ -65,12 +68,15 @@ def first_folder(root: Path, choices: Sequence[str], source: str) -> Path:
     )
 
 
-def files_by_stem(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> dict[str, Path]:
+def files_by_stem(
+    folder: str | PathLike[str], endings: Sequence[str] = IMAGE_ENDINGS
+) -> dict[str, Path]:
     """Name without ending -> path, sorted by name, of the files with these endings.
 
     Hidden files don't count. Raises UsageError: no such folder, none of these files in it, or two
     that differ only in their ending.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; check the path.")
     found: dict[str, Path] = {}
@@ -115,12 +121,13 @@ def require_files(paths: Iterable[Path], source: str) -> None:
             raise UsageError(f"{path}: is missing; get it from {source}.")
 
 
-def read_lines(path: Path, source: str) -> list[str]:
+def read_lines(path: str | PathLike[str], source: str) -> list[str]:
     """A list file's lines, stripped; line i of the file is item i, whatever the list is for.
 
     Blank lines may end the file. Raises UsageError: missing, empty, or a blank line further up,
     which would shift every number after it.
     """
+    path = Path(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -140,7 +147,7 @@ def read_lines(path: Path, source: str) -> list[str]:
     return lines
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: str | PathLike[str]) -> tuple[int, int]:
     """(height, width) of an image as `open_image` gives it, from the header alone."""
     try:
         with PIL.Image.open(path) as image:
@@ -151,7 +158,7 @@ def image_size(path: Path) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def read_ids(path: Path) -> np.ndarray:
+def read_ids(path: str | PathLike[str]) -> np.ndarray:
     """(H, W) int32 ids of a mask: palette, grey or 16-bit PNG, or TIFF.
 
     Raises ZeroguideError: missing, damaged, colours where ids belong, fractions or numbers below 0.
@@ -170,7 +177,7 @@ def read_ids(path: Path) -> np.ndarray:
     return pixels.astype(np.int32)
 
 
-def read_colours(path: Path) -> np.ndarray:
+def read_colours(path: str | PathLike[str]) -> np.ndarray:
     """(H, W, 3) uint8 colours of a mask that encodes ids as colours; errors as in `read_ids`."""
     pixels = read_pixels(path, palette=True)
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
@@ -180,7 +187,7 @@ def read_colours(path: Path) -> np.ndarray:
     return pixels[:, :, :3]
 
 
-def read_pixels(path: Path, palette: bool = False) -> np.ndarray:
+def read_pixels(path: str | PathLike[str], palette: bool = False) -> np.ndarray:
     """(H, W) or (H, W, c) values of a mask as stored; a palette's colours only if asked for.
 
     Raises ZeroguideError: missing or damaged.
@@ -194,15 +201,16 @@ def read_pixels(path: Path, palette: bool = False) -> np.ndarray:
         raise ImageError(f"{path}: is not a readable mask; copy or export it again.") from None
 
 
-def read_mat(path: Path, variable: str) -> np.ndarray:
+def read_mat(path: str | PathLike[str], variable: str) -> np.ndarray:
     """One variable of a MATLAB file (version 5 to 7.2, which holds arrays and no code).
 
     Raises ZeroguideError: missing, damaged, or without this variable.
     """
+    path = Path(path)
     from scipy.io import loadmat
 
     try:
-        with path.open("rb") as handle:
+        with open(path, "rb") as handle:
             content = loadmat(handle, variable_names=[variable])
     except FileNotFoundError:
         raise ZeroguideError(f"{path}: is missing; copy it there again.") from None

@@ -12,6 +12,7 @@ named "background" is treated as one.
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 from zeroguide.datasets.base import VOID, ClassName, Dataset
@@ -24,8 +25,9 @@ _SOURCE = "wherever its images came from"
 _VOID_IDS = (255, 65535)
 
 
-def load_folder(root: Path) -> Dataset:
+def load_folder(root: str | PathLike[str]) -> Dataset:
     """The data set in a folder of the layout above; UsageError names what is missing."""
+    root = Path(root)
     classes_file = root / "classes.txt"
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; name one with images/, labels/ and classes.txt.")

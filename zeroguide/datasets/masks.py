@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,11 @@ class MaskDataset(Dataset):
 
 
 def paired_entries(
-    images: Path, masks: Path, *, mask_suffix: str = "", mask_endings: Sequence[str] = (".png",)
+    images: str | PathLike[str],
+    masks: str | PathLike[str],
+    *,
+    mask_suffix: str = "",
+    mask_endings: Sequence[str] = (".png",),
 ) -> list[Entry]:
     """Entries of two folders whose files share their names, by name.
 
@@ -51,6 +56,7 @@ def paired_entries(
     Raises UsageError: a folder missing or empty, an image without a mask, two files of one name.
     Masks without an image are left alone: official archives hold more masks than a split needs.
     """
+    masks = Path(masks)
     pictures = files_by_stem(images)
     truths = {
         stem.removesuffix(mask_suffix): path

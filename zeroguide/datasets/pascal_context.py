@@ -17,6 +17,7 @@ another order and aren't read.
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ _LISTS = ("ImageSets/SegmentationContext", "ImageSets/Main")  # the same 4,998 a
 _PNG = "SegmentationClassContext"
 
 
-def load_pascal_context(root: Path, split: str, n_classes: int) -> Dataset:
+def load_pascal_context(root: str | PathLike[str], split: str, n_classes: int) -> Dataset:
     """The split ("val" or "train") with 59 or 459 classes; UsageError names what is missing."""
     name = f"context-{n_classes}"
     classes = read_classes(f"pascal_context_{n_classes}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 from zeroguide.datasets.ade20k import load_ade20k_150, load_ade20k_847
@@ -83,7 +84,7 @@ DATASETS: dict[str, str] = {
 
 def load_dataset(
     name: str,
-    root: Path | None = None,
+    root: str | PathLike[str] | None = None,
     *,
     split: str | None = None,
     limit: int | None = None,
@@ -106,6 +107,7 @@ def load_dataset(
     Raises UsageError: an unknown name or split, an argument the data set doesn't take, or files
     missing from the official layout.
     """
+    root = None if root is None else Path(root)
     if name not in DATASETS:
         raise UsageError(f"unknown data set {name!r}: {nearest(name, tuple(DATASETS))}")
     if limit is not None and limit < 1:

@@ -11,6 +11,7 @@ Layouts, by name: ``DUTS-TE-Image`` and ``DUTS-TE-Mask`` (DUTS; -TR for the spli
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ _LAYOUTS = {
 _CLASSES = (ClassName("background"), ClassName("object", ("foreground",)))
 
 
-def load_saliency(root: Path, split: str) -> Dataset:
+def load_saliency(root: str | PathLike[str], split: str) -> Dataset:
     """The set in a folder of one of the layouts; UsageError names what is missing."""
     layouts = _LAYOUTS[split]
     root = find_root(root, [masks for _, masks in layouts], SOURCE)

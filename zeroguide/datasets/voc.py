@@ -7,6 +7,7 @@ are the objects; background is none.
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def _objects(mask: Path) -> Path:
     return mask.parents[1] / "SegmentationObject" / mask.name
 
 
-def load_voc(root: Path, split: str) -> Dataset:
+def load_voc(root: str | PathLike[str], split: str) -> Dataset:
     """The images of ``ImageSets/Segmentation/{split}.txt``; UsageError names what is missing."""
     list_name = f"ImageSets/Segmentation/{split}.txt"
     root = find_root(root, [list_name], SOURCE)

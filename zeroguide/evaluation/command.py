@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +45,11 @@ if TYPE_CHECKING:
 class Options:
     """What a run is told beside data set, stage and protocols; `zeroguide eval --help` explains."""
 
-    data: Path | None
+    data: str | PathLike[str] | None
     split: str | None
     limit: int | None
     crop: int | None
-    predictions: Path | None
+    predictions: str | PathLike[str] | None
     encoder: str | None
     recipe: Recipe
     device: str
@@ -61,7 +62,7 @@ def run(
     stage: Stage,
     protocols: Sequence[str] | None,
     options: Options,
-    output: Path,
+    output: str | PathLike[str],
     console: Console,
     command: str | None = None,
     *,
@@ -78,8 +79,9 @@ def run(
 
     Raises UsageError and ZeroguideError; OutputError if another run is writing to the folder.
     """
+    output = Path(output)
     if options.predictions is not None:
-        _check_outside(output, options.predictions)
+        _check_outside(output, Path(options.predictions))
     with locked(output):
         return _run(name, stage, protocols, options, output, console, command, optional)
 
@@ -118,7 +120,7 @@ def _run(
     if options.predictions is None:
         console.note(options.recipe.introduction)
     if options.data is not None:
-        settings["data"] = str(options.data.resolve())
+        settings["data"] = str(Path(options.data).resolve())
     results = evaluate(
         dataset,
         predictor,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +25,7 @@ NOTHING = "-"
 """What pixels of no segment, or of no region, are called in a picture."""
 
 
-def pictures(dataset: Dataset, folder: Path) -> Pictures:
+def pictures(dataset: Dataset, folder: str | PathLike[str]) -> Pictures:
     """The name of an image -> its result and its truth; None if either can't be had."""
     samples = {sample.name: sample for sample in dataset}
     rows = read_rows(folder)

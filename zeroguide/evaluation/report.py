@@ -16,6 +16,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,7 +63,11 @@ def table_rows(results: Results) -> list[Table]:
 
 
 def write(
-    results: Results, folder: Path, *, pictures: Pictures | None = None, command: str | None = None
+    results: Results,
+    folder: str | PathLike[str],
+    *,
+    pictures: Pictures | None = None,
+    command: str | None = None,
 ) -> None:
     """Write all files of the module's table into an existing folder, each whole or not at all.
 
@@ -73,6 +78,7 @@ def write(
 
     Raises ZeroguideError if a file can't be written.
     """
+    folder = Path(folder)
     for name, text in (
         ("results.csv", summary_csv(results)),
         ("classes.csv", classes_csv(results)),

@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +105,13 @@ class RowFile:
 
     def __init__(
         self,
-        folder: Path,
+        folder: str | PathLike[str],
         settings: Mapping[str, Any],
         *,
         truths: Mapping[str, str] | None = None,
         restart: bool = False,
     ) -> None:
+        folder = Path(folder)
         self._truths = truths or {}
         self.path = folder / FILE
         self.rows: dict[str, Row] = {}
@@ -165,8 +167,9 @@ class RowFile:
         self._file.close()
 
 
-def read_rows(folder: Path) -> dict[str, Row]:
+def read_rows(folder: str | PathLike[str]) -> dict[str, Row]:
     """The finished rows in a folder, by name; OSError if there is no such file."""
+    folder = Path(folder)
     lines = (folder / FILE).read_bytes().split(b"\n")
     rows = (_adapter().validate_json(line) for line in lines[1:] if line)
     return {row.image.name: row for row in rows}

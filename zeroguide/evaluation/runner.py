@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 from zeroguide import __version__
@@ -42,7 +42,7 @@ _LIBRARIES = (
 def evaluate(
     dataset: Dataset,
     predictor: Predictor,
-    folder: Path,
+    folder: str | PathLike[str],
     *,
     source: Source,
     protocols: Sequence[str],

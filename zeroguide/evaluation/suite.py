@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 from zeroguide.datasets.cropped import STEGO_CROP, cropped_name
@@ -139,8 +140,9 @@ class Suite:
         )
         return " ".join(dict.fromkeys(filter(None, said)))
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: str | PathLike[str]) -> None:
         """Write suite.json and suite.md into an existing folder. ZeroguideError if it can't be."""
+        folder = Path(folder)
         write_atomically(folder / "suite.json", (self.to_json() + "\n").encode())
         write_atomically(folder / "suite.md", self.markdown().encode())
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +82,12 @@ class Config:
         }
 
 
-def read_config(folder: Path, methods: Sequence[str]) -> Config:
+def read_config(folder: str | PathLike[str], methods: Sequence[str]) -> Config:
     """What a model's folder says; UsageError if it holds no model, WeightsError if a damaged one.
 
     methods: those that are known.
     """
+    folder = Path(folder)
     from zeroguide.models.reading import read_json
 
     if not (folder / CONFIG).is_file():

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,7 +37,7 @@ MAX_TOKENS = 20_000  # to train the classifier on, drawn from all images
 N_COMPONENTS = 64
 
 
-def check(n_classes: int, n_images: int, masks: Path | None = None) -> None:
+def check(n_classes: int, n_images: int, masks: str | PathLike[str] | None = None) -> None:
     """See `zeroguide.fitted.check`."""
     if n_classes < 2:
         raise UsageError("maskdistill needs two classes or more: the first is the background")
@@ -47,7 +48,7 @@ def fit(
     n_classes: int,
     seed: int,
     progress: Callable[[str], None],
-    masks: Path | None = None,
+    masks: str | PathLike[str] | None = None,
 ) -> Model:
     """Fits object classes and the background, class 0; see `zeroguide.fitted.fit`.
 
@@ -55,6 +56,7 @@ def fit(
     000001.png and so on in the store's order, with `masks.tsv` saying which is whose. Raises
     ZeroguideError if no image has a salient object or the masks can't be written.
     """
+    masks = None if masks is None else Path(masks)
     objects, means = [], []
     for i in range(len(store)):
         progress(f"object of image {i + 1} of {len(store)}")

@@ -20,6 +20,7 @@ can end alike or all apart, which the share of each class gives away.
 from __future__ import annotations
 
 from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,7 +45,7 @@ def check(
     n_images: int,
     steps: int = 500,
     device: str = "cpu",
-    checkpoint: Path | None = None,
+    checkpoint: str | PathLike[str] | None = None,
 ) -> None:
     """See `zeroguide.fitted.check`; whether a checkpoint fits the features shows later."""
     if checkpoint is not None:
@@ -65,7 +66,7 @@ def fit(
     progress: Callable[[str], None],
     steps: int = 500,
     device: str = "cpu",
-    checkpoint: Path | None = None,
+    checkpoint: str | PathLike[str] | None = None,
 ) -> Model:
     """Trains a head and clusters its codes; see `zeroguide.fitted.fit`.
 

@@ -16,6 +16,7 @@ recipe's DINO. Published heads were trained on the last block's tokens, `feature
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 from zeroguide.errors import UsageError, WeightsError
@@ -28,12 +29,13 @@ MAGIC = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 NAMES = [*head_shapes(0, 0), CLUSTERS]
 
 
-def check_file(path: Path) -> None:
+def check_file(path: str | PathLike[str]) -> None:
     """Everything that shows without torch and without the backbone: the file and its layout.
 
     Raises UsageError if it can't be read or is a pickle, WeightsError if it is damaged or holds no
     STEGO head.
     """
+    path = Path(path)
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -72,12 +74,13 @@ def _as_matrix(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[:2] if len(shape) == 4 and shape[2:] == (1, 1) else shape
 
 
-def read_checkpoint(path: Path, backbone: Backbone) -> Model:
+def read_checkpoint(path: str | PathLike[str], backbone: Backbone) -> Model:
     """The model of a checkpoint, for a backbone's features.
 
     Raises UsageError if the file isn't there, is a pickle, or belongs to features of another width;
     WeightsError if it is damaged or holds no STEGO head.
     """
+    path = Path(path)
     from zeroguide.models.reading import opened
 
     check_file(path)

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,7 @@ def check_formats(names: Sequence[str]) -> None:
 def export(
     entries: Entries,
     names: Sequence[str],
-    folder: Path,
+    folder: str | PathLike[str],
     *,
     overwrite: bool = False,
     note: Callable[[str], None] = lambda text: None,
@@ -94,6 +95,7 @@ def export(
     Raises UsageError for an unknown format, a missing dependency or a result that exists;
     ZeroguideError if something can't be read or written. Nothing of the format at fault is left.
     """
+    folder = Path(folder)
     check_formats(names)
     if JSON in names:
         note("json: nothing to write, the labels of a run are JSON already")

@@ -13,6 +13,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from functools import lru_cache
+from os import PathLike
 from pathlib import Path
 from zipfile import BadZipFile
 from zipfile import Path as ZipPath
@@ -57,7 +58,8 @@ class WordNet:
     Raises ZeroguideError if there is none.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: str | PathLike[str] | None = None) -> None:
+        folder = None if folder is None else Path(folder)
         folders = [folder] if folder is not None else wordnet_folders()
         found = next(filter(None, map(_open, folders)), None)
         if found is None:

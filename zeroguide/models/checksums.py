@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from os import PathLike
 from pathlib import Path
 
 from zeroguide.errors import WeightsError
@@ -17,12 +18,13 @@ from zeroguide.errors import WeightsError
 SUMS = "SHA256SUMS"
 
 
-def compare(folder: Path) -> dict[Path, bool]:
+def compare(folder: str | PathLike[str]) -> dict[Path, bool]:
     """Each file of a model's folder with a known checksum -> whether it has it.
 
     A file that `SHA256SUMS` lists and that isn't there is one that hasn't. Raises WeightsError if
     that list can't be read.
     """
+    folder = Path(folder)
     found = {
         path: _is_blob(path)
         for path in sorted(folder.rglob("*"))

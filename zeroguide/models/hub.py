@@ -12,12 +12,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal
 
 from zeroguide.errors import WeightsError
 from zeroguide.models.checksums import compare
 from zeroguide.models.hub_errors import pull_command, refusal, remedy
+from zeroguide.models.usable import CONFIG, CONFIGS, check_usable
 
 Role = Literal["dino", "clip", "language_model", "text_memory", "vlm", "sentence_encoder"]
 # What recipes name; the sentence encoder belongs to an evaluation.
@@ -48,6 +50,8 @@ _TOKENIZER = (
     "merges.txt",
 )
 _PROCESSOR = ("preprocessor_config.json", "processor_config.json")
+# No videos are shown, but some processors don't come without their part for them.
+_VIDEO = "video_preprocessor_config.json"
 # A text memory is a language model's folder with this file beside it.
 TEXT_MEMORY = "text_memory.safetensors"
 LAYOUTS: dict[Role, Layout] = {
@@ -55,7 +59,7 @@ LAYOUTS: dict[Role, Layout] = {
     "clip": Layout(
         ("open_clip_config.json",),
         (("open_clip_model.safetensors",), ("open_clip_pytorch_model.safetensors",)),
-        _TOKENIZER,
+        (*_TOKENIZER, CONFIG),
     ),
     "language_model": Layout(
         ("config.json",), _TRANSFORMERS, ("generation_config.json", *_TOKENIZER)
@@ -66,7 +70,7 @@ LAYOUTS: dict[Role, Layout] = {
     "vlm": Layout(
         ("config.json",),
         _TRANSFORMERS,
-        ("generation_config.json", *_TOKENIZER, *_PROCESSOR, "chat_template.*"),
+        ("generation_config.json", *_TOKENIZER, *_PROCESSOR, _VIDEO, "chat_template.*"),
     ),
     "sentence_encoder": Layout(
         ("config.json", "modules.json"),
@@ -83,7 +87,7 @@ LAYOUTS: dict[Role, Layout] = {
 }
 
 
-def resolve(checkpoint: str, role: Role, *, offline: bool = False) -> Path:
+def resolve(checkpoint: str | PathLike[str], role: Role, *, offline: bool = False) -> Path:
     """The folder with a checkpoint's files.
 
     checkpoint : ``shipped:tiny/dino`` (in the package), a folder, or a hub id. A hub model that is
@@ -92,6 +96,7 @@ def resolve(checkpoint: str, role: Role, *, offline: bool = False) -> Path:
     Raises WeightsError, with the remedy, if there is no such folder or model, if the hub can't be
     reached (or `offline` forbids it) and if files are missing.
     """
+    checkpoint = fspath(checkpoint)
     folder = _local(checkpoint) or _cached(checkpoint, role)
     if folder is None:
         if offline:
@@ -119,10 +124,13 @@ def download(checkpoint: str, role: Role) -> Path:
     """Fetch a hub model's files, what the cache has up to date excepted; returns the folder.
 
     Files that don't have the hub's checksum, just fetched or long in the cache, are fetched once
-    more. Progress shows on stderr if that is a terminal. Raises WeightsError if the download fails.
+    more. Progress shows on stderr if that is a terminal. Raises WeightsError if the download fails,
+    and before the weights are fetched if they would be of no use.
     """
     try:
         with hub_output():
+            if role in CONFIGS:
+                check_usable(_fetch(checkpoint, list(CONFIGS[role])), role, checkpoint)
             for _ in range(2):
                 folder = _snapshot(checkpoint, role, local_files_only=False)
                 damaged = [path for path, sound in compare(folder).items() if not sound]
@@ -131,6 +139,8 @@ def download(checkpoint: str, role: Role) -> Path:
                 for path in damaged:  # the hub's client takes what is in its cache for sound
                     path.resolve().unlink()
                     path.unlink()
+    except WeightsError:
+        raise
     except Exception as e:  # the network's, the disk's and the hub client's many ways to fail
         raise refusal(e, checkpoint, role) from None
     raise WeightsError(
@@ -169,6 +179,7 @@ def check_folder(folder: Path, role: Role) -> None:
         raise WeightsError(f"{folder} has no tokenizer.json: a language model needs its tokenizer")
     if role == "vlm" and not _has_one(folder, *((name,) for name in _PROCESSOR)):
         raise WeightsError(f"{folder} has no {_PROCESSOR[0]}, so it isn't a complete vlm folder")
+    check_usable(folder, role)
     if weights_file(folder, role) is None:
         wanted = layout.weights[0][0]
         pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
@@ -219,20 +230,22 @@ def _cached(checkpoint: str, role: Role) -> Path | None:
 
 
 def _snapshot(checkpoint: str, role: Role, *, local_files_only: bool) -> Path:
-    from huggingface_hub import snapshot_download
-
     layout = LAYOUTS[role]
     for alternative in layout.weights:  # one at a time: some repositories hold the weights twice
-        folder = Path(
-            snapshot_download(
-                checkpoint,
-                allow_patterns=[*layout.required, *layout.extra, *alternative],
-                local_files_only=local_files_only,
-            )
-        )
+        patterns = [*layout.required, *layout.extra, *alternative]
+        folder = _fetch(checkpoint, patterns, local_files_only=local_files_only)
         if (folder / alternative[0]).is_file():
             break
     return folder
+
+
+def _fetch(checkpoint: str, patterns: list[str], *, local_files_only: bool = False) -> Path:
+    """The folder with a repository's files of these names."""
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(checkpoint, allow_patterns=patterns, local_files_only=local_files_only)
+    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from zeroguide.models.reading import (
     tokenizer_of,
 )
 from zeroguide.models.text_memory import TextMemory, load_text_memory
+from zeroguide.models.usable import text_tower
 from zeroguide.models.vlm import Vlm, load_vlm
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ class LoadedModels:
 
 
 def load_dino(
-    checkpoint: str,
+    checkpoint: str | PathLike[str],
     *,
     device: torch.device | str,
     dtype: torch.dtype | None = None,
@@ -94,6 +96,7 @@ def load_dino(
 
     Raises WeightsError if it can't be found, downloaded or read, or is another kind of model.
     """
+    checkpoint = fspath(checkpoint)
     folder = resolve(checkpoint, "dino", offline=offline)
     kind = model_type(folder)
     if kind not in DINO_TYPES:
@@ -113,7 +116,7 @@ def load_dino(
 
 
 def load_clip(
-    checkpoint: str,
+    checkpoint: str | PathLike[str],
     *,
     device: torch.device | str,
     dtype: torch.dtype | None = None,
@@ -123,6 +126,7 @@ def load_clip(
 
     Raises WeightsError if it can't be found, downloaded or read.
     """
+    checkpoint = fspath(checkpoint)
     folder = resolve(checkpoint, "clip", offline=offline)
     path = folder / "open_clip_config.json"
     config = read_json(path)
@@ -132,9 +136,13 @@ def load_clip(
         import open_clip
 
         _check_activation(checkpoint, path, config)
+        options: dict[str, Any] = {}
+        if text_tower(folder) is not None:  # its configuration is beside the weights
+            own = config["model_cfg"]["text_cfg"] | {"hf_model_name": str(folder)}
+            options["text_cfg"] = own | {"hf_model_pretrained": False}
         with no_random_init():
             network = open_clip.create_model(
-                name, load_weights=False, pretrained_text=False, pretrained_image=False
+                name, load_weights=False, pretrained_text=False, pretrained_image=False, **options
             )
         # The file's tensors, memory-mapped, become the parameters instead of being copied into
         # them, which takes forty times as long.
@@ -143,8 +151,8 @@ def load_clip(
         open_clip.load_checkpoint(network, str(weights))
         del network.load_state_dict
         has_own_tokenizer = "hf_tokenizer_name" in config["model_cfg"]["text_cfg"]
-        options = {"local_files_only": True} if has_own_tokenizer else {}
-        tokenize = open_clip.get_tokenizer(name, **options)
+        local = {"local_files_only": True} if has_own_tokenizer else {}
+        tokenize = open_clip.get_tokenizer(name, **local)
     size = network.visual.image_size
     height, width = (size, size) if isinstance(size, int) else size
     if height != width:
@@ -175,7 +183,7 @@ def _check_activation(checkpoint: str, path: Path, config: dict[str, Any]) -> No
 
 
 def load_language_model(
-    checkpoint: str,
+    checkpoint: str | PathLike[str],
     *,
     device: torch.device | str,
     dtype: torch.dtype | None = None,
@@ -185,6 +193,7 @@ def load_language_model(
 
     Raises WeightsError if it can't be found, downloaded or read.
     """
+    checkpoint = fspath(checkpoint)
     folder = resolve(checkpoint, "language_model", offline=offline)
     model_type(folder)
     network = from_pretrained("AutoModelForCausalLM", folder, "language_model", dtype)

@@ -207,6 +207,11 @@ def loading(folder: Path) -> Iterator[None]:
                 yield
             except (ZeroguideError, MemoryError):
                 raise
+            except ImportError as e:
+                reason = " ".join(str(e).split())[:200].rstrip(".")
+                raise WeightsError(
+                    f"{folder} needs a Python package that isn't installed: {reason}"
+                ) from e
             except Exception as e:  # the libraries raise whatever a file's content leads to
                 reason = " ".join(str(e).split())[:200] or type(e).__name__
                 raise WeightsError(

@@ -14,6 +14,7 @@ The folder is a transformers GPT-2 folder with its tokenizer, and `text_memory.s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import WeightsError
@@ -49,7 +50,7 @@ class TextMemory:
 
 
 def load_text_memory(
-    checkpoint: str,
+    checkpoint: str | PathLike[str],
     *,
     device: torch.device | str,
     dtype: torch.dtype | None = None,
@@ -60,6 +61,7 @@ def load_text_memory(
     Raises WeightsError if it can't be found, downloaded or read, or isn't a GPT-2 with a
     projection that fits.
     """
+    checkpoint = fspath(checkpoint)
     folder = resolve(checkpoint, "text_memory", offline=offline)
     if (kind := model_type(folder)) != "gpt2":
         raise WeightsError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import WeightsError
@@ -58,7 +59,7 @@ class Vlm:
 
 
 def load_vlm(
-    checkpoint: str,
+    checkpoint: str | PathLike[str],
     *,
     device: torch.device | str,
     dtype: torch.dtype | None = None,
@@ -69,6 +70,7 @@ def load_vlm(
     Only architectures that transformers itself knows: code from a folder is never run. Raises
     WeightsError if it can't be found, downloaded or read.
     """
+    checkpoint = fspath(checkpoint)
     folder = resolve(checkpoint, "vlm", offline=offline)
     model_type(folder)
     network = from_pretrained(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -11,7 +10,7 @@ from zeroguide.errors import UsageError
 from zeroguide.models import choose_device
 from zeroguide.models.hub import Role, find
 from zeroguide.runs.settings import Settings
-from zeroguide.streaming import BATCH_SIZE
+from zeroguide.streaming import BATCH_SIZE, available_cores
 
 # What a worker needs beside its weights, and how much more these are in memory than on disk, where
 # they may have half precision.
@@ -22,14 +21,15 @@ _GROWTH = 2.5
 def plan_workers(settings: Settings, n_workers: int | None) -> list[Settings]:
     """The settings of each worker: its device, its threads and its batch size.
 
-    On CPUs the workers share the cores, one each if there is memory for as many; every GPU has one,
-    or as many as its share of `n_workers`. Raises UsageError for a device that isn't there.
+    On CPUs there is one for each core if there is memory for as many; every GPU has one, or as many
+    as its share of `n_workers`. The workers share the cores: all of them read, cut and refine
+    pictures. Raises UsageError for a device that isn't there.
     """
     device = choose_device(settings.device)
     if n_workers is not None and n_workers < 1:
         raise UsageError(f"--workers {n_workers}: at least 1 is needed")
+    cores = available_cores()
     if device.type == "cpu":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         n = n_workers or max(1, min(cores, _fitting(settings)))
         shared = replace(settings, threads=max(1, cores // n), batch_size=settings.batch_size or 1)
         return [shared] * n
@@ -39,8 +39,9 @@ def plan_workers(settings: Settings, n_workers: int | None) -> list[Settings]:
 
         devices = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     n = n_workers or len(devices)
-    size = settings.batch_size or BATCH_SIZE
-    return [replace(settings, device=devices[i % len(devices)], batch_size=size) for i in range(n)]
+    size, threads = settings.batch_size or BATCH_SIZE, max(1, cores // n)
+    shared = replace(settings, batch_size=size, threads=threads)
+    return [replace(shared, device=devices[i % len(devices)]) for i in range(n)]
 
 
 def _fitting(settings: Settings) -> int:

@@ -24,7 +24,8 @@ class Settings:
     output: the run's folder, which exists. overlay: whether to draw one. legend: "auto", "always"
     or "never". embeddings: whether results keep them. overwrite: label again what is labelled.
     may_replace: results of other recipes, too. batch_size: images in the networks at
-    once, at most; 0 isn't decided yet. threads: of torch; None: torch's choice.
+    once, at most; 0 isn't decided yet. threads: of torch, and at most so many that read and write;
+    None: torch's choice.
     """
 
     recipe: Recipe

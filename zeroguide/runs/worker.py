@@ -88,7 +88,7 @@ class Worker:
         What had been labelled before is written all the same.
         """
         stop = stop or threading.Event()
-        ahead = ahead_of(self.settings.batch_size)
+        ahead = ahead_of(self.settings.batch_size, self.settings.threads)
         with (
             Background(ahead["threads"], ahead=ahead["ahead"], done=done) as background,
             contextlib.closing(prefetch(items, self._load, **ahead)) as windows,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
 from pathlib import Path
 
 from zeroguide.errors import UsageError
@@ -90,8 +91,8 @@ class Items:
 
 
 def find_items(
-    inputs: Sequence[str],
-    output: Path,
+    inputs: Sequence[str | PathLike[str]],
+    output: str | PathLike[str],
     note: Callable[[str], None],
     *,
     offline: bool = False,
@@ -107,12 +108,13 @@ def find_items(
     table that is missing, can't be read or has no image in it, and for a data set that can't be
     had. An image file is only looked at when it is read.
     """
-    if not inputs:
+    words = list(map(os.fspath, inputs))
+    if not words:
         raise UsageError("there is nothing to label; name an image or a folder")
-    if list(inputs).count(STDIN) > 1:
+    if words.count(STDIN) > 1:
         raise UsageError("standard input can be named only once; drop one -")
-    reader = Inputs(os.path.abspath(output), offline=offline, alone=len(inputs) == 1)
-    sources = [source for given in inputs for source in reader.sources(given)]
+    reader = Inputs(os.path.abspath(output), offline=offline, alone=len(words) == 1)
+    sources = [source for given in words for source in reader.sources(given)]
     local = [source.folder for source in sources if source.root is None]
     try:
         common = Root(os.path.commonpath(local)) if local else Root(os.getcwd())

@@ -14,7 +14,11 @@ from zeroguide.sources.left_out import LeftOut, named, nothing_but, unread
 from zeroguide.sources.walk import Walk
 
 
-def find_images(paths: Sequence[Path], output: Path, note: Callable[[str], None]) -> list[Path]:
+def find_images(
+    paths: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    note: Callable[[str], None],
+) -> list[Path]:
     """Files as they are given, and for each folder all image files in it, sorted, at any depth.
 
     A folder is searched as `Walk` does, without what earlier runs have written into `output` or
@@ -23,8 +27,8 @@ def find_images(paths: Sequence[Path], output: Path, note: Callable[[str], None]
     """
     found: list[Path] = []
     everywhere: LeftOut = Counter()
-    for path in paths:
-        found += _images_in(path, output, note, everywhere) if path.is_dir() else [path]
+    for path in map(Path, paths):
+        found += _images_in(path, Path(output), note, everywhere) if path.is_dir() else [path]
     if sentence := unread(everywhere):
         note(sentence)
     by_place: dict[str, Path] = {}

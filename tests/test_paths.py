@@ -1,0 +1,247 @@
+"""Whatever takes a path takes a str and a Path, and does the same with both."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import zeroguide
+from tests.conftest import TINY
+from zeroguide import datasets, fitted, models, search, sources
+from zeroguide.batch import output_folder, plan, write_png
+from zeroguide.console import Console
+from zeroguide.datasets import load_dataset
+from zeroguide.datasets.registry import _READERS
+from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluation import report
+from zeroguide.evaluation.command import Options
+from zeroguide.evaluation.command import run as run_evaluation
+from zeroguide.evaluation.drawing import pictures
+from zeroguide.evaluation.prediction_folder import FolderPredictions
+from zeroguide.evaluation.results import Results
+from zeroguide.evaluation.rows import RowFile, read_rows
+from zeroguide.evaluation.suite import Suite
+from zeroguide.fitted.config import read_config
+from zeroguide.folder_lock import locked
+from zeroguide.formats import json_
+from zeroguide.formats.registry import export
+from zeroguide.image import check_image, open_image, read_file
+from zeroguide.labeling import Label, Labeling
+from zeroguide.metrics.wordnet import WordNet
+from zeroguide.models.checksums import compare
+from zeroguide.recipe import load_recipe
+from zeroguide.run_folder import (
+    Manifest,
+    RunFolder,
+    first_result,
+    is_result,
+    json_files,
+    overlay_path,
+    result_path,
+)
+from zeroguide.sources import find_images, find_items
+
+Kind = Callable[[Path], Any]
+
+
+@pytest.fixture(params=[str, Path])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    made: Kind = request.param
+    return made
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photos" / "a.png"
+    path.parent.mkdir()
+    PIL.Image.new("RGB", (30, 20), (200, 30, 40)).save(path)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path, photo: Path) -> Path:
+    """A run with one result."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    image = SimpleNamespace(file_name="a.png", sha256="0" * 64, pixels=pixels)
+    label = Label("sky", 0.5, 0.5, (), (1,))
+    Labeling.build(image, np.zeros((20, 30), int), [label], {}).save(folder / "a.png.json")
+    Manifest({}, [str(photo.parent)]).write(folder)
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data set of one image."""
+    root = tmp_path / "data"
+    for name in ("images", "labels"):
+        (root / name).mkdir(parents=True)
+    PIL.Image.new("RGB", (30, 20)).save(root / "images" / "a.png")
+    PIL.Image.new("L", (30, 20)).save(root / "labels" / "a.png")
+    (root / "classes.txt").write_text("sky\ndog\n")
+    return root
+
+
+def test_data_sets(kind: Kind, data: Path) -> None:
+    dataset = load_dataset("folder", kind(data))
+    dataset.check()
+    assert [sample.name for sample in dataset] == ["a"]
+
+
+@pytest.mark.parametrize("name", _READERS)
+def test_every_reader_says_what_is_missing(name: str, kind: Kind, tmp_path: Path) -> None:
+    with pytest.raises(ZeroguideError):
+        load_dataset(name, kind(tmp_path))
+    with pytest.raises(ZeroguideError):
+        _READERS[name].load(kind(tmp_path), _READERS[name].splits[0])
+
+
+def test_images_and_results(kind: Kind, photo: Path, run: Path, tmp_path: Path) -> None:
+    assert open_image(kind(photo)).pixels.shape == (20, 30, 3)
+    assert read_file(kind(photo)) == photo.read_bytes()
+    check_image(kind(photo))
+    labeling = Labeling.load(kind(run / "a.png.json"))
+    labeling.save(kind(tmp_path / "copy.json"))
+    json_.save(json_.load(kind(tmp_path / "copy.json")), kind(tmp_path / "again.json"))
+    assert (tmp_path / "again.json").read_bytes() == (run / "a.png.json").read_bytes()
+
+
+def test_run_folders(kind: Kind, run: Path, tmp_path: Path) -> None:
+    folder = kind(run)
+    assert RunFolder(folder).keys() == ["a.png"]
+    assert result_path(folder, "a.png") == first_result(folder) == run / "a.png.json"
+    assert overlay_path(folder, "a.png") == run / "a.png.png"
+    assert sorted(json_files(folder)) == [run / "a.png.json", run / "run.json"]
+    assert is_result(kind(run / "a.png.json"))
+    manifest = Manifest.read(folder)
+    assert manifest is not None
+    manifest.write(kind(tmp_path))
+    assert (tmp_path / "run.json").read_bytes() == (run / "run.json").read_bytes()
+    with locked(folder):
+        pass
+
+
+def test_exports(kind: Kind, run: Path, tmp_path: Path) -> None:
+    export(RunFolder(kind(run)), ["coco", "yolo"], kind(tmp_path / "out"))
+    assert (tmp_path / "out" / "coco" / "instances.json").is_file()
+
+
+def test_searches(kind: Kind, run: Path) -> None:
+    for door in (search.search, search.Searcher):
+        with pytest.raises(ZeroguideError, match="embeddings"):
+            door(kind(run), *(["dog"] if door is search.search else []))
+
+
+def test_sources(kind: Kind, photo: Path, run: Path) -> None:
+    folder, output = kind(photo.parent), kind(run)
+    assert [item.key for item in find_items([folder], output, print)] == ["a.png"]
+    assert find_images([folder], output, print) == [photo]
+    (job,) = plan([kind(photo)], output, [".png"], overwrite=False)
+    assert job.outputs[".png"] == run / "a.png.png"
+
+
+def test_files_of_commands(kind: Kind, tmp_path: Path) -> None:
+    with output_folder(kind(tmp_path / "new")):
+        write_png(np.zeros((2, 3), np.uint8), kind(tmp_path / "new" / "x.png"))
+    assert (tmp_path / "new" / "x.png").is_file()
+
+
+def test_evaluations(kind: Kind, data: Path, tmp_path: Path) -> None:
+    predictions = tmp_path / "p"
+    predictions.mkdir()
+    PIL.Image.new("L", (30, 20)).save(predictions / "a.png")
+    assert FolderPredictions(kind(predictions)).names == ["a"]
+    out = tmp_path / "out"
+    out.mkdir()
+    options = Options(
+        data=kind(data), split=None, limit=None, crop=None, predictions=kind(predictions),
+        encoder=None, recipe=load_recipe("tiny"), device="cpu", offline=True, overwrite=False,
+    )  # fmt: skip
+    found = run_evaluation("folder", "all", ["cost"], options, kind(out), Console(quiet=True))
+    assert found.images[0].error is None
+    assert Results.load(kind(out)) == Results.load(kind(out / "results.json"))
+    found.save(kind(out / "copy.json"))
+    report.write(found, kind(out))
+    assert list(read_rows(kind(out))) == ["a"]
+    assert pictures(load_dataset("folder", data), kind(out))("a") is not None
+    RowFile(kind(out), {}, restart=True).close()
+    Suite((), ()).write(kind(tmp_path))
+    assert json.loads((tmp_path / "suite.json").read_text())["runs"] == []
+
+
+def test_recipes_and_models(kind: Kind, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text('base = "tiny"\n')
+    assert load_recipe(kind(tmp_path / "recipe.toml")).models == load_recipe("tiny").models
+    assert models.resolve(kind(TINY / "dino"), "dino") == TINY / "dino"
+    assert compare(kind(tmp_path)) == {}
+    for role in ("dino", "clip", "language_model"):
+        load = getattr(models, f"load_{role}")
+        assert load(kind(TINY / role), device="cpu", offline=True) is not None
+
+
+def test_other_folders(kind: Kind, tmp_path: Path) -> None:
+    with pytest.raises(ZeroguideError):
+        fitted.load_fitted(kind(tmp_path))
+    with pytest.raises(ZeroguideError):
+        fitted.check_model(kind(tmp_path), load_recipe("tiny"))
+    with pytest.raises(ZeroguideError):
+        read_config(kind(tmp_path), list(fitted.METHODS))
+    with pytest.raises(UsageError):
+        fitted.check(
+            method="stego", n_classes=2, n_images=1, checkpoint=kind(tmp_path / "no.safetensors")
+        )
+    with pytest.raises(ZeroguideError):
+        WordNet(kind(tmp_path))
+
+
+def test_a_label(kind: Kind, photo: Path) -> None:
+    labeling = zeroguide.label(kind(photo), kind(Path("tiny")), device="cpu", offline=True)
+    assert labeling.picture == photo
+
+
+DOORS = [
+    datasets,
+    fitted,
+    models,
+    search,
+    sources,
+    zeroguide,
+    *(
+        import_module(f"zeroguide.{name}")
+        for name in (
+            "batch", "evaluation.report", "evaluation.runner", "evaluation.rows", "formats.json_",
+            "formats.registry", "image", "labeler", "labeling", "metrics.wordnet", "recipe",
+            "run_folder",
+        )
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", DOORS, ids=lambda module: module.__name__)
+def test_no_public_function_asks_for_a_path_alone(module: Any) -> None:
+    """What isn't called above shows at least by its types."""
+    names = getattr(module, "__all__", [name for name in vars(module) if name[0] != "_"])
+    for name in names:
+        found = getattr(module, name)
+        if not inspect.getmodule(found) or not found.__module__.startswith("zeroguide"):
+            continue
+        inside = inspect.getmembers(found, inspect.isfunction) if inspect.isclass(found) else []
+        functions = [f for key, f in inside if key[0] != "_" or key == "__init__"]
+        for function in functions or ([found] if inspect.isfunction(found) else []):
+            if "dataclass" in str(getattr(found, "__dataclass_fields__", "") and "dataclass") and (
+                function.__name__ == "__init__"
+            ):
+                continue  # a result, made by the functions
+            for parameter in inspect.signature(function).parameters.values():
+                text = str(parameter.annotation)
+                assert "Path" not in text or "str" in text, f"{name}: {function}({parameter})"

@@ -1,0 +1,28 @@
+"""`zeroguide models pull` embeds the lists of a recipe, so that no run has to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+from zeroguide.cli import main
+from zeroguide.labeler import Labeler
+from zeroguide.recipe import load_recipe
+
+
+@pytest.mark.parametrize("method", ["beam", "vocabulary"])
+def test_pull_leaves_no_list_to_make(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    tiny = REPOSITORY / "zeroguide" / "recipes" / "tiny.toml"
+    text = tiny.read_text().replace("[decoder]", f'[decoder]\nmethod = "{method}"')
+    (tmp_path / "own.toml").write_text(text)
+    assert main(["models", "pull", "--preset", str(tmp_path / "own.toml")]) == 0
+    assert "104 embedded" in capsys.readouterr().out
+    lists = sorted((tmp_path / "cache").rglob("*.npy"))
+    assert len(lists) == (2 if method == "vocabulary" else 1)
+    Labeler(load_recipe(str(tmp_path / "own.toml")), device="cpu", offline=True)
+    assert sorted((tmp_path / "cache").rglob("*.npy")) == lists
