@@ -16,6 +16,8 @@ from fuzzing.seeds import HEIGHT, WIDTH, seeds
 from zeroguide.errors import ImageError
 from zeroguide.image import FORMATS, open_image, read_image
 
+pytestmark = pytest.mark.slow
+
 GIGABYTES_2 = 2_000_000_000
 # All of them run in scripts/fuzz_images.py; these decode hundreds of megapixels.
 COSTLY = ("_large", "_large_transparent", "_runs", "jpeg_promise", "jpeg_progressive_promise")
