@@ -17,7 +17,7 @@ from open_clip.transformer import ResidualAttentionBlock
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.files import write_atomically
 from zeroguide.memo import Memo
-from zeroguide.models import Clip
+from zeroguide.models import Clip, forks
 from zeroguide.text_trie import encode_causal
 
 # Texts kept in a memo. 50,000 of 768 numbers are 150 MB.
@@ -132,6 +132,7 @@ class TextEncoder:
         return next(self.clip.network.parameters()).device
 
     def _encode(self, texts: Sequence[str]) -> torch.Tensor:
+        forks.computing()
         with self._tokenizing:
             tokens = self.clip.tokenize(list(texts))
         tokens = tokens.to(self._device)

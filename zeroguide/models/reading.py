@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import WeightsError, ZeroguideError
+from zeroguide.models import forks
 from zeroguide.models.hub import Role, weights_file
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ def _some(keys: list[str]) -> str:
 @contextmanager
 def loading(folder: Path) -> Iterator[None]:
     """One model at a time, nothing on stderr, every failure a WeightsError."""
+    forks.check()
     with _LOADING:
         from transformers.utils import logging as transformers_logging
 
