@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -39,7 +40,7 @@ class Proposals:
 class Proposer:
     """A language model's proposals after a prompt and some tokens.
 
-    It has no state: any number of threads may share it. The prompt is read once.
+    It has no state: any number of threads may share it.
 
     Args:
         language_model: any transformers causal language model.
@@ -47,7 +48,6 @@ class Proposer:
         n_candidates: how many tokens are proposed at most.
     """
 
-    @torch.inference_mode()
     def __init__(
         self, language_model: LanguageModel, prompt_ids: Sequence[int], n_candidates: int
     ) -> None:
@@ -56,12 +56,16 @@ class Proposer:
         self.device = next(self.network.parameters()).device
         self._ends = phrase_ends(language_model).to(self.device)  # (vocabulary,) bool
         self._n_candidates = min(n_candidates, int((~self._ends).sum()))
-        # None if the network keeps anything else than keys and values.
-        logits, self.prompt = read(
-            self.network, torch.tensor([self.prompt_ids], device=self.device)
-        )
-        self.first = self.judge(logits)[0]
-        """The proposals after the prompt alone."""
+
+    @cached_property
+    @torch.inference_mode()
+    def start(self) -> tuple[Proposals, KeysAndValues | None]:
+        """What the prompt alone proposes, and its keys and values; read by itself, once.
+
+        None if the network keeps anything else than keys and values.
+        """
+        logits, kept = read(self.network, torch.tensor([self.prompt_ids], device=self.device))
+        return self.judge(logits)[0], kept
 
     def known(self, memo: Memo) -> KnownContexts:
         """The contexts that were read with a memo, and how to read more."""
@@ -89,7 +93,8 @@ class KnownContexts:
 
     def __init__(self, proposer: Proposer) -> None:
         self._proposer = proposer
-        self._known: dict[Tokens, Proposals] = {(): proposer.first}
+        first, self._prompt = proposer.start
+        self._known: dict[Tokens, Proposals] = {(): first}
         # Keys and values of each context's last token, those of all layers in one row.
         self._states: dict[Tokens, torch.Tensor] = {}
 
@@ -107,7 +112,7 @@ class KnownContexts:
 
     def _read(self, contexts: list[Tokens]) -> torch.Tensor:
         """Logits after equally long contexts, of one token at least: (n, vocabulary)."""
-        network, prompt = self._proposer.network, self._proposer.prompt
+        network, prompt = self._proposer.network, self._prompt
         if prompt is None:
             rows = [[*self._proposer.prompt_ids, *context] for context in contexts]
             return read(network, self._tensor(rows))[0]
