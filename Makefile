@@ -4,14 +4,23 @@ VENV = .venv
 BIN = $(VENV)/bin
 EXTRAS = dev,docs
 
-.PHONY: demo test test-formats test-web lint types docs clean
+# Whole files to each process: what tests of a file share is made once. Two are a GB or two of memory.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# Without bytecode each of the processes that tests start would compile its libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test test-slow test-formats test-web test-all lint types docs clean
 
 demo: $(VENV)/.run  ## label a rendered scene with the models that come with the package
 	$(BIN)/zeroguide label examples/playroom.png --preset tiny --output out/demo --overwrite
 	@echo "The picture is out/demo/playroom.png.png"
 
-test: $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev  ## the tests that finish at once: MINUTES on two cores
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/.dev  ## Ray, Spark, fuzzing, notebooks, long evaluations: MINUTES more
+	$(PYTEST) -m slow
 
 # An environment of its own: some of these tools ask for older libraries than everything else.
 test-formats:  ## read the exports with the tools they are for
@@ -22,6 +31,8 @@ test-formats:  ## read the exports with the tools they are for
 test-web:  ## the web page in a browser, where there is a Chromium
 	$(MAKE) VENV=.venv-web EXTRAS=web-dev .venv-web/.dev
 	.venv-web/bin/python -m pytest tests/web
+
+test-all: test test-slow test-formats test-web  ## every test there is
 
 docs: $(VENV)/.dev  ## the documentation as a site, in out/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -156,7 +156,7 @@ class Nodes:
             if synset:
                 words = [word.replace("_", " ") for word in synset.words]
                 further |= {word for word in words if self.senses.of(word) == node}
-            names = sorted(further - taken, key=str.lower)
+            names = sorted(further - taken, key=lambda name: (name.lower(), name))
             if synset and not own:  # WordNet's first word for it is what to call it
                 names = list(dict.fromkeys([synset.words[0].replace("_", " "), *names]))
             lines.append(

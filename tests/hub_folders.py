@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import tokenizers
 import torch
 import transformers
 from safetensors.torch import save_file
@@ -142,6 +143,37 @@ def language_model_folder(
     _save(network, folder, dtype)
     tokenizer.save_pretrained(folder)
     return network.eval()
+
+
+def gemma3_config(tokenizer: Any) -> Any:
+    """Of a tiny Gemma 3, whose language model's configuration lies inside another."""
+    end = tokenizer.eos_token_id
+    text = {
+        "vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 64, "head_dim": 8,
+        "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "sliding_window": 32, "max_position_embeddings": 64, "bos_token_id": end,
+        "eos_token_id": end, "pad_token_id": end,
+    }  # fmt: skip
+    vision = {
+        "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "image_size": 28, "patch_size": 14,
+    }  # fmt: skip
+    return transformers.Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4)
+
+
+def llama_tokenizer() -> Any:
+    """One of the same kind as Llama's: SentencePiece's words, <s> before a text, </s> after it."""
+    words = ["<unk>", "<s>", "</s>", "▁a", "▁photo", "▁of", "▁dog", "▁red", "▁cat", "▁on", "."]
+    vocabulary = {word: i for i, word in enumerate(words)}
+    plain = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
+    plain.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    plain.decoder = tokenizers.decoders.Metaspace()
+    plain.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)]
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=plain, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
 
 
 def gpt2_tokenizer(bpe: Path | None = None) -> Any:

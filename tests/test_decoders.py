@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import hub_folders
 import pytest
@@ -11,13 +12,17 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zeroguide.decoders import make_decoder
 from zeroguide.decoders.beam import BeamDecoder
+from zeroguide.decoders.cache import read
 from zeroguide.decoders.noun_phrases import clean_phrase
-from zeroguide.decoders.proposals import phrase_ends
+from zeroguide.decoders.proposals import phrase_ends, start_ids
 from zeroguide.decoders.vocabulary import VocabularyDecoder
+from zeroguide.errors import UsageError
 from zeroguide.memo import Memo
-from zeroguide.models import LanguageModel, load_clip, load_language_model
+from zeroguide.models import LanguageModel, LoadedModels, load_clip, load_language_model
 from zeroguide.prompts_folder import read_prompts
+from zeroguide.recipe import load_recipe
 from zeroguide.texts import TextEncoder
 
 
@@ -248,6 +253,8 @@ def other_language_model(kind, tokenizer):
         config = transformers.MistralConfig(
             vocab_size=size, intermediate_size=64, num_key_value_heads=2, sliding_window=32, **tiny
         )
+    elif kind == "gemma3":  # its sizes are those of a configuration inside
+        config = hub_folders.gemma3_config(tokenizer)
     else:  # keeps a recurrent state instead of keys and values
         config = transformers.MambaConfig(
             vocab_size=size, hidden_size=32, num_hidden_layers=2, state_size=4
@@ -256,7 +263,7 @@ def other_language_model(kind, tokenizer):
     return LanguageModel(network, tokenizer)
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama", "mistral", "mamba"])
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "mistral", "gemma3", "mamba"])
 @pytest.mark.parametrize("prompt", ["a photo of", ""])
 def test_search_equals_the_plain_one(texts, lm, kind, prompt):
     model = lm if kind == "gpt2" else other_language_model(kind, lm.tokenizer)
@@ -343,6 +350,68 @@ def test_labels_are_clean_distinct_and_never_empty(texts, lm):
 
 def test_empty_prompt_is_possible(texts, lm):
     assert beam(texts, lm, prompt="")(torch.randn(1, 32))[0]
+
+
+def test_an_empty_prompt_begins_where_texts_begin(texts):
+    tokenizer = hub_folders.llama_tokenizer()
+    model = other_language_model("llama", tokenizer)
+    read, plain = [], model.network.forward
+    model.network.forward = lambda ids, **options: (read.append(ids), plain(ids, **options))[1]
+    labels = beam(texts, model, prompt="")(torch.randn(2, 32))
+    assert read[0].tolist() == [[tokenizer.bos_token_id]] != [[tokenizer.eos_token_id]]
+    assert all("s>" not in label for ranked in labels for label, _ in ranked)
+    assert start_ids(model, "a dog") == [1, 3, 6]  # as its tokenizer begins a text
+
+
+def test_an_empty_prompt_needs_a_token_that_begins_texts(texts, lm):
+    tokenizer = hub_folders.llama_tokenizer()
+    assert start_ids(LanguageModel(None, tokenizer), "") == [1]
+    tokenizer.bos_token = None
+    assert start_ids(LanguageModel(None, tokenizer), "") == [2]
+    tokenizer.eos_token = None
+    with pytest.raises(UsageError, match=r"decoder\.prompt is empty.* write a prompt"):
+        start_ids(LanguageModel(None, tokenizer), "")
+
+
+def test_positions_of_a_language_model_with_a_nested_configuration(texts, lm):
+    recipe = load_recipe("tiny", ["decoder.max_tokens=100"])
+    model = other_language_model("gemma3", lm.tokenizer)
+    with pytest.raises(UsageError, match=r"decoder\.max_tokens=100 .* has 64"):
+        make_decoder(recipe, texts, LoadedModels(None, texts.clip, language_model=model))
+
+
+class OldNames(torch.nn.Module):
+    """A language model that calls its cache as transformers did before 5.24, and only so."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, ids, past_key_values=None, use_cache=None):
+        out = self.network(ids, cache=past_key_values, use_cache=use_cache)
+        return SimpleNamespace(logits=out.logits, past_key_values=out.cache)
+
+
+class NewNames(OldNames):
+    """As transformers will from 5.40 on."""
+
+    def forward(self, ids, cache=None, use_cache=None):
+        out = self.network(ids, cache=cache, use_cache=use_cache)
+        return SimpleNamespace(logits=out.logits, cache=out.cache)
+
+
+@pytest.mark.parametrize("names", [OldNames, NewNames])
+def test_a_cache_by_either_name_is_used(lm, names):
+    network = names(other_language_model("llama", lm.tokenizer).network)
+    ids = torch.tensor([[3, 4, 5, 6], [7, 8, 9, 10]])
+    with torch.inference_mode():
+        whole, kept = read(network, ids)
+        _, past = read(network, ids[:, :3])
+        logits, after = read(network, ids[:, 3:], past)
+    torch.testing.assert_close(logits, whole)
+    assert len(past) == len(after) == 4  # two layers
+    for ours, expected in zip(after, kept, strict=True):
+        torch.testing.assert_close(ours, expected)
 
 
 def test_phrase_ends_of_gpt2(shared):

@@ -1,5 +1,7 @@
 """Features equal the library's own forward pass, for all four model types."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -161,11 +163,31 @@ def test_cells_stay_over_their_pixels_at_any_stride():
         assert int((values < middle).sum()) == 16 // stride
 
 
+def test_threads_get_features_and_attention_of_their_own_pictures():
+    dino = tiny("dinov3_vit")
+    pictures = [picture(48, 64), picture(64, 48)[::-1].copy(), picture(48, 48)]
+    options = {"shorter_side": 48, "layer": 1, "facet": "key"}
+    alone = [extract_features_and_attention(dino, pixels, **options) for pixels in pictures]
+    # All are in the model at the same time, and none leaves before all have run.
+    barrier = threading.Barrier(len(pictures))
+
+    def wait(*_: object) -> None:
+        barrier.wait(60)
+
+    dino.network.register_forward_pre_hook(wait)
+    dino.network.register_forward_hook(wait)
+    with ThreadPoolExecutor(len(pictures)) as pool:
+        found = pool.map(lambda p: extract_features_and_attention(dino, p, **options), pictures)
+        for ours, expected in zip(found, alone, strict=True):
+            assert all(map(torch.equal, ours, expected))
+
+
 def test_model_is_left_as_it_was():
     dino, pixels = tiny("dinov2"), picture(48, 64)
     before = own_forward(dino, normalised(pixels, 48, 64)).last_hidden_state
-    extract_features(dino, pixels, shorter_side=48, stride=3, layer=1, facet="value")
-    assert not any(module._forward_hooks for module in dino.network.modules())
+    for _ in range(3):
+        extract_features(dino, pixels, shorter_side=48, stride=3, layer=1, facet="value")
+    assert sum(len(module._forward_hooks) for module in dino.network.modules()) == 1
     after = own_forward(dino, normalised(pixels, 48, 64)).last_hidden_state
     assert torch.equal(before, after)
 

@@ -138,6 +138,7 @@ def test_the_first_download_shows_progress(pulled: tuple[Machine, str]) -> None:
         assert f"some/tiny-{role}" in shown  # the table of what is here now
 
 
+@pytest.mark.slow
 def test_a_label_run_offline_after_the_pull(pulled: tuple[Machine, str]) -> None:
     """The page about working offline, command by command; the hub is there for its mirrors."""
     machine, _ = pulled
@@ -176,6 +177,7 @@ def test_a_label_run_offline_after_the_pull(pulled: tuple[Machine, str]) -> None
     assert len(compare(machine.home / "my-dino")) == 3
 
 
+@pytest.mark.slow
 def test_check_after_the_pull_and_after_damage(pulled: tuple[Machine, str]) -> None:
     machine, _ = pulled
     sound = machine.run("models", "check", "--preset", "own.toml", "--device", "cpu")

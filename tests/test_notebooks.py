@@ -56,6 +56,7 @@ def test_what_is_committed_is_of_this_code(path: Path) -> None:
     assert len(pictures) >= 4  # pictures, not prints
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_and_shows_what_is_committed(path: Path) -> None:
     notebook = read(path)

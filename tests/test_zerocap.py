@@ -163,6 +163,14 @@ def test_candidates_are_cosines_with_whole_texts(clip, lm, unit):
             torch.testing.assert_close(cosines[i], texts.embed(whole) @ unit[i])
 
 
+def test_a_language_model_with_a_nested_configuration(clip, lm, unit):
+    torch.manual_seed(0)
+    config = hub_folders.gemma3_config(lm.tokenizer)
+    network = transformers.AutoModelForCausalLM.from_config(config).eval()
+    ranked = ZeroCapDecoder(TextEncoder(clip), LanguageModel(network, lm.tokenizer), **KNOBS)(unit)
+    assert all(labels for labels in ranked)
+
+
 def test_forbidden_tokens(lm):
     tokens = Tokens(lm, "Image of a")
     tokenizer = lm.tokenizer

@@ -13,9 +13,12 @@ Transformers", 2021) comes from the same pass: it tells things from their surrou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+import threading
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -23,6 +26,7 @@ from PIL import Image, ImageFilter
 from torch.nn import functional as F
 
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.models import forks
 
 if TYPE_CHECKING:
     from zeroguide.models import Dino
@@ -111,6 +115,7 @@ def extract_features_batch(
     Images whose grids are equal go through the model together, so that their features may differ in
     the last bits from those of a single image. Raises what `extract_features` raises.
     """
+    forks.computing()
     patch = dino.patch_size
     stride = patch if stride is None else stride
     _check(patch, dino.network.config.num_hidden_layers, shorter_side, stride, layer, facet)
@@ -216,36 +221,57 @@ def _canvas(
 
 @contextmanager
 def _capture(network: Any, layer: int, facets: Set[str]) -> Iterator[dict[str, Any]]:
-    """Collects the outputs of the facets' modules of a block while the model runs.
+    """Collects the outputs of the facets' modules of a block while this thread runs the model.
 
-    "rope" are the cosines and sines by which DINOv3's attention rotates queries and keys. The hooks
-    are gone afterwards.
+    "rope" are the cosines and sines by which DINOv3's attention rotates queries and keys.
     """
     block = _blocks(network)[layer]
+    modules = {facet: _module(block, facet) for facet in facets}
+    with _installing:
+        for module in modules.values():
+            if module not in _listened:
+                module.register_forward_hook(_keep_output)
+                _listened.add(module)
+        if block not in _entered:
+            block.register_forward_pre_hook(_keep_rope, with_kwargs=True)
+            _entered.add(block)
+    wanted: dict[Any, Any] = dict.fromkeys([*modules.values(), (block, "rope")])
     captured: dict[str, Any] = {}
-    handles = []
-
-    def keep(facet: str) -> Callable[..., None]:
-        def hook(_module: object, _inputs: object, output: torch.Tensor | tuple) -> None:
-            captured[facet] = output[0] if isinstance(output, tuple) else output
-
-        return hook
-
-    def keep_rope(_module: object, _inputs: object, kwargs: dict[str, Any]) -> None:
-        captured["rope"] = kwargs.get("position_embeddings")
-
+    before = _wanted.set(wanted)
     try:
-        for facet in facets:
-            module = block
-            if FACETS[facet]:
-                named = block.named_modules()
-                module = next(m for name, m in named if name.split(".")[-1] in FACETS[facet])
-            handles.append(module.register_forward_hook(keep(facet)))
-        handles.append(block.register_forward_pre_hook(keep_rope, with_kwargs=True))
         yield captured
+        captured["rope"] = wanted.pop((block, "rope"))
+        captured |= {facet: wanted[module] for facet, module in modules.items()}
     finally:
-        for handle in handles:
-            handle.remove()
+        _wanted.reset(before)
+
+
+# Modules are shared by threads, so hooks are put there once, stay, and do nothing but where the
+# thread that runs the module wants its output.
+_wanted: ContextVar[dict[Any, Any] | None] = ContextVar("wanted", default=None)
+_installing = threading.Lock()
+_listened: WeakSet[torch.nn.Module] = WeakSet()
+_entered: WeakSet[torch.nn.Module] = WeakSet()
+
+
+def _keep_output(module: torch.nn.Module, _inputs: object, output: torch.Tensor | tuple) -> None:
+    wanted = _wanted.get()
+    if wanted is not None and module in wanted:
+        wanted[module] = output[0] if isinstance(output, tuple) else output
+
+
+def _keep_rope(block: torch.nn.Module, _inputs: object, kwargs: dict[str, Any]) -> None:
+    wanted = _wanted.get()
+    if wanted is not None and (block, "rope") in wanted:
+        wanted[block, "rope"] = kwargs.get("position_embeddings")
+
+
+def _module(block: torch.nn.Module, facet: str) -> torch.nn.Module:
+    """The module whose output is that facet of a block's."""
+    names = FACETS[facet]
+    if not names:
+        return block
+    return next(m for name, m in block.named_modules() if name.split(".")[-1] in names)
 
 
 def _class_attention(network: Any, captured: dict[str, Any]) -> torch.Tensor:

@@ -15,7 +15,7 @@ from open_clip.transformer import ResidualAttentionBlock
 
 from zeroguide.errors import UsageError
 from zeroguide.memo import Memo
-from zeroguide.models import Clip
+from zeroguide.models import Clip, forks
 from zeroguide.phrase_cache import cache_folder, embed_in_parts
 from zeroguide.text_trie import encode_causal
 
@@ -141,6 +141,7 @@ class TextEncoder:
         return next(self.clip.network.parameters()).device
 
     def _encode(self, texts: Sequence[str]) -> torch.Tensor:
+        forks.computing()
         with self._tokenizing:
             tokens = self.clip.tokenize(list(texts))
         tokens = tokens.to(self._device)

@@ -17,6 +17,8 @@ from zeroguide.errors import ImageError
 from zeroguide.image import open_image, read_image
 from zeroguide.pillow_formats import FORMATS
 
+pytestmark = pytest.mark.slow
+
 GIGABYTES_2 = 2_000_000_000
 # All of them run in scripts/fuzz_images.py; these decode hundreds of megapixels.
 COSTLY = ("_large", "_large_transparent", "_runs", "jpeg_promise", "jpeg_progressive_promise")

@@ -251,6 +251,7 @@ def test_equals_the_plain_reference(kind, monkeypatch):
     assert len({len(text) for text in every}) > 1  # some ended before others
 
 
+@pytest.mark.slow
 def test_equals_the_plain_reference_on_real_architectures(shared, monkeypatch):
     torch.manual_seed(0)
     config = open_clip.get_model_config("ViT-B-32-quickgelu")

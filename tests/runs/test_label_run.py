@@ -420,6 +420,7 @@ def test_outside_the_main_thread_signals_are_left_alone(folder: Path, tmp_path: 
     assert summaries[0].labelled == 6
 
 
+@pytest.mark.slow
 def test_many_images_in_one_folder(tmp_path: Path) -> None:
     """A tenth of 10,000 files of one content: listed, labelled by a stand-in, found again."""
     first = picture(tmp_path / "in/00000.png", size=(4, 4))

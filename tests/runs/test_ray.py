@@ -36,6 +36,8 @@ from .stand_ins import StandInSettings
 pytest.importorskip("ray.data", reason="ray isn't installed")
 pytest.importorskip("pyarrow", reason="pyarrow isn't installed")
 
+pytestmark = pytest.mark.slow
+
 RECIPE = load_recipe("tiny")
 
 

@@ -26,6 +26,8 @@ pytest.importorskip("pyarrow", reason="pyarrow isn't installed")
 if shutil.which("java") is None:
     pytest.skip("Spark needs Java", allow_module_level=True)
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
 
 

@@ -19,6 +19,8 @@ from zeroguide.web.examples import SCENES
 
 from .conftest import Running
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 60_000  # milliseconds; a shared machine may be slow
 # What `label` says of the scene, by part of the picture; the models come with the package.
 TENT = {"tent", "frog", "night sky", "brick wall", "wooden floor"}

@@ -131,7 +131,7 @@ class BeamDecoder:
         if self._list is None:
             return [{} for _ in unit]
         nearest = (unit @ self._list.T).topk(self._n_nearest, dim=1).indices.tolist()
-        log_probs = self.proposals.first_log_probs.tolist()
+        log_probs = self.proposals.start.log_probs.tolist()
         return [
             {token: log_probs[token] for i in row for token in self._first[i]} for row in nearest
         ]

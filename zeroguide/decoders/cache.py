@@ -9,6 +9,8 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from zeroguide.models import forks
+
 # Sliding windows are longer than any context here.
 _PLAIN = (DynamicLayer, DynamicSlidingWindowLayer)
 
@@ -30,6 +32,7 @@ def read(
         (rows, vocabulary), of the network's dtype; keys and values, or None if the network keeps
         anything else.
     """
+    forks.computing()
     name = _argument(type(network))
     options = {} if past is None else {name: _cache(past)}
     out = network(tokens, use_cache=True, **options)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 
@@ -36,10 +38,22 @@ class Proposals:
     end: float
 
 
+class Start(NamedTuple):
+    """What a prompt alone leads to.
+
+    proposals: after it. log_probs: (vocabulary,) of all tokens after it. memory: its keys and
+    values; None if the network keeps anything else.
+    """
+
+    proposals: Proposals
+    log_probs: torch.Tensor
+    memory: KeysAndValues | None
+
+
 class Proposer:
     """A language model's proposals after a prompt and some tokens.
 
-    It has no state: any number of threads may share it. The prompt is read once.
+    It has no state: any number of threads may share it.
 
     Args:
         language_model: any transformers causal language model.
@@ -47,7 +61,6 @@ class Proposer:
         n_candidates: how many tokens are proposed at most.
     """
 
-    @torch.inference_mode()
     def __init__(
         self, language_model: LanguageModel, prompt_ids: Sequence[int], n_candidates: int
     ) -> None:
@@ -56,15 +69,15 @@ class Proposer:
         self.device = next(self.network.parameters()).device
         self._ends = phrase_ends(language_model).to(self.device)  # (vocabulary,) bool
         self._n_candidates = min(n_candidates, int((~self._ends).sum()))
-        # None if the network keeps anything else than keys and values.
-        logits, self.prompt = read(
-            self.network, torch.tensor([self.prompt_ids], device=self.device)
-        )
-        self.first = self.judge(logits, log_least=-math.inf)[0]
-        """The proposals after the prompt alone. A noun phrase may begin with any word, so that none
-        is likely: there is no floor here."""
-        self.first_log_probs = logits[0].float().log_softmax(-1)
-        """(vocabulary,) of the tokens after the prompt."""
+
+    @cached_property
+    @torch.inference_mode()
+    def start(self) -> Start:
+        """The prompt, read by itself, once."""
+        logits, kept = read(self.network, torch.tensor([self.prompt_ids], device=self.device))
+        # A noun phrase may begin with any word, so that none is likely: there is no floor here.
+        proposals = self.judge(logits, log_least=-math.inf)[0]
+        return Start(proposals, logits[0].float().log_softmax(-1), kept)
 
     def known(self, memo: Memo) -> KnownContexts:
         """The contexts that were read with a memo, and how to read more."""
@@ -92,7 +105,8 @@ class KnownContexts:
 
     def __init__(self, proposer: Proposer) -> None:
         self._proposer = proposer
-        self._known: dict[Tokens, Proposals] = {(): proposer.first}
+        first, _, self._prompt = proposer.start
+        self._known: dict[Tokens, Proposals] = {(): first}
         # Keys and values of each context's last token, those of all layers in one row.
         self._states: dict[Tokens, torch.Tensor] = {}
 
@@ -110,7 +124,7 @@ class KnownContexts:
 
     def _read(self, contexts: list[Tokens]) -> torch.Tensor:
         """Logits after equally long contexts, of one token at least: (n, vocabulary)."""
-        network, prompt = self._proposer.network, self._proposer.prompt
+        network, prompt = self._proposer.network, self._prompt
         if prompt is None:
             rows = [[*self._proposer.prompt_ids, *context] for context in contexts]
             return read(network, self._tensor(rows))[0]

@@ -25,7 +25,7 @@ from zeroguide.embeddings.towers import (
 )
 from zeroguide.embeddings.windows import SMALL, best_window
 from zeroguide.errors import UsageError, WeightsError
-from zeroguide.models import Clip
+from zeroguide.models import Clip, forks
 from zeroguide.region import Picture, Region
 
 # Normalised images (B, 3, H, W) -> tokens (B, T, d).
@@ -112,6 +112,7 @@ class SegmentEmbedder:
     @torch.no_grad()
     def prepare(self, pictures: Sequence[Picture]) -> Prepared:
         """What doesn't depend on the regions: the blocks before the mask, pictures together."""
+        forks.computing()
         prepared = Prepared()
         if self.mode != "crop":
             self._add_views(prepared, [(picture, _whole(picture)) for picture in pictures])

@@ -30,7 +30,7 @@ from zeroguide.fitted.config import Backbone
 from zeroguide.fitted.model import FittedModel, checked_tensors
 from zeroguide.fitted.sphere import fit_projection, spherical_kmeans, unit
 from zeroguide.fitted.store import FeatureStore
-from zeroguide.segmenters.affinity import one_thread
+from zeroguide.one_thread import one_thread
 from zeroguide.segmenters.saliency import salient_object
 
 MAX_TOKENS = 20_000  # to train the classifier on, drawn from all images
@@ -126,7 +126,7 @@ class Model(FittedModel):
         return {"mean": self.mean, "weight": self.weight, "bias": self.bias}
 
 
-@one_thread  # other order of sums, other weights
+@one_thread()  # other order of sums, other weights
 def _train(store: FeatureStore, numbers: np.ndarray, targets: np.ndarray, n_classes: int) -> Model:
     """Logistic regression of the tokens' classes; one that no token shows can't be chosen."""
     from sklearn.exceptions import ConvergenceWarning

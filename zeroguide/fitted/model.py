@@ -17,6 +17,7 @@ import numpy as np
 from zeroguide.errors import UsageError, WeightsError, ZeroguideError
 from zeroguide.files import write_atomically
 from zeroguide.fitted.config import CONFIG, WEIGHTS, Backbone, Config
+from zeroguide.one_thread import one_thread
 from zeroguide.segmenters.common import SegmenterResult, as_rows, contiguous
 
 
@@ -47,7 +48,9 @@ class FittedModel(ABC):
                 f"{rows.shape[1]}: use it with models.dino={self.backbone.dino}"
             )
         h, w = features.shape[:2]
-        return self._classify(rows, h, w, seed).reshape(h, w).astype(np.int32)
+        with one_thread():
+            classes = self._classify(rows, h, w, seed)
+        return classes.reshape(h, w).astype(np.int32)
 
     def segment(self, features: Any, *, seed: int = 0) -> SegmenterResult:
         """Like any over-segmenter: ids 0..n-1 by first appearance, their classes, no merge tree."""

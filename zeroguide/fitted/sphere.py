@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.segmenters.affinity import one_thread
+from zeroguide.one_thread import one_thread
 
 N_INIT = 3
 MAX_ITERATIONS = 100
@@ -47,7 +47,7 @@ class Projection:
         """Rows (n, d) -> unit rows (n, k) float32; a feature at the mean becomes zeros."""
         return self.project_unit(unit(rows))
 
-    @one_thread
+    @one_thread()
     def project_unit(self, rows: np.ndarray) -> np.ndarray:
         """The same for rows that are unit features or means of some."""
         centred = rows - self.mean
@@ -64,7 +64,7 @@ def check_components(n_components: int | float) -> None:
         )
 
 
-@one_thread
+@one_thread()
 def fit_projection(rows: np.ndarray, n_components: int | float) -> Projection:
     """The projection of rows (n, d) on their principal components.
 
@@ -85,7 +85,7 @@ def fit_projection(rows: np.ndarray, n_components: int | float) -> Projection:
     return Projection(mean, np.ascontiguousarray(axes[:, :k], dtype=np.float32))
 
 
-@one_thread
+@one_thread()
 def spherical_kmeans(rows: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Clusters unit rows (n, d): centres (m, d) float32, unit, and labels (n,) int64.
 

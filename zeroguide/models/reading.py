@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from zeroguide.device_errors import device_errors
 from zeroguide.errors import WeightsError, ZeroguideError
+from zeroguide.models import forks
 from zeroguide.models.hub import Role, weights_file
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ def _some(keys: list[str]) -> str:
 @contextmanager
 def loading(folder: Path) -> Iterator[None]:
     """One model at a time, nothing on stderr, every failure a WeightsError."""
+    forks.check()
     with _LOADING:
         from transformers.utils import logging as transformers_logging
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from zeroguide.errors import UsageError
+from zeroguide.one_thread import one_thread
 from zeroguide.segmenters.common import SegmenterResult
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def segment(
         from zeroguide.segmenters.automatic import choose_n_segments
 
         number = choose_n_segments(features, cast("Criterion", number), seed=seed)
-    result = _function(method)(features, n_segments=number, seed=seed, **params)
+    with one_thread():
+        result = _function(method)(features, n_segments=number, seed=seed, **params)
     if min_share == 0:
         return result
     from zeroguide.segmenters.regions import remove_small

@@ -9,10 +9,10 @@ cells around them. `neighbour_graph` is the sparse alternative: each cell's most
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, wraps
-from typing import Any, ParamSpec, TypeVar
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -20,27 +20,6 @@ from zeroguide.segmenters.common import as_rows
 
 MAX_DENSE_CELLS = 10_000
 BLOCK_BYTES = 64_000_000  # cosines held at once where the full matrix isn't
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def one_thread(function: Callable[P, T]) -> Callable[P, T]:
-    """The function, with its linear algebra on one thread.
-
-    Products of a matrix with a few vectors wait for memory, and gain nothing from more threads;
-    threads waiting for each other on a busy machine make them up to ten times slower; and sums
-    taken in another order may end in other segments.
-    """
-
-    @wraps(function)
-    def limited(*args: P.args, **kwargs: P.kwargs) -> T:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-        with threadpool_limits(1):
-            return function(*args, **kwargs)
-
-    return limited
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.segmenters.affinity import Grid, cosines, one_thread
+from zeroguide.one_thread import one_thread
+from zeroguide.segmenters.affinity import Grid, cosines
 from zeroguide.segmenters.agglomerative import agglomerative
 from zeroguide.segmenters.choose import eigengap, silhouette
 from zeroguide.segmenters.common import prepare
@@ -22,7 +23,7 @@ Criterion = Literal["auto", "eigengap", "silhouette"]
 MOST_SEGMENTS = 30  # that eigengap and silhouette consider
 
 
-@one_thread
+@one_thread()
 def choose_n_segments(features: Any, criterion: Criterion = "auto", *, seed: int = 0) -> int:
     """How many segments features (h, w, d) have: 1 or more. UsageError: no such criterion.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from zeroguide.errors import UsageError, ZeroguideError
 
 N_NEIGHBOURS = 15  # UMAP's default
+# Not every threading layer of numba's, by which UMAP computes, takes calls from several threads.
+_ONE_UMAP = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,4 +155,5 @@ def _umap(rows: np.ndarray, n: int, seed: int) -> np.ndarray:
         return rows
     # One job is what makes a seed hold.
     reducer = UMAP(n_components=n, n_neighbors=N_NEIGHBOURS, random_state=seed, n_jobs=1)
-    return np.asarray(reducer.fit_transform(rows))
+    with _ONE_UMAP:
+        return np.asarray(reducer.fit_transform(rows))

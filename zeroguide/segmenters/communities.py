@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.segmenters.affinity import Grid, first_equal, neighbour_graph, one_thread
+from zeroguide.one_thread import one_thread
+from zeroguide.segmenters.affinity import Grid, first_equal, neighbour_graph
 from zeroguide.segmenters.common import SegmenterResult, check_n_segments, contiguous
 
 
-@one_thread
+@one_thread()
 def communities(
     features: Any,
     *,

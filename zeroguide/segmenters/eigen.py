@@ -18,6 +18,8 @@ from inspect import signature
 
 import numpy as np
 
+from zeroguide.one_thread import one_thread
+
 DENSE_CELLS = 128  # below, the dense solver is as fast
 TOLERANCE = 1e-4
 # A cut of value 1 is that of cells that are all linked alike: its vector is any vector at all.
@@ -70,7 +72,8 @@ def lanczos(
     # 1.17) lets us say so.
     options = {"rng": rng} if "rng" in signature(eigsh).parameters else {}
     try:
-        values, vectors = eigsh(operator, n, which="LA", v0=start, tol=TOLERANCE, **options)
+        with one_thread():
+            values, vectors = eigsh(operator, n, which="LA", v0=start, tol=TOLERANCE, **options)
     except ArpackError:
         return None
     order = np.argsort(-values)
@@ -84,5 +87,6 @@ def dense(affinity: np.ndarray, root: np.ndarray, n: int) -> tuple[np.ndarray, n
     known = root / np.linalg.norm(root)
     normalized = affinity / np.outer(root, root) - 2 * np.outer(known, known)  # 1 becomes -1
     last = len(root) - 1
-    values, vectors = eigh(normalized, subset_by_index=(last + 1 - n, last))
+    with one_thread():
+        values, vectors = eigh(normalized, subset_by_index=(last + 1 - n, last))
     return values[::-1], vectors[:, ::-1]

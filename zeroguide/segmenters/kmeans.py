@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from zeroguide.one_thread import one_thread
 from zeroguide.segmenters.common import SegmenterResult, check_n_segments, contiguous, prepare
 
 N_INIT = 10
@@ -36,7 +37,6 @@ def kmeans(
     values out of range.
     """
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     check_n_segments(n_segments)
     rows = prepare(
@@ -49,9 +49,7 @@ def kmeans(
     )
     # k-means++ can't place more centres than there are different points.
     n_clusters = min(n_segments, len(np.unique(rows, axis=0)))
-    # One thread: so few points gain nothing from more, threads waiting for each other on a busy
-    # machine made it ten times slower, and sums taken in another order end in other clusters.
-    with threadpool_limits(1):
+    with one_thread():
         wide = min(rows.shape) > WIDE
         tried = _first_components(rows) if wide else rows
         labels = KMeans(n_clusters, n_init=N_INIT, random_state=seed).fit_predict(tried)

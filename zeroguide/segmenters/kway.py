@@ -19,14 +19,15 @@ from typing import Any
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.segmenters.affinity import Grid, cosines, first_equal, one_thread, sharpened
+from zeroguide.one_thread import one_thread
+from zeroguide.segmenters.affinity import Grid, cosines, first_equal, sharpened
 from zeroguide.segmenters.common import SegmenterResult, check_n_segments, contiguous
 
 N_STARTS = 3
 MAX_STEPS = 50
 
 
-@one_thread
+@one_thread()
 def kway(
     features: Any, *, n_segments: int, power: int = 10, center: bool = False, seed: int = 0
 ) -> SegmenterResult:
@@ -57,7 +58,8 @@ def _start(rows: np.ndarray, k: int, rng: np.random.RandomState) -> np.ndarray:
     """(n,) parts around k cells that are drawn far from each other."""
     from sklearn.cluster import kmeans_plusplus
 
-    _, drawn = kmeans_plusplus(rows, k, random_state=rng)
+    with one_thread():
+        _, drawn = kmeans_plusplus(rows, k, random_state=rng)
     return (rows @ rows[drawn].T).argmax(axis=1)
 
 

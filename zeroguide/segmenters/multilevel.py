@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from zeroguide.one_thread import one_thread
 from zeroguide.segmenters.common import SegmenterResult, check_n_segments, contiguous, prepare
 
 N_INIT = 3  # starts of each clustering into two: with two centres few starts go wrong
@@ -33,16 +34,14 @@ def multilevel(
     lies, and each half's clusters are then adjusted together (k-means). `normalize`: every cell's
     feature scaled to length 1 first. Raises UsageError for values out of range.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     check_n_segments(n_segments)
     rows = prepare(features, pca=None, normalize=normalize, spatial_weight=0)
     h, w = features.shape[:2]
     labels = np.zeros(len(rows), dtype=np.int64)
     if n_segments > 1:
-        with threadpool_limits(1):  # sums taken in another order can end in other clusters
-            halves = _two_means(rows, seed)
-            labels = halves if n_segments == 2 else _divide(rows, halves, n_segments, seed)
+        halves = _two_means(rows, seed)
+        labels = halves if n_segments == 2 else _divide(rows, halves, n_segments, seed)
     return SegmenterResult(contiguous(labels.reshape(h, w))[0])
 
 
@@ -75,7 +74,8 @@ def _two_means(rows: np.ndarray, seed: int) -> np.ndarray:
 
     if (rows == rows[0]).all():
         return np.zeros(len(rows), dtype=np.int64)
-    return KMeans(2, n_init=N_INIT, random_state=seed).fit_predict(rows).astype(np.int64)
+    with one_thread():
+        return KMeans(2, n_init=N_INIT, random_state=seed).fit_predict(rows).astype(np.int64)
 
 
 def _adjust(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -83,7 +83,8 @@ def _adjust(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
     from sklearn.cluster import KMeans
 
     centres = np.stack([rows[labels == i].mean(axis=0) for i in range(int(labels.max()) + 1)])
-    return KMeans(len(centres), init=centres, n_init=1, random_state=0).fit_predict(rows)
+    with one_thread():
+        return KMeans(len(centres), init=centres, n_init=1, random_state=0).fit_predict(rows)
 
 
 def _spread(rows: np.ndarray) -> float:

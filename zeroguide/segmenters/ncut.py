@@ -27,7 +27,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.segmenters.affinity import Grid, cosines, first_equal, one_thread, sharpened
+from zeroguide.one_thread import one_thread
+from zeroguide.segmenters.affinity import Grid, cosines, first_equal, sharpened
 from zeroguide.segmenters.common import SegmenterResult, check_n_segments, contiguous
 from zeroguide.segmenters.eigen import cut_vectors
 
@@ -42,7 +43,7 @@ POWER = 10
 N_THRESHOLDS = 100
 
 
-@one_thread
+@one_thread()
 def ncut(
     features: Any,
     *,

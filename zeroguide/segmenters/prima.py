@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.segmenters.affinity import one_thread
+from zeroguide.one_thread import one_thread
 from zeroguide.segmenters.common import SegmenterResult, check_n_segments, contiguous, prepare
 
 COVERED = 0.95  # the share of cells at which the rounds end
 DENSE = 32  # cells or dimensions up to which the covariance is cheaper
 
 
-@one_thread
+@one_thread()
 def prima(
     features: Any, *, n_segments: int, threshold: float = 0.4, seed: int = 0
 ) -> SegmenterResult:
@@ -91,8 +91,10 @@ def _first_component(centred: np.ndarray) -> np.ndarray:
         # The longest row is no direction across which nothing varies.
         start = centred[np.square(centred).sum(axis=1).argmax()]
         try:
-            return eigsh(operator, 1, which="LA", v0=start, tol=1e-5)[1][:, 0]
+            with one_thread():
+                return eigsh(operator, 1, which="LA", v0=start, tol=1e-5)[1][:, 0]
         except ArpackError:
             pass
     covariance = (centred.T @ centred).astype(np.float64)
-    return eigh(covariance, subset_by_index=[d - 1, d - 1])[1][:, 0].astype(np.float32)
+    with one_thread():
+        return eigh(covariance, subset_by_index=[d - 1, d - 1])[1][:, 0].astype(np.float32)

@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.segmenters.affinity import Grid, cosines, first_equal, one_thread
+from zeroguide.one_thread import one_thread
+from zeroguide.segmenters.affinity import Grid, cosines, first_equal
 from zeroguide.segmenters.common import SegmenterResult, check_n_segments, contiguous
 from zeroguide.segmenters.eigen import cut_vectors
 
 N_INIT = 10
 
 
-@one_thread
+@one_thread()
 def spectral(
     features: Any, *, n_segments: int, n_vectors: int = 5, center: bool = False, seed: int = 0
 ) -> SegmenterResult:
@@ -56,4 +57,5 @@ def spectral(
 def _kmeans(vectors: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
     from sklearn.cluster import KMeans
 
-    return KMeans(n_clusters, n_init=N_INIT, random_state=seed).fit_predict(vectors)
+    with one_thread():
+        return KMeans(n_clusters, n_init=N_INIT, random_state=seed).fit_predict(vectors)

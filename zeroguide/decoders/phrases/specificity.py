@@ -68,15 +68,13 @@ class Specificity:
         place[named] = np.arange(len(named))
         self._node = place[self._node]
         kept = np.array([(place[node], i) for i, node in pairs if place[node] >= 0])
-        below = sparse.csr_array(
+        # (nodes, p) float32: 1 for the phrases that lie in a node.
+        self._sum = sparse.csr_array(
             (np.ones(len(kept), np.float32), tuple(kept.T)), shape=(len(named), len(phrases))
         )
-        self._below = [below.indices[a:b] for a, b in pairwise(below.indptr)]
-        self._sum = torch.sparse_csr_tensor(
-            *(torch.from_numpy(x) for x in (below.indptr, below.indices, below.data)), below.shape
-        ).to(log_prior.device)  # (nodes, p): 1 for the phrases that lie in a node
-        share = self._sum_up(log_prior.exp()[None])[0]
-        self._gain = -share.clamp_min(1e-12).log()  # (nodes,)
+        self._below = [self._sum.indices[a:b] for a, b in pairwise(self._sum.indptr)]
+        share = self._sum_up(log_prior.exp()[None].cpu().numpy())[0]
+        self._gain = -np.log(share.clip(1e-12))  # (nodes,)
 
     def __call__(self, posterior: torch.Tensor, n_others: int) -> list[Choice]:
         """The phrases' probabilities (n, p) -> the choice for each segment.
@@ -85,22 +83,19 @@ class Specificity:
             posterior: (n, p) float32, rows that add up to 1.
             n_others: how many finer phrases and others there are at most, each.
         """
-        mass = self._sum_up(posterior)  # (n, nodes)
-        sure = mass >= self.certainty
+        rows = posterior.cpu().numpy()
+        mass = self._sum_up(rows)  # (n, nodes)
         # Where nothing is sure enough, what is surest: a wide name rather than a wrong one.
-        sure |= mass >= mass.amax(dim=1, keepdim=True)
-        chosen = torch.where(sure, self._gain + 1e-3 * mass, -1.0).argmax(dim=1)
-        certainties = mass.gather(1, chosen[:, None])[:, 0]
+        sure = mass >= np.minimum(self.certainty, mass.max(axis=1, keepdims=True))
+        chosen = np.where(sure, self._gain + 1e-3 * mass, -1.0).argmax(axis=1)
         return [
-            self._choice(row, node, certainty, n_others)
-            for row, node, certainty in zip(
-                posterior.cpu().numpy(), chosen.tolist(), certainties.tolist(), strict=True
-            )
+            self._choice(row, int(node), float(own[node]), n_others)
+            for row, own, node in zip(rows, mass, chosen, strict=True)
         ]
 
-    def _sum_up(self, posterior: torch.Tensor) -> torch.Tensor:
+    def _sum_up(self, rows: np.ndarray) -> np.ndarray:
         """(n, p) -> (n, nodes): the probability that a segment is a kind of each node."""
-        return (self._sum @ posterior.T.contiguous()).T
+        return (self._sum @ rows.T).T
 
     def _choice(self, row: np.ndarray, node: int, certainty: float, n: int) -> Choice:
         """row: (p,) the phrases' probabilities."""
