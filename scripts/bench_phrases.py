@@ -3,7 +3,7 @@
     python scripts/bench_phrases.py [--limit N] [--page docs/results.md]
 
 The text tower is that of ViT-B/16 (12 layers, 512 wide) with random weights, as in bench_core.
-"reading" is the mean of ten. With --limit only the first N phrases are embedded, and the time for
+"read" is the median of twenty. With --limit only the first N phrases are embedded, and the time for
 all is extrapolated.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -41,10 +42,11 @@ def main() -> None:
         share = len(phrases) / len(every)
         making = (time.perf_counter() - started) / share
         working = (time.process_time() - worked) / share
-        started = time.perf_counter()
-        for _ in range(10):
+        readings = []
+        for _ in range(20):
+            started = time.perf_counter()
             TextEncoder(clip).embed_phrases(phrases, templates)
-        reading = (time.perf_counter() - started) / 10
+            readings.append(time.perf_counter() - started)
         size = sum(path.stat().st_size for path in Path(folder).rglob("*.npy"))
     row: dict[str, str | float] = {
         "phrases": str(len(every)),
@@ -52,7 +54,7 @@ def main() -> None:
         "threads": float(torch.get_num_threads()),
         "made, s": making,
         "made, s of CPU": working,
-        "read, s": reading / share,
+        "read, s": statistics.median(readings) / share,
         "MB on disk": size / 1e6 / share,
     }
     text = table([row])

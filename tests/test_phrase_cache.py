@@ -26,18 +26,22 @@ def test_parts_are_made_once_and_rounded_alike(tmp_path: Path) -> None:
         return rows_of(part)
 
     told: list[int] = []
-    first = embed_in_parts(tmp_path / "list", SIZES, make, about_to_make=told.append)
+    first = np.concatenate(
+        embed_in_parts(tmp_path / "list", SIZES, make, about_to_make=told.append)
+    )
     assert sorted(made) == [0, 1, 2] and told == [3]
-    assert first.dtype == np.float32
+    assert first.dtype == np.float16
     np.testing.assert_array_equal(first[:, 0], np.float16([0.1] * 3 + [1.1] * 3 + [2.1] * 2))
-    again = embed_in_parts(tmp_path / "list", SIZES, make, about_to_make=told.append)
+    again = np.concatenate(
+        embed_in_parts(tmp_path / "list", SIZES, make, about_to_make=told.append)
+    )
     np.testing.assert_array_equal(again, first)
     assert len(made) == 3 and told == [3]
 
 
 def test_a_part_of_another_size_is_made_anew(tmp_path: Path) -> None:
     np.save(tmp_path / "000.npy", np.zeros((1, 4), np.float16))
-    rows = embed_in_parts(tmp_path, [2], lambda _: np.ones((2, 4), np.float32))
+    (rows,) = embed_in_parts(tmp_path, [2], lambda _: np.ones((2, 4), np.float32))
     np.testing.assert_array_equal(rows, np.ones((2, 4)))
     assert np.load(tmp_path / "000.npy").shape == (2, 4)
 
@@ -49,12 +53,12 @@ def test_parts_of_another_process_are_taken_over(tmp_path: Path) -> None:
             np.save(tmp_path / f"{other:03}.npy", np.zeros((SIZES[other], 4), np.float16))
         return rows_of(part)
 
-    rows = embed_in_parts(tmp_path, SIZES, make)
+    rows = np.concatenate(embed_in_parts(tmp_path, SIZES, make))
     assert np.count_nonzero(rows[:, 0]) in SIZES
 
 
 def _make_all(folder: Path) -> np.ndarray:
-    return embed_in_parts(folder, SIZES, rows_of)
+    return np.concatenate(embed_in_parts(folder, SIZES, rows_of))
 
 
 def test_several_processes_at_once(tmp_path: Path) -> None:
@@ -66,5 +70,5 @@ def test_several_processes_at_once(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cant_be_written_only_costs_time() -> None:
-    rows = embed_in_parts(Path("/proc/nowhere/list"), [3], rows_of)
+    (rows,) = embed_in_parts(Path("/proc/nowhere/list"), [3], rows_of)
     assert rows.shape == (3, 4)

@@ -33,11 +33,10 @@ def embed_in_parts(
     *,
     dtype: type[np.floating] = np.float16,
     about_to_make: Callable[[int], None] = lambda _: None,
-) -> np.ndarray:
-    """The rows of all parts, those on disk read and the others made: (sum(sizes), e) float32.
+) -> list[np.ndarray]:
+    """The (size, e) rows of each part in `dtype`: those on disk, memory-mapped, the others made.
 
-    A folder that can't be written to costs time at the next start, nothing else. What is returned
-    is rounded to `dtype` whether it was read or made.
+    A folder that can't be written to costs time at the next start, nothing else.
 
     Args:
         folder: of this list and no other.
@@ -59,7 +58,7 @@ def embed_in_parts(
                 part = make(i).astype(dtype)
                 _write(folder, i, part)
             parts[i] = part
-    return np.concatenate([part for part in parts if part is not None], dtype=np.float32)
+    return [part for part in parts if part is not None]
 
 
 def _path(folder: Path, part: int) -> Path:

@@ -124,7 +124,7 @@ class TextEncoder:
                 assert total is not None, "templates may not be empty"
                 return F.normalize(total, dim=-1).cpu().numpy()
 
-            rows = embed_in_parts(
+            made = embed_in_parts(
                 cache_folder(self._digest(phrases, templates)),
                 [len(part) for part in parts],
                 make,
@@ -132,8 +132,9 @@ class TextEncoder:
                 dtype=np.float16 if len(parts) > 1 else np.float32,
                 about_to_make=lambda n: bar.begin(n * len(templates)),
             )
-        embeddings = np.empty_like(rows)
-        embeddings[order] = rows
+        embeddings = np.empty((len(phrases), made[0].shape[1]), np.float32)
+        for part, rows in zip(parts, made, strict=True):
+            embeddings[part] = rows
         return torch.from_numpy(embeddings).to(self._device)
 
     @property

@@ -9,7 +9,6 @@ import typer
 
 from zeroguide.cli.options import Overwrite, Quiet, Verbose
 from zeroguide.console import Console
-from zeroguide.run_folder import EXPORTS
 
 
 def _list_formats(formats: str) -> str:
@@ -49,6 +48,8 @@ def export(
 
     Each format gets a folder of its own, FOLDER/NAME.
     """
+    from zeroguide.run_folder import EXPORTS
+
     names = format_names(formats)
     console = Console(quiet=quiet, verbose=verbose)
     folder = run / EXPORTS if output is None else output

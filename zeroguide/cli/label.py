@@ -29,7 +29,6 @@ from zeroguide.cli.options import (
 from zeroguide.cli.running import note_device
 from zeroguide.console import Console
 from zeroguide.errors import UsageError
-from zeroguide.run_folder import EXPORTS, FAILURES
 
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler
@@ -102,6 +101,7 @@ def label(
     """
     from zeroguide.cli.run_progress import RunProgress
     from zeroguide.models import prepare
+    from zeroguide.run_folder import EXPORTS
     from zeroguide.runs.label_run import Run
     from zeroguide.runs.settings import Settings
     from zeroguide.runs.shard import Shard
@@ -180,6 +180,8 @@ def label(
 
 def _tell(summary: Summary, output: Path, shard: Shard | None, console: Console) -> None:
     """Say what came of a run over several images."""
+    from zeroguide.run_folder import FAILURES
+
     phrases = [f"{summary.labelled} image{'s' * (summary.labelled != 1)} labelled"]
     if summary.kept:
         phrases.append(f"{summary.kept} were labelled before")
