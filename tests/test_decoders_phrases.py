@@ -195,6 +195,7 @@ def composing(minilm):
     return PhrasesDecoder(phrases, certainty=0.5, modifiers=modifiers, n_alternatives=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seen", "said"),
     [
@@ -216,6 +217,7 @@ def test_a_modifier_is_said_where_it_is_seen_and_only_there(minilm, composing, s
         assert name.score > plain.score
 
 
+@pytest.mark.slow
 def test_a_dear_language_model_composes_nothing(minilm, composing):
     modifiers = composing.modifiers
     unit = minilm.embed(["this is a black dog"])
