@@ -35,7 +35,9 @@ def of_a_run(folder: str, names: Iterable[str]) -> set[str]:
 
 
 def find_images(
-    paths: Sequence[Path], output: str | PathLike[str], note: Callable[[str], None]
+    paths: Sequence[str | PathLike[str]],
+    output: str | PathLike[str],
+    note: Callable[[str], None],
 ) -> list[Path]:
     """Files as they are given, and for each folder all image files in it, sorted, at any depth.
 
