@@ -156,7 +156,7 @@ def write_png(pixels: PIL.Image.Image | np.ndarray, path: str | PathLike[str]) -
     write_atomically(path, data.getvalue())
 
 
-def is_own_png(path: Path) -> bool:
+def is_own_png(path: str | PathLike[str]) -> bool:
     """Whether a file is there and `write_png` has written it."""
     try:
         with open(path, "rb") as file:

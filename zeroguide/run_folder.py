@@ -180,7 +180,7 @@ def overlay_path(folder: str | PathLike[str], key: str) -> Path:
 
 def first_result(folder: str | PathLike[str]) -> Path | None:
     """Some result that lies in a folder as a file of its own, if there is one."""
-    return next(_results(folder), None)
+    return next(_results(Path(folder)), None)
 
 
 # Names of the run's own files and folders: images of these names get a "=" before them, and those

@@ -102,9 +102,11 @@ def test_images_of_one_name_get_files_of_their_own(name: str, tmp_path: Path) ->
             with PIL.Image.open(path) as image:
                 assert np.array_equal(np.asarray(image), entry.labeling.label_map)
     if name == "yolo":  # the link beside each text file is the image it was made for
-        for key, stem in stems(COLLIDING).items():
-            link = tmp_path / "yolo" / "images" / (stem + ending(key))
-            assert link.samefile(tmp_path / "photos" / key)
+        shown = {}
+        for link in (tmp_path / "yolo" / "images").rglob("*.*"):
+            shown[link.resolve()] = link.relative_to(tmp_path / "yolo" / "images")
+        assert sorted(shown) == sorted((tmp_path / "photos" / key).resolve() for key in COLLIDING)
+        assert {f"labels/{link.with_suffix('.txt')}" for link in shown.values()} == written
 
 
 @pytest.mark.parametrize("name", POSSIBLE)

@@ -227,7 +227,7 @@ def _run_suite(name: str, options: Options, output: Path, console: Console) -> i
 
     def run_part(part: Part) -> Results:
         assert options.data is not None
-        own = options.data / part.dataset
+        own = Path(options.data) / part.dataset
         here = replace(options, data=own if own.is_dir() else options.data, crop=part.crop)
         folder = output / part.folder
         with output_folder(folder):

@@ -166,11 +166,14 @@ def _coco_image(
         assert known is not None, "there are segments"
         masks: list[RLE] = []
         for segment in segments:
-            read = from_polygons if isinstance(segment.code, list) else checked
+            code = segment.code
             try:
-                masks.append(read(segment.code, known))
+                mask = (
+                    from_polygons(code, known) if isinstance(code, list) else checked(code, known)
+                )
             except ValueError as e:
                 raise ZeroguideError(f"{path}: a mask of {name} {e}; write it again.") from None
+            masks.append(mask)
         # null is how some writers spell NaN.
         found = (segment.score for segment in segments)
         scores = np.array([np.nan if score is None else float(score) for score in found])

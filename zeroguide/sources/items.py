@@ -108,7 +108,7 @@ def find_items(
     table that is missing, can't be read or has no image in it, and for a data set that can't be
     had. An image file is only looked at when it is read.
     """
-    words = list(map(os.fspath, inputs))
+    words = [os.fspath(each) for each in inputs]
     if not words:
         raise UsageError("there is nothing to label; name an image or a folder")
     if words.count(STDIN) > 1:
