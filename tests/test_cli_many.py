@@ -66,6 +66,7 @@ def test_a_list_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Path("out/in/02.png.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, N])
 def test_a_producer_that_takes_its_time(n: int) -> None:
     """Images are labelled while the list isn't complete; Ctrl-C ends the waiting."""

@@ -103,6 +103,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_survey_agrees_with_the_labeler(folder):
     labeler = Labeler(load_recipe("tiny"), device="cpu", offline=True)
     images = []

@@ -207,6 +207,7 @@ def test_python_blocks_run(page: Path, labelled: Path, monkeypatch: pytest.Monke
             exec(compile(block.text, page.name, "exec"), names)
 
 
+@pytest.mark.slow
 def test_recipes_run(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands of the page about recipes, with the files that it writes."""
     monkeypatch.chdir(labelled)
@@ -227,6 +228,7 @@ def test_recipes_run(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {segment.label for segment in named.segments} <= set(words)
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -327,6 +329,7 @@ def test_the_page_of_json_has_the_schemas_keys(labelled: Path) -> None:
 # ---- the site
 
 
+@pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     for name in ("mkdocs", "material", "mkdocstrings"):
         if importlib.util.find_spec(name) is None:

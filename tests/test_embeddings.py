@@ -83,7 +83,8 @@ def test_equals_the_released_code(shared, key, sd):
     np.testing.assert_allclose(ours, expected[key], atol=1e-5)
 
 
-ARCHITECTURES = ["ViT-B-16", "ViT-B-32-quickgelu", "ViT-L-14-336-quickgelu", "tiny"]
+LARGE = pytest.param("ViT-L-14-336-quickgelu", marks=pytest.mark.slow)
+ARCHITECTURES = ["ViT-B-16", "ViT-B-32-quickgelu", LARGE, "tiny"]
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -114,8 +115,9 @@ def test_all_ones_mask_is_encode_image(name, request):
         assert (embedding - expected).abs().max() < 1e-5 * max(1, expected.abs().max())
 
 
-POOLS = ["coca_ViT-B-32", "ViT-B-32-SigLIP2-256"]
-POOLS += ["PE-Core-S-16-384", "PE-Core-B-16", "PE-Core-L-14-336"]  # of the presets
+SIGLIP = pytest.param("ViT-B-32-SigLIP2-256", marks=pytest.mark.slow)
+PERCEPTION = ["PE-Core-S-16-384", "PE-Core-B-16", "PE-Core-L-14-336"]  # of the presets
+POOLS = ["coca_ViT-B-32", SIGLIP, *(pytest.param(n, marks=pytest.mark.slow) for n in PERCEPTION)]
 
 
 @pytest.mark.parametrize("name", POOLS)

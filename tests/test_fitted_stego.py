@@ -153,6 +153,7 @@ def correspondence(rows: np.ndarray, truth: np.ndarray) -> float:
     return float(cosines[same].mean() - cosines[~same].mean())
 
 
+@pytest.mark.slow
 def test_training_sharpens_correspondences():
     """Contents under noise of their own size: codes tell them apart better than features do."""
     rng = np.random.default_rng(0)

@@ -220,6 +220,7 @@ def test_clip_with_a_tokenizer_of_its_own(own: Path) -> None:
     assert tokens.shape == (1, 16) and tokens[0, :2].tolist() == tokenizer("ab")["input_ids"]
 
 
+@pytest.mark.slow
 def test_loading_is_quiet_and_leaves_logging_alone(folders: Path) -> None:
     code = f"""
 import logging, sys

@@ -212,6 +212,7 @@ def test_small_regions_go(method):
     assert np.bincount(connected_parts(result.label_map).ravel()).min() >= 0.05 * TRUTH.size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["kmeans", "agglomerative"])
 def test_umap_keeps_blobs_apart(method):
     pytest.importorskip("umap", reason="the extra umap is not installed")

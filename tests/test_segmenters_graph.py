@@ -255,6 +255,7 @@ def graphs(features: np.ndarray) -> list[np.ndarray]:
     return [np.maximum(alike, 0), linked, sharpened(alike, 10)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("center", [False, True])
 def test_fast_bipartitions_agree_with_dense_ones_on_real_features(scenes, center):
     compared = 0

@@ -101,6 +101,7 @@ def test_the_projection_is_the_weighted_mean(decoder: TextMemoryDecoder) -> None
         torch.testing.assert_close(ours.double(), mean / mean.norm(), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_names_are_written_from_their_texts(decoder: TextMemoryDecoder) -> None:
     asked = decoder.texts.embed([f"a picture of {phrase(name)}" for name in NAMES])
     labels = decoder(3 * asked)  # of any length
@@ -111,6 +112,7 @@ def test_names_are_written_from_their_texts(decoder: TextMemoryDecoder) -> None:
     assert dog["dog"] == pytest.approx(float(same[0] @ same[1]), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_best_text_is_at_least_as_likely_as_the_greedy_one(decoder: TextMemoryDecoder) -> None:
     model = decoder.model
     projected = decoder.project(F.normalize(embeddings(12), dim=-1))

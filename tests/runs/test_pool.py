@@ -54,6 +54,7 @@ def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(tmp_path: Path) -> N
     assert pool.deaths == 2
 
 
+@pytest.mark.slow
 def test_an_image_that_kills_every_worker_is_given_up(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     for name in ("a", "b", "kill", "m", "n"):
@@ -132,6 +133,7 @@ class DiesWhenLoading(StandInSettings):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_workers_that_only_die_end_the_run(tmp_path: Path) -> None:
     for i in range(3):
         picture(tmp_path / "in" / f"{i}.png")

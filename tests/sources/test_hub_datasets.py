@@ -146,6 +146,7 @@ def test_tables(hub: hub_server.Hub, client: Client):
     assert [key for key, _, _ in found] == ["table.parquet/000000.jpg"]
 
 
+@pytest.mark.slow
 def test_what_is_refused(hub: hub_server.Hub, client: Client):
     assert client.fail("online", "hf://datasets/some/fotos") == (
         "hf://datasets/some/fotos: there is no public data set some/fotos on the hub; check the "
