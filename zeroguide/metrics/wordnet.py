@@ -61,7 +61,8 @@ class WordNet:
     def __init__(self, folder: str | PathLike[str] | None = None) -> None:
         folder = None if folder is None else Path(folder)
         folders = [folder] if folder is not None else wordnet_folders()
-        found = next(filter(None, map(_open, folders)), None)
+        places = (place for folder in folders if (place := _open(folder)) is not None)
+        found: Path | ZipPath | None = next(places, None)
         if found is None:
             raise ZeroguideError(
                 f"no WordNet (index.noun, data.noun, noun.exc) in {', '.join(map(str, folders))}: "
