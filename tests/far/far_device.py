@@ -7,6 +7,7 @@ tensors can't be turned into numpy arrays, and what isn't moved explicitly isn't
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -95,7 +96,9 @@ def _checked(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     def wrapped(x: Any) -> Any:
         if not isinstance(x, torch.Tensor):
             return x
-        return outer[id(x)] if id(x) in outer else Far(x)
+        far = outer[id(x)] if id(x) in outer else Far(x)
+        assert far.shape == x.shape, f"{op} changes a tensor's shape, which nothing here can follow"
+        return far
 
     def bare(x: Any) -> Any:
         if isinstance(x, torch.device):
@@ -109,7 +112,13 @@ def _checked(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return pytree.tree_map(wrapped, result)
 
 
-# What makes tensors of the device is sent here by the device that is asked for.
+# What makes tensors of the device is sent here by the device that is asked for; some operations
+# would otherwise make an empty tensor first and enlarge it.
 _LIBRARIES = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
 _LIBRARIES[0].fallback(_run, "PrivateUse1")
-_LIBRARIES[1].impl("copy_", lambda *args: _run(_aten.copy_.default, *args), "PrivateUse1")
+for _name in (
+    "copy_.default", "arange.default", "arange.start", "arange.start_step", "eye.default", "eye.m",
+    "linspace.default", "randperm.default", "randperm.generator",
+):  # fmt: skip
+    _op = getattr(getattr(_aten, _name.split(".")[0]), _name.split(".")[1])
+    _LIBRARIES[1].impl(_name.removesuffix(".default"), functools.partial(_run, _op), "PrivateUse1")
