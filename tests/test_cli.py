@@ -461,6 +461,19 @@ def test_a_reader_that_goes_away_costs_no_results(command: str, with_stderr: boo
         assert b"results are in out" in done.stderr
 
 
+@pytest.mark.parametrize("decoder", ["beam", "zerocap", "text-memory"])
+def test_nothing_on_stderr_is_the_libraries(tmp_path: Path, decoder: str) -> None:
+    """With real models, as a user runs it: a library's warning is nothing a user can mend."""
+    PIL.Image.open(ROOT / "examples" / "playroom.png").crop((0, 0, 128, 128)).save("scene.png")
+    knobs = {"decoder.method": decoder, "decoder.max_tokens": 2, "decoder.iterations": 1}
+    settings = [word for name, value in knobs.items() for word in ("--set", f"{name}={value}")]
+    argv = ["label", "scene.png", "--preset", "tiny", "--device", "cpu", "-o", "out", *settings]
+    done = run("-m", "zeroguide", *argv)
+    assert (done.returncode, Path("out/scene.png.json").is_file()) == (0, True)
+    notes = done.stderr.splitlines()
+    assert notes and all(line.startswith("note: ") for line in notes)
+
+
 def test_on_a_terminal_a_ruled_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """Through a real pseudo-terminal: the table on stdout, colours, no stray progress."""
     photo()

@@ -7,6 +7,7 @@ scores what was written.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,6 +59,9 @@ class VlmDecoder:
         self.max_tokens = max_tokens
         self.n_labels = 1 + n_alternatives
         self.beam_size = max(beam_size, self.n_labels)
+        # Models note on themselves where a call's pictures lie (Qwen-VL's rope_deltas), and
+        # processors change their tokenizers.
+        self._one_at_a_time = threading.Lock()
 
     @torch.inference_mode()
     def __call__(
@@ -65,11 +69,11 @@ class VlmDecoder:
     ) -> list[list[tuple[str, float]]]:
         """(n, e) and n regions -> for each its labels and cosines, in the model's own order."""
         unit = F.normalize(embeddings.float(), dim=-1)
-        answers = [
-            row
-            for start in range(0, len(regions), _BATCH)
-            for row in self._ask([outlined_crop(r) for r in regions[start : start + _BATCH]])
-        ]
+        answers: list[list[str]] = []
+        for start in range(0, len(regions), _BATCH):
+            crops = [outlined_crop(region) for region in regions[start : start + _BATCH]]
+            with self._one_at_a_time:
+                answers += self._ask(crops)
         return [self._ranked(row, texts, memo) for row, texts in zip(unit, answers, strict=True)]
 
     def _ask(self, crops: list[np.ndarray]) -> list[list[str]]:
