@@ -16,10 +16,10 @@ demo: $(VENV)/.run  ## label a rendered scene with the models that come with the
 	$(BIN)/zeroguide label examples/playroom.png --preset tiny --output out/demo --overwrite
 	@echo "The picture is out/demo/playroom.png.png"
 
-test: $(VENV)/.dev  ## the tests that finish at once: MINUTES on two cores
+test: $(VENV)/.dev  ## the tests that finish at once
 	$(PYTEST) -m "not slow"
 
-test-slow: $(VENV)/.dev  ## Ray, Spark, fuzzing, notebooks, long evaluations: MINUTES more
+test-slow: $(VENV)/.dev  ## Ray, Spark, fuzzing, notebooks, long evaluations
 	$(PYTEST) -m slow
 
 # An environment of its own: some of these tools ask for older libraries than everything else.
