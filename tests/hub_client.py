@@ -50,7 +50,7 @@ class Client:
     def run(self, command: str, checkpoint: str, role: str = "dino") -> str:
         """Output of a run that must succeed."""
         done = self._run(command, checkpoint, role)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert done.returncode == 0 and not done.stderr, done.stderr
         return done.stdout.strip()
 
     def fail(self, command: str, checkpoint: str, role: str = "dino") -> str:

@@ -59,6 +59,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [embedding]
         masked_blocks = 1
         [decoder]
+        method = "beam"
+        vocabulary = "everyday"
+        templates = "templates_photo"
         beam_size = 2
         n_candidates = 4
         max_tokens = 2
@@ -199,7 +202,7 @@ def see_through(name: str) -> None:
 READABLE: dict[str, tuple[Callable[[str], object], tuple[int, int], str]] = {
     "small.png": (lambda name: picture(size=(2, 2)).save(name), (2, 2), ""),
     "line.png": (lambda name: picture(size=(300, 1)).save(name), (300, 1), ""),
-    "deep.png": (deep, (60, 40), ""),
+    "deep.png": (deep, (60, 40), "values from 6939 to 54741 stretched to the full range"),
     "print.jpg": (lambda name: picture("CMYK").save(name), (60, 40), ""),
     "palette.png": (see_through, (60, 40), "transparency laid on white"),
     "grey.png": (lambda name: picture("L").save(name), (60, 40), ""),

@@ -61,5 +61,5 @@ def test_midpoint_is_an_even_chance_and_slope_the_log_odds(texts):
 
 
 def test_one_phrase_is_no_label_set(texts):
-    with pytest.raises(UsageError, match=r"decoder\.vocabulary holds only 'word 1'"):
+    with pytest.raises(UsageError, match=r"confidence\.vocabulary holds only 'word 1'"):
         Confidence(texts, ["word 1"], prompt="a photo of", midpoint=3.0, slope=1.5)

@@ -201,7 +201,7 @@ def test_table(labeling: Labeling, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows[1] == {
         "id": 2, "label": NASTY, "confidence": 0.97, "score": 0.25,
         "share": labeling.mask(2).mean(), "area": int(labeling.mask(2).sum()),
-        "bbox": labeling.segments[1].bbox, "alternatives": "clover, a < b",
+        "bbox": labeling.segments[1].bbox, "alternatives": "clover, a < b", "composed": False,
     }  # fmt: skip
 
 

@@ -59,6 +59,7 @@ def test_a_text_tower_without_its_configuration_is_refused_before_the_download(
     )
     assert hub.files_sent() == {"open_clip_config.json"}
     (path.parent / "config.json").write_text('{"model_type": "xlm-roberta"}')
+    hub.commit = "2" * 40
     folder = Path(client.run("online", "some/model-clip", "clip"))
     hub.requests.clear()
     assert Path(client.run("offline", "some/model-clip", "clip")) == folder
@@ -95,7 +96,9 @@ def test_pull_leaves_what_the_decoder_does_not_use(hub: hub_server.Hub, client: 
 
 def test_a_model_that_no_preset_uses_is_pulled_with_the_decoder_that_does(client: Client) -> None:
     message = client.fail("offline", "HuggingFaceTB/SmolLM2-135M-Instruct", "language_model")
-    assert "run `zeroguide models pull --preset fast --set decoder.method=beam` once" in message
+    assert "run `zeroguide models pull --preset base` once" in message
+    message = client.fail("offline", "HuggingFaceTB/SmolLM2-360M", "language_model")
+    assert "HuggingFaceTB/SmolLM2-360M" in message
 
 
 def test_half_a_download_is_no_model(hub: hub_server.Hub, client: Client) -> None:

@@ -135,13 +135,13 @@ def test_a_file_that_always_arrives_damaged(hub: hub_server.Hub, client: Client)
 
 
 def test_a_bit_that_flips_in_the_cache(hub: hub_server.Hub, client: Client) -> None:
-    folder = Path(client.run("pull", "some/model").splitlines()[0].split()[2])
+    folder = Path(client.pull("some/model", "vocabulary").splitlines()[0].split()[2])
     blob = (folder / "model.safetensors").resolve()
     for path in (blob, (folder / "config.json").resolve()):
         data = bytearray(path.read_bytes())
         data[-1] ^= 1
         path.write_bytes(data)
-    client.run("pull", "some/model")
+    client.pull("some/model", "vocabulary")
     assert weights(folder) == weights(hub.repositories[MODEL])
     original = hub.repositories[MODEL] / "config.json"
     assert (folder / "config.json").read_bytes() == original.read_bytes()

@@ -39,6 +39,9 @@ def recipe_file(tmp_path_factory):
         masked_blocks = 2
         subtraction_sd = 5.0
         [decoder]
+        method = "beam"
+        vocabulary = "everyday"
+        templates = "templates_photo"
         beam_size = 2
         n_candidates = 4
         max_tokens = 2

@@ -126,6 +126,7 @@ def test_schema(labeling: Labeling) -> None:
         "merged_from": [2, 3],
         "bbox": [0, 1, 2, 2],
         "area": 3,
+        "composed": False,
     }
 
 

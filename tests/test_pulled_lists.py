@@ -12,17 +12,17 @@ from zeroguide.labeler import Labeler
 from zeroguide.recipe import load_recipe
 
 
-@pytest.mark.parametrize("method", ["beam", "vocabulary"])
+@pytest.mark.parametrize("method", ["phrases", "beam", "vocabulary", "zerocap"])
 def test_pull_leaves_no_list_to_make(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     tiny = REPOSITORY / "zeroguide" / "recipes" / "tiny.toml"
-    text = tiny.read_text().replace("[decoder]", f'[decoder]\nmethod = "{method}"')
+    text = tiny.read_text().replace('method = "beam"', f'method = "{method}"')
     (tmp_path / "own.toml").write_text(text)
     assert main(["models", "pull", "--preset", str(tmp_path / "own.toml")]) == 0
     assert "104 embedded" in capsys.readouterr().out
     lists = sorted((tmp_path / "cache").rglob("*.npy"))
-    assert len(lists) == (2 if method == "vocabulary" else 1)
+    assert len(lists) == (1 if method == "zerocap" else 2)
     Labeler(load_recipe(str(tmp_path / "own.toml")), device="cpu", offline=True)
     assert sorted((tmp_path / "cache").rglob("*.npy")) == lists

@@ -57,7 +57,11 @@ def test_the_paper_recipe_has_the_papers_parameters() -> None:
 @pytest.mark.parametrize("name", ["fast", "base", "best"])
 def test_photograph_presets_load_no_language_model_that_they_do_not_use(name: str) -> None:
     recipe = load_recipe(name)
-    assert set(recipe.checkpoints()) == {"dino", "clip"} and recipe.embedding.mode == "pooled"
+    writes = {"language_model"} if recipe.decoder.compose else set()
+    assert set(recipe.checkpoints()) == {"dino", "clip"} | writes
+    assert recipe.embedding.mode == "pooled"
+    plain = load_recipe(name, ["decoder.compose=false"])
+    assert set(plain.checkpoints()) == {"dino", "clip"}
     assert re.search(r"\d GB to download", recipe.description)
 
 
@@ -141,14 +145,14 @@ def test_a_recipe_file(tmp_path: Path) -> None:
         ("zzz", None, "unknown preset 'zzz': Choices: fast, "),
         ("nope.toml", None, "there is no recipe file nope.toml: give a file or a preset (fast, "),
         ("fast", "decoder.beam=8", "unknown key 'decoder.beam': did you mean 'decoder.beam_size'? "
-         "Keys: decoder.method, decoder.prompt, "),
+         "Keys: decoder.method, decoder.vocabulary, "),
         ("fast", "beam_size=8", "unknown key 'beam_size': did you mean 'decoder.beam_size'? "),
         ("fast", "decoder=8", "unknown key 'decoder': "),
         ("fast", "zzz.zzz=8", "unknown key 'zzz.zzz': Keys: seed, precision, models.*, "),
         ("fast", "name=x", "unknown key 'name': "),
         ("fast", "decoder.beam_size", "override 'decoder.beam_size' must look like decoder.beam_"),
         ("fast", "decoder.method=bem", "unknown decoder.method 'bem': did you mean 'beam'? "
-         "Choices: beam, vocabulary"),
+         "Choices: phrases, vocabulary, beam, "),
         ("fast", "segmenter.method=kmean", "unknown segmenter.method 'kmean': did you mean "
          "'kmeans'? Choices: kmeans, agglomerative"),
         ("fast", "features.facet=keys", "unknown features.facet 'keys': did you mean 'key'? "),

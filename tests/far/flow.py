@@ -263,7 +263,7 @@ def test_scoring(stage: Any, images: list[Image]) -> None:
     classes = [SimpleNamespace(name=name) for name in ("sky", "tent")]
     sample: Any = SimpleNamespace(
         dataset=SimpleNamespace(background=None, classes=classes),
-        open_image=lambda: images[0],
+        open_image=lambda value_range: images[0],
         regions=lambda: regions,
     )
     assert pipeline.predict(sample).labels

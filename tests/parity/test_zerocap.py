@@ -62,9 +62,9 @@ class Recorded:
         plain_next, plain_shift = decoder._next, decoder_module.shift
         plain_normalised = shift_module._normalised
 
-        def next_(unit: torch.Tensor, beams: Any, memory: Any) -> Any:
+        def next_(unit: torch.Tensor, beams: Any, memory: Any, memo: Any) -> Any:
             self.contexts.append(beams.tokens)
-            log_probs, memory = plain_next(unit, beams, memory)
+            log_probs, memory = plain_next(unit, beams, memory, memo)
             self.log_probs.append(log_probs)
             return log_probs, memory
 

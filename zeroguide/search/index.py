@@ -171,7 +171,7 @@ def _make(
     try:
         write_atomically(folder / FILE, content)  # type: ignore[arg-type]  # as good as bytes
     except ZeroguideError as error:
-        cause = error.__context__
+        cause = error.__cause__ or error.__context__
         reason = cause.strerror if isinstance(cause, OSError) else error
         note(
             f"{folder}: its search index can't be kept there ({reason}), so the next search reads "
