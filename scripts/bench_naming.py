@@ -114,7 +114,9 @@ class Bench:
         texts = [s.replace("{}", name) for s, name in zip(sentences, names, strict=True)]
         return self.texts.embed(texts).clone()
 
-    def noise_levels(self, unit: torch.Tensor, noise: torch.Tensor, names: list[str], gap: Gap):
+    def noise_levels(
+        self, unit: torch.Tensor, noise: torch.Tensor, names: list[str], gap: Gap
+    ) -> dict[int, float]:
         """Level in per cent -> length of the noise."""
         own = [i for i, name in enumerate(names) if name in self._known]
         target = torch.tensor([self._known[names[i]] for i in own])

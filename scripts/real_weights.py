@@ -125,7 +125,7 @@ def install(packages: Path) -> None:
 
 def main() -> None:
     """Write what is missing and print the folders."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=FOLDER)
     output = parser.parse_args().output
     logging.disable_progress_bar()

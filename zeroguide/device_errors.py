@@ -26,7 +26,8 @@ _REFUSED = ("invalid argument", "invalid configuration", "NOT_SUPPORTED", "BAD_P
 
 
 class _OnDevice(Protocol):
-    device: object
+    @property
+    def device(self) -> object: ...
 
 
 S = TypeVar("S", bound=_OnDevice)

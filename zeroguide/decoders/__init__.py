@@ -45,7 +45,7 @@ class Decoder(Protocol):
 
     def __call__(
         self, embeddings: torch.Tensor, regions: Sequence[Region], memo: Memo | None = None, /
-    ) -> list[Ranked]: ...
+    ) -> Sequence[Ranked]: ...
 
 
 def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> Decoder:

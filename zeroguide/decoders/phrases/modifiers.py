@@ -148,14 +148,14 @@ class _Likelihoods:
         # One batch for each length, in order.
         lengths = sorted({len(tokens) for tokens in self._tokens})
         groups = [[i for i, t in enumerate(self._tokens) if len(t) == n] for n in lengths]
-        rows = embed_in_parts(
+        parts = embed_in_parts(
             cache_folder(self._digest(prompt, beginnings)),
             [len(group) for group in groups],
             lambda number: self._read(groups[number]),
         )
         order = [i for group in groups for i in group]
-        self._log_p = np.empty((len(beginnings), rows.shape[1]), np.float16)
-        self._log_p[order] = rows
+        self._log_p = np.empty((len(beginnings), parts[0].shape[1]), np.float16)
+        self._log_p[order] = np.concatenate(parts)
 
     def __call__(self, beginning: int, token: int) -> float:
         """log p(beginning and token | prompt), in nats."""

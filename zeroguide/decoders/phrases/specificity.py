@@ -58,7 +58,7 @@ class Specificity:
             own = hypernyms.whole_node_of(phrase)
             head = hypernyms.node_of(phrase) if own is None else own
             above = list(hypernyms.ancestors(head)) if head is not None else []
-            nodes = above if own is not None else [phrase, *above]
+            nodes: list[int | str] = [*above] if own is not None else [phrase, *above]
             numbers = [columns.setdefault(node, len(columns)) for node in nodes]
             self._node[i] = numbers[0]
             pairs += [(i, number) for number in numbers]
