@@ -25,6 +25,7 @@ import json
 import re
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -39,7 +40,7 @@ from zeroguide.memo import Memo
 from zeroguide.metrics.lac import Level
 from zeroguide.metrics.wordnet import WordNet, wordnet_folders
 from zeroguide.models import LanguageModel, LoadedModels, load_language_model
-from zeroguide.noun_forms import base_forms, squeezed
+from zeroguide.noun_forms import american, base_forms, squeezed
 from zeroguide.prompts_folder import read_prompts
 from zeroguide.recipe import load_recipe
 from zeroguide.texts import TextEncoder
@@ -58,7 +59,11 @@ DECODERS = {
     "vocabulary": ["decoder.method=vocabulary"],
     "phrases": ["decoder.method=phrases"],
     "phrases, no prior": ["decoder.method=phrases", "decoder.frequency_weight=0"],
-    "phrases, composing": ["decoder.method=phrases", "decoder.compose=true"],
+    "phrases, composing": [
+        "decoder.method=phrases",
+        "decoder.compose=true",
+        "decoder.lm_weight=0.5",
+    ],  # fmt: skip
     "beam": ["decoder.method=beam", "decoder.beam_size=3", "decoder.n_candidates=16"],
 }
 TOGETHER = 20
@@ -240,6 +245,15 @@ def modified_phrases(captions: Path, n: int, seed: int = 0) -> list[tuple[str, s
     return [pairs[i] for i in chosen]
 
 
+def adjective_senses() -> Callable[[str], set[str]]:
+    """A function from an adjective to its senses in WordNet: "large" and "big" share one."""
+    folder = next(f for f in wordnet_folders() if (f / "index.adj").is_file())
+    lines = (folder / "index.adj").read_text(encoding="utf-8").splitlines()
+    entries = [line.split() for line in lines if not line.startswith(" ")]  # not the licence
+    known = {entry[0]: set(entry[-int(entry[2]) :]) for entry in entries}
+    return lambda word: known.get(american(word), set())
+
+
 def measure_modifiers(bench: Bench, args: argparse.Namespace) -> dict[str, float]:
     """How often the modifier of a noun phrase is said, and how often another one."""
     pairs = modified_phrases(args.shared / "captioned" / "flickr8k" / "captions.tsv", 200)
@@ -254,10 +268,12 @@ def measure_modifiers(bench: Bench, args: argparse.Namespace) -> dict[str, float
     }
     known |= {a for a, _ in pairs}
     said = wrong = head = 0
+    senses = adjective_senses()
     for (a, b), label, before in zip(pairs, labels, plain, strict=True):
         words = label.split()
-        said += a in words
-        wrong += a not in words and any(word in known for word in words)
+        same = any(word == a or senses(word) & senses(a) for word in words)
+        said += same
+        wrong += not same and any(word in known for word in words)
         head += words[-1] == b
         if args.show:
             print(f"    {a} {b} -> {before} -> {label}")
