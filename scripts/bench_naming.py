@@ -59,11 +59,7 @@ DECODERS = {
     "vocabulary": ["decoder.method=vocabulary"],
     "phrases": ["decoder.method=phrases"],
     "phrases, no prior": ["decoder.method=phrases", "decoder.frequency_weight=0"],
-    "phrases, composing": [
-        "decoder.method=phrases",
-        "decoder.compose=true",
-        "decoder.lm_weight=0.5",
-    ],  # fmt: skip
+    "phrases, composing": ["decoder.compose=true", "decoder.lm_weight=0.5"],
     "beam": ["decoder.method=beam", "decoder.beam_size=3", "decoder.n_candidates=16"],
 }
 TOGETHER = 20
