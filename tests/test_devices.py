@@ -13,6 +13,7 @@ from torch.utils import backend_registration
 TESTS = Path(__file__).parent
 
 
+@pytest.mark.slow
 def test_the_whole_flow_on_a_device_that_does_not_mix_with_the_cpu() -> None:
     if not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
         pytest.skip("this torch takes no devices from Python")
