@@ -25,6 +25,8 @@ from zeroguide.labeling import Labeling
 from zeroguide.recipe import load_recipe
 from zeroguide.region import Picture, Region
 
+pytestmark = pytest.mark.slow
+
 QUICK = [
     "features.stride=8",
     "segmenter.n_segments=8",
