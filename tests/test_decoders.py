@@ -426,3 +426,18 @@ def test_phrase_ends_of_gpt2(shared):
     for token in ("Ġdog", "dog", "Ġa", "Ġof", "and", "on", "Ġred", "-", "'s", "Ġ3"):
         assert not ends[vocabulary[token]], token
     assert ends[-3:].all()
+
+
+@pytest.mark.parametrize(("prompt", "begins"), [("a photo of a", True), ("a photo of", False)])
+def test_behind_an_article_the_nearest_phrases_give_first_words(texts, lm, prompt, begins):
+    phrases = ["dog", "cat", "tree", "car"]
+    decode = beam(texts, lm, prompt=prompt, phrases=phrases, templates=["a {}"], n_candidates=2)
+    unit = texts.embed(["a cat"])
+    order = (texts.embed([f"a {phrase}" for phrase in phrases]) @ unit[0]).argsort(descending=True)
+    nearest = [phrases[i] for i in order[:2].tolist()]
+    own = {lm.tokenizer(f" {phrase}")["input_ids"][0] for phrase in nearest}
+    (first,) = decode._first_tokens(unit)
+    assert set(first) == (own if begins else set())
+    for token, log_prob in first.items():
+        assert log_prob == pytest.approx(float(decode.proposals.start.log_probs[token]))
+    assert len(decode(unit)[0]) >= 1

@@ -13,14 +13,15 @@ one token, and CLIP reads of a text only what no other text has.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 
-from zeroguide.decoders.noun_phrases import UNNAMED, clean_phrase
-from zeroguide.decoders.proposals import KnownContexts, Proposer, Tokens, start_ids
+from zeroguide.decoders.noun_phrases import ARTICLES, UNNAMED, clean_phrase
+from zeroguide.decoders.proposals import LOG_LEAST, KnownContexts, Proposer, Tokens, start_ids
 from zeroguide.memo import Memo
 from zeroguide.models import LanguageModel
 from zeroguide.region import Region
@@ -62,7 +63,8 @@ class BeamDecoder:
     Args:
         texts: the encoder of the CLIP that made the segments' embeddings.
         language_model: any transformers causal language model.
-        phrases: a list to begin from: each segment's nearest n_candidates give first tokens.
+        phrases: a list to begin from where the prompt ends with an article: each segment's nearest
+            n_candidates give first tokens.
         templates: that the list is read in.
         prompt: the text that is continued, such as ``"a photo of"``; not part of a label.
         beam_size: texts kept per segment and step.
@@ -94,11 +96,16 @@ class BeamDecoder:
         self.n_labels = 1 + n_alternatives
         self.prompt = prompt
         ids = start_ids(language_model, prompt)
-        self.proposals = Proposer(language_model, ids, n_candidates)
+        # Behind an article any word may begin a name, so that none is likely; where the article
+        # is still to come, as after "a photo of", a name's first word is no beginning.
+        begins = bool(phrases) and (not prompt or prompt.split()[-1].lower() in ARTICLES)
+        self.proposals = Proposer(
+            language_model, ids, n_candidates, least_first=-math.inf if begins else LOG_LEAST
+        )
         self._before = ids[-1:]
         self._n_nearest = min(n_candidates, len(phrases))
         self._list: torch.Tensor | None = None
-        if phrases:
+        if begins:
             self._list = texts.embed_phrases(phrases, templates)  # (p, e), unit
             space = " " if prompt else ""
             spelled = language_model.tokenizer(

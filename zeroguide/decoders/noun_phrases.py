@@ -11,7 +11,8 @@ from zeroguide.prompts_folder import read_prompts
 UNNAMED = "unnamed"
 """The label of a region for which a decoder found no phrase."""
 
-_ARTICLES = ("a", "an", "the", "some")
+ARTICLES = ("a", "an", "the", "some")
+"""Words that a name stands behind."""
 # A full stop, unless it belongs to a short title, as in "St. Bernard".
 _NEXT_SENTENCE = re.compile(
     r"(?<!\bst)(?<!\bmt)(?<!\bmr)(?<!\bdr)(?<!\bmrs)[.!?;](?=\s)", re.IGNORECASE
@@ -40,7 +41,7 @@ def clean_phrase(text: str, prompt: str = "") -> str:
             ``clean_phrase("image of the dog", "Image of a")`` is ``"dog"``.
     """
     # Articles may differ: "an image of the" repeats "Image of a".
-    echo = [word for word in prompt.lower().split() if word not in _ARTICLES]
+    echo = [word for word in prompt.lower().split() if word not in ARTICLES]
     while echo and _is_function_word(echo[0]):
         echo.pop(0)
     while (cleaned := _clean_once(text, echo)) != text:
@@ -68,7 +69,7 @@ def _is_function_word(word: str) -> bool:
 
 @cache
 def _function_words() -> frozenset[str]:
-    return frozenset([*read_prompts("phrase_ends"), *_ARTICLES, "of"])
+    return frozenset([*read_prompts("phrase_ends"), *ARTICLES, "of"])
 
 
 def _printable(character: str) -> str:

@@ -19,7 +19,7 @@ from zeroguide.prompts_folder import read_prompts
 _BATCH = 64
 # Tokens less likely than this aren't proposed: after a whole noun phrase nothing but its end is
 # likely, and CLIP would read hundreds of texts that no one would say.
-_LOG_LEAST = math.log(1e-3)
+LOG_LEAST = math.log(1e-3)
 # Tokens whose keys and values are kept: 150 MB for GPT-2 small. What is missing is read again.
 _STATES_KEPT = 2_000
 
@@ -59,11 +59,18 @@ class Proposer:
         language_model: any transformers causal language model.
         prompt_ids: the tokens that all contexts begin with, at least one.
         n_candidates: how many tokens are proposed at most.
+        least_first: the least log-probability of a token after the prompt alone.
     """
 
     def __init__(
-        self, language_model: LanguageModel, prompt_ids: Sequence[int], n_candidates: int
+        self,
+        language_model: LanguageModel,
+        prompt_ids: Sequence[int],
+        n_candidates: int,
+        *,
+        least_first: float = LOG_LEAST,
     ) -> None:
+        self._least_first = least_first
         self.network = language_model.network
         self.prompt_ids = list(prompt_ids)
         self.device = next(self.network.parameters()).device
@@ -75,15 +82,14 @@ class Proposer:
     def start(self) -> Start:
         """The prompt, read by itself, once."""
         logits, kept = read(self.network, torch.tensor([self.prompt_ids], device=self.device))
-        # A noun phrase may begin with any word, so that none is likely: there is no floor here.
-        proposals = self.judge(logits, log_least=-math.inf)[0]
+        proposals = self.judge(logits, self._least_first)[0]
         return Start(proposals, logits[0].float().log_softmax(-1), kept)
 
     def known(self, memo: Memo) -> KnownContexts:
         """The contexts that were read with a memo, and how to read more."""
         return memo.part(self, lambda: KnownContexts(self))
 
-    def judge(self, logits: torch.Tensor, log_least: float = _LOG_LEAST) -> list[Proposals]:
+    def judge(self, logits: torch.Tensor, log_least: float = LOG_LEAST) -> list[Proposals]:
         """What the logits (n, vocabulary) after n contexts propose, of the likelier tokens."""
         log_probs = logits.float().log_softmax(-1)
         ends = log_probs.masked_fill(~self._ends, float("-inf")).logsumexp(-1)
