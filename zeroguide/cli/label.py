@@ -94,7 +94,8 @@ def label(
 
     Writes FOLDER/photo.jpg.json (the labels), FOLDER/photo.jpg.png (the overlay) and
     FOLDER/run.json; of up to 32 images, prints id, label, score, confidence, share of the image and
-    alternatives, tab-separated if the output isn't a terminal (after the image's name if there are several).
+    alternatives, tab-separated if the output isn't a terminal (after the image's name if there are
+    several).
 
     The same command again goes on where it was stopped: images are done if their labels are there,
     made from the same bytes by the same recipe.
