@@ -304,6 +304,8 @@ class Labeler:
 
         What the decoder says, where it can tell; else how far the name stands out from a label set.
         """
+        if all(name.certainty is not None for name in names):
+            return [float(name.certainty or 0) for name in names]
         standing_out = self.confidence(embeddings, [name.text for name in names], memo)
         return [
             other if name.certainty is None else name.certainty
