@@ -461,6 +461,7 @@ def test_a_reader_that_goes_away_costs_no_results(command: str, with_stderr: boo
         assert b"results are in out" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoder", ["beam", "zerocap", "text-memory"])
 def test_nothing_on_stderr_is_the_libraries(tmp_path: Path, decoder: str) -> None:
     """With real models, as a user runs it: a library's warning is nothing a user can mend."""

@@ -21,6 +21,9 @@ from conftest import REPOSITORY, TINY
 from zeroguide.models.checksums import SUMS, compare
 from zeroguide.playroom import render
 
+# The fixture alone starts the command a dozen times.
+pytestmark = pytest.mark.slow
+
 ROLES = {"dino": "dino", "clip": "clip", "language_model": "lm", "text_memory": "text_memory"}
 # Every class that any pickle in the process asks for goes into a file.
 WATCHED = """

@@ -1,0 +1,130 @@
+"""Step 1 of the photo model: DINOv2's features of the training photographs, averaged by region.
+
+    python scripts/train_photo_features.py --captioned ../shared/captioned --out out/photo
+
+The trunk stays as it is, so each photograph goes through it once. Its tokens are joined to regions
+as segmenters do it, by Ward's method among neighbours; kept are the last 32 regions and what they
+become when they are joined further, 63 nodes: any cut of the picture is a choice of these. Images
+are done in files of 256, and a run that was interrupted goes on with the first that is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.cluster import ward_tree
+from sklearn.feature_extraction.image import grid_to_graph
+
+from zeroguide.features import extract_features_batch
+from zeroguide.models import Dino, load_dino
+
+REAL_WEIGHTS = Path(__file__).parent.parent / "out" / "real-weights"
+BATCH = 8
+LEAVES = 32
+IMAGES_PER_FILE = 256
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--captioned", type=Path, required=True, help="folder of captioned sets")
+    parser.add_argument("--dino", default=str(REAL_WEIGHTS / "dinov2-small"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+
+    jobs = []
+    for folder in sorted(args.captioned.iterdir()):
+        files = sorted((folder / "images").iterdir())
+        for first in range(0, len(files), IMAGES_PER_FILE):
+            out = args.out / "nodes" / f"{folder.name}-{first // IMAGES_PER_FILE:03d}.npz"
+            if not out.exists():
+                jobs.append((files[first : first + IMAGES_PER_FILE], out))
+    (args.out / "nodes").mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(args.processes, initializer=_load, initargs=(args,)) as pool:
+        futures = [pool.submit(_write, *job) for job in jobs]
+        for done, future in enumerate(as_completed(futures), 1):
+            print(f"{future.result()}  {done} of {len(jobs)}", flush=True)
+
+
+_dino: Dino | None = None
+
+
+def _load(args: argparse.Namespace) -> None:
+    global _dino
+    torch.set_num_threads(1)
+    _dino = load_dino(args.dino, device=torch.device(args.device), offline=True)
+
+
+def _write(files: Sequence[Path], out: Path) -> str:
+    """Nodes of some images in one file; the arrays are those of `nodes`, images first."""
+    assert _dino is not None
+    found = []
+    for first in range(0, len(files), BATCH):
+        images = [np.array(Image.open(file).convert("RGB")) for file in files[first : first + BATCH]]
+        found += [nodes(features) for features in picture_features(_dino, images)]
+    arrays = {key: np.stack([one[key] for one in found]) for key in found[0]}
+    partial = out.with_suffix(".partial.npz")
+    np.savez(partial, files=[file.stem for file in files], **arrays)
+    partial.rename(out)
+    return out.name
+
+
+def picture_features(dino: Dino, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The trunk's tokens after its last norm at each image's own size: (h, w, d) float32 each."""
+    found: dict[int, np.ndarray] = {}
+    for side in {min(image.shape[:2]) for image in images}:
+        alike = [i for i, image in enumerate(images) if min(image.shape[:2]) == side]
+        extracted = extract_features_batch(
+            dino, [images[i] for i in alike], shorter_side=side, facet="token"
+        )
+        found |= {i: one.cpu().numpy() for i, (one, _) in zip(alike, extracted, strict=True)}
+    return [found[i] for i in range(len(images))]
+
+
+def nodes(features: np.ndarray) -> dict[str, np.ndarray]:
+    """A picture's regions, coarse to fine, from its features (h, w, d).
+
+    Returns means (63, d) float16, leaves first, then each join, the whole picture last; sizes (63,)
+    float32, shares of the picture; and children (31, 2) int16, what each join joined.
+    """
+    h, w, d = features.shape
+    flat = features.reshape(-1, d)
+    children, _, _, _ = ward_tree(flat, connectivity=grid_to_graph(h, w))
+    n = len(flat)
+    # The joins above the last LEAVES regions; those below tell which cells a region has.
+    kept = np.arange(2 * n - LEAVES, 2 * n - 1)
+    tops = sorted({int(c) for c in children[kept - n].ravel()} - set(kept.tolist()))
+    owner = np.full(2 * n - 1, -1)
+    for i, top in enumerate(tops):
+        owner[top] = i
+    for node in range(2 * n - LEAVES - 1, n - 1, -1):
+        if owner[node] >= 0:
+            owner[children[node - n]] = owner[node]
+    cells = owner[:n]
+    sums = np.zeros((2 * LEAVES - 1, d))
+    np.add.at(sums, cells, flat)
+    counts = np.zeros(2 * LEAVES - 1)
+    np.add.at(counts, cells, 1)
+    place = {top: i for i, top in enumerate(tops)} | {
+        int(node): LEAVES + i for i, node in enumerate(kept)
+    }
+    joins = np.array([[place[int(c)] for c in children[node - n]] for node in kept])
+    for i, (a, b) in enumerate(joins):
+        sums[LEAVES + i] = sums[a] + sums[b]
+        counts[LEAVES + i] = counts[a] + counts[b]
+    return {
+        "means": (sums / counts[:, None]).astype(np.float16),
+        "sizes": (counts / n).astype(np.float32),
+        "children": joins.astype(np.int16),
+    }
+
+
+if __name__ == "__main__":
+    main()
