@@ -21,7 +21,7 @@ from PIL import Image
 from sklearn.cluster import ward_tree
 from sklearn.feature_extraction.image import grid_to_graph
 
-from zeroguide.features import extract_features_batch
+from zeroguide.embeddings.frame import Frame, make_frame, preprocess
 from zeroguide.models import Dino, load_dino
 
 REAL_WEIGHTS = Path(__file__).parent.parent / "out" / "real-weights"
@@ -31,6 +31,7 @@ IMAGES_PER_FILE = 256
 
 
 def main() -> None:
+    """Write what is missing."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--captioned", type=Path, required=True, help="folder of captioned sets")
     parser.add_argument("--dino", default=str(REAL_WEIGHTS / "dinov2-small"))
@@ -67,8 +68,11 @@ def _write(files: Sequence[Path], out: Path) -> str:
     assert _dino is not None
     found = []
     for first in range(0, len(files), BATCH):
-        images = [np.array(Image.open(file).convert("RGB")) for file in files[first : first + BATCH]]
-        found += [nodes(features) for features in picture_features(_dino, images)]
+        images = [
+            np.array(Image.open(file).convert("RGB")) for file in files[first : first + BATCH]
+        ]
+        for features, class_token in picture_features(_dino, images):
+            found.append(nodes(features) | {"class_token": class_token.astype(np.float16)})
     arrays = {key: np.stack([one[key] for one in found]) for key in found[0]}
     partial = out.with_suffix(".partial.npz")
     np.savez(partial, files=[file.stem for file in files], **arrays)
@@ -76,15 +80,27 @@ def _write(files: Sequence[Path], out: Path) -> str:
     return out.name
 
 
-def picture_features(dino: Dino, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The trunk's tokens after its last norm at each image's own size: (h, w, d) float32 each."""
-    found: dict[int, np.ndarray] = {}
-    for side in {min(image.shape[:2]) for image in images}:
-        alike = [i for i, image in enumerate(images) if min(image.shape[:2]) == side]
-        extracted = extract_features_batch(
-            dino, [images[i] for i in alike], shorter_side=side, facet="token"
-        )
-        found |= {i: one.cpu().numpy() for i, (one, _) in zip(alike, extracted, strict=True)}
+def picture_features(
+    dino: Dino, images: Sequence[np.ndarray]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The trunk's tokens after its last norm, at each image's own size.
+
+    Of each image (h, w, d) float32 and the class token (d,).
+    """
+    device = next(dino.network.parameters()).device
+    by_frame: dict[Frame, list[int]] = {}
+    for i, image in enumerate(images):
+        side = round((image.shape[0] * image.shape[1]) ** 0.5)
+        frame = make_frame(*image.shape[:2], fit="native", side=side, patch=dino.patch_size)
+        by_frame.setdefault(frame, []).append(i)
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for frame, alike in by_frame.items():
+        inputs = [preprocess(images[i], frame, dino.mean, dino.std) for i in alike]
+        with torch.inference_mode():
+            states = dino.network(torch.stack(inputs).to(device)).last_hidden_state.cpu().numpy()
+        for i, tokens in zip(alike, states, strict=True):
+            patches = tokens[dino.n_prefix :].reshape(frame.rows, frame.columns, -1)
+            found[i] = patches, tokens[0]
     return [found[i] for i in range(len(images))]
 
 

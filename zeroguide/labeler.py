@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ import torch
 from zeroguide.confidence import Confidence
 from zeroguide.decoders import UNNAMED, Name, make_decoder
 from zeroguide.device_errors import device_errors, on_device
-from zeroguide.embeddings import Prepared, SegmentEmbedder
+from zeroguide.embeddings import Encoded, Prepared, SegmentEmbedder
 from zeroguide.features import extract_features_batch
 from zeroguide.fitted import load_fitted
 from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups, sibling_pairs
@@ -42,6 +43,7 @@ class Segmenter:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         offline: never ask the hub.
         dino: the loaded model, where the caller has it already.
+        embedder: of a CLIP that is this DINO, too: where the recipe allows it, its pass is shared.
 
     Raises UsageError and WeightsError as `Labeler` does.
     """
@@ -53,8 +55,10 @@ class Segmenter:
         device: str = "auto",
         offline: bool = False,
         dino: Dino | None = None,
+        embedder: SegmentEmbedder | None = None,
     ) -> None:
         self.recipe = recipe
+        self.embedder = embedder if recipe.one_pass else None
         self.device = choose_device(device)
         self.dino = dino or load_dino(recipe.models.dino, device=self.device, offline=offline)
         self.fitted = None
@@ -66,17 +70,29 @@ class Segmenter:
         """The over-segments at the picture's size: the label map is (H, W) int32."""
         return self.segment_batch([image])[0]
 
-    @on_device
     def segment_batch(self, images: Sequence[Image]) -> list[SegmenterResult]:
         """The same for several pictures: those of like size go through DINO together."""
+        return self.encode_and_segment(images)[0]
+
+    @on_device
+    def encode_and_segment(
+        self, images: Sequence[Image]
+    ) -> tuple[list[SegmenterResult], list[Encoded] | None]:
+        """The over-segments and, where it is the same pass, what CLIP's tower makes of images."""
+        pixels = [image.pixels for image in images]
+        encoded = None
         with autocast(self.device, self.recipe.precision):
-            extracted = extract_features_batch(
-                self.dino,
-                [image.pixels for image in images],
-                attention=self.recipe.segmenter.method == "saliency",
-                **self.recipe.features.model_dump(),
-            )
-        return [self._cut(*one) for one in zip(images, extracted, strict=True)]
+            if self.embedder is not None:
+                encoded = self.embedder.encode(pixels)
+                extracted = [(self.embedder.features(one), None) for one in encoded]
+            else:
+                extracted = extract_features_batch(
+                    self.dino,
+                    pixels,
+                    attention=self.recipe.segmenter.method == "saliency",
+                    **self.recipe.features.model_dump(),
+                )
+        return [self._cut(*one) for one in zip(images, extracted, strict=True)], encoded
 
     def _cut(
         self, image: Image, extracted: tuple[torch.Tensor, torch.Tensor | None]
@@ -142,8 +158,8 @@ class Labeler:
         self.recipe = recipe
         self.device = choose_device(device)
         models = load_all(recipe.checkpoints(), device=self.device, offline=offline)
-        self.segmenter = Segmenter(recipe, device=device, dino=models.dino)
-        self.embedder = SegmentEmbedder(models.clip, **recipe.embedding.model_dump())
+        self.embedder = SegmentEmbedder(models.clip, **_embedding(recipe))
+        self.segmenter = Segmenter(recipe, device=device, dino=models.dino, embedder=self.embedder)
         self.texts = TextEncoder(models.clip)
         with device_errors(self.device):
             self.decode = make_decoder(recipe, self.texts, models)
@@ -222,13 +238,14 @@ class Labeler:
         """
         memo = Memo() if memo is None else memo
         watcher.stage("segments")
+        cut, encoded = self.segmenter.encode_and_segment(images)
         pictures = [
             Picture(image.pixels, over.label_map, over.tree)
-            for image, over in zip(images, self.segmenter.segment_batch(images), strict=True)
+            for image, over in zip(images, cut, strict=True)
         ]
         watcher.stage("embeddings")
         with autocast(self.device, self.recipe.precision):
-            prepared = self.embedder.prepare(pictures)
+            prepared = self.embedder.prepare(pictures, encoded)
         over_segments = [_over_segments(picture) for picture in pictures]
         segments = self._name(prepared, over_segments, watcher, memo)
         segments = self._merge(prepared, segments, watcher, memo)
@@ -332,6 +349,14 @@ class Labeler:
             for segment, confidence in zip(segments, confidences, strict=True)
         ]
         return Labeling.build(image, segment_map(segments), labels, provenance(self.recipe))
+
+
+def _embedding(recipe: Recipe) -> dict[str, Any]:
+    """The section "embedding" with what it takes from others."""
+    settings = recipe.embedding.model_dump()
+    if recipe.embedding.fit == "features":
+        settings["image_size"] = recipe.features.shorter_side
+    return settings
 
 
 def _file(image: ImageSource) -> Path | None:

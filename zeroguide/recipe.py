@@ -159,11 +159,13 @@ class Embedding(_Section):
     """exact, packed+global: spread of the paper's global subtraction; None: the mask alone."""
     softness: Share = 1.0
     """How tokens on a border count: 1 by the share of their area, 0 wholly or not at all."""
-    fit: Literal["squash", "letterbox", "native"] = "squash"
+    fit: Literal["squash", "letterbox", "native", "features"] = "squash"
     """How the picture meets CLIP's square: stretched, whole with a border, or in its own
-    proportions with interpolated positions."""
+    proportions with interpolated positions; features: at the size at which DINO sees it, so that a
+    network that is both is run once."""
     image_size: Count | None = None
-    """Side of the tower's input in pixels, positions interpolated; None: its own."""
+    """Side of the tower's input in pixels, positions interpolated; None: its own. With the fit
+    "features", features.shorter_side counts instead."""
     windows: bool = False
     """Embed small segments from overlapping windows at twice the resolution."""
     batch_size: Count = 16
@@ -273,6 +275,12 @@ class Recipe(_Section):
                 "segmenter.method to agglomerative or communities, or to ncut with "
                 "segmenter.variant=recursive",
             )
+        if self.embedding.fit == "features" and self.embedding.image_size is not None:
+            raise PydanticCustomError(
+                "contradiction",
+                "embedding.image_size can't be set with embedding.fit=features, which is the size "
+                "of features.shorter_side: leave one of them out",
+            )
         if self.segmenter.method != "fitted" and self.segmenter.model is not None:
             raise PydanticCustomError(
                 "contradiction",
@@ -298,6 +306,17 @@ class Recipe(_Section):
             return {"dino": self.models.dino}
         keys = ("dino", "clip", *self.decoder.required_models())
         return {key: getattr(self.models, key) for key in keys}
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether the cut asks for the very tokens that embeddings are pooled from."""
+        plain = Features(shorter_side=self.features.shorter_side, facet="token")
+        return (
+            self.models.dino == self.models.clip
+            and (self.embedding.fit, self.embedding.mode) == ("features", "pooled")
+            and self.features == plain
+            and self.segmenter.method != "saliency"  # it asks for the class token's attention
+        )
 
 
 def method_with(model: str) -> str:

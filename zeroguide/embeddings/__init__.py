@@ -6,6 +6,6 @@ they share: how a picture meets the tower (`frame.py`), the towers' own parts (`
 of attention (`attention.py`), windows for small segments (`windows.py`).
 """
 
-from zeroguide.embeddings.embedder import Prepared, SegmentEmbedder
+from zeroguide.embeddings.embedder import Encoded, Prepared, SegmentEmbedder
 
-__all__ = ["Prepared", "SegmentEmbedder"]
+__all__ = ["Encoded", "Prepared", "SegmentEmbedder"]

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from zeroguide.embeddings.crop import embed_crops
 from zeroguide.embeddings.exact import embed_exact
 from zeroguide.embeddings.extents import Box, Extents, measure
-from zeroguide.embeddings.frame import make_frame, preprocess, soften, token_shares
+from zeroguide.embeddings.frame import Frame, make_frame, preprocess, soften, token_shares
 from zeroguide.embeddings.packed import embed_packed
 from zeroguide.embeddings.packed_global import embed_packed_global
 from zeroguide.embeddings.pooled import embed_pooled, encode_pooled
 from zeroguide.embeddings.towers import (
+    averages_tokens,
     can_resize,
     encode_early,
     has_attention_pool,
@@ -32,6 +34,17 @@ from zeroguide.region import Picture, Region
 _Encode = Callable[[torch.Tensor], torch.Tensor]
 # Tokens (B, T, d), masks (n, h*w), owners (n,) -> embeddings (n, e).
 _Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A picture, or a window of it, that went through the tower up to the masked part.
+
+    tokens: (T, d). frame: how the picture met the tower.
+    """
+
+    tokens: torch.Tensor
+    frame: Frame
 
 
 @dataclass(frozen=True)
@@ -110,12 +123,44 @@ class SegmentEmbedder:
             self._attend = partial(self._attend, masked_blocks=masked_blocks, sd=subtraction_sd)
 
     @torch.no_grad()
-    def prepare(self, pictures: Sequence[Picture]) -> Prepared:
-        """What doesn't depend on the regions: the blocks before the mask, pictures together."""
+    def encode(self, images: Sequence[np.ndarray]) -> list[Encoded]:
+        """Images (H, W, 3) uint8 through the blocks before the mask, those of a size together."""
+        forks.computing()
+        frames = [
+            make_frame(*image.shape[:2], fit=self.fit, side=self._side, patch=self._patch)
+            for image in images
+        ]
+        encoded: dict[int, Encoded] = {}
+        for batch in _batches([(f.height, f.width) for f in frames], self.batch_size):
+            inputs = [
+                preprocess(images[i], frames[i], self.clip.mean, self.clip.std) for i in batch
+            ]
+            tokens = self._encode(torch.stack(inputs).to(self._device, self._dtype))
+            encoded |= {i: Encoded(own, frames[i]) for i, own in zip(batch, tokens, strict=True)}
+        return [encoded[i] for i in range(len(images))]
+
+    @torch.no_grad()
+    def features(self, encoded: Encoded) -> torch.Tensor:
+        """The patch tokens as the tower's end reads them: (rows, columns, d) float32.
+
+        Only where `towers.averages_tokens`: those of a tower that is a DINO are DINO's features.
+        """
+        patches = self.clip.network.visual.ln_post(encoded.tokens[1:])
+        return patches.unflatten(0, (encoded.frame.rows, encoded.frame.columns)).float()
+
+    @torch.no_grad()
+    def prepare(
+        self, pictures: Sequence[Picture], encoded: Sequence[Encoded] | None = None
+    ) -> Prepared:
+        """What doesn't depend on the regions: the blocks before the mask, pictures together.
+
+        encoded: the same pictures, where they have been through the tower.
+        """
         forks.computing()
         prepared = Prepared()
         if self.mode != "crop":
-            self._add_views(prepared, [(picture, _whole(picture)) for picture in pictures])
+            keys = [(picture, _whole(picture)) for picture in pictures]
+            self._add_views(prepared, keys, encoded)
         return prepared
 
     @torch.no_grad()
@@ -176,24 +221,18 @@ class SegmentEmbedder:
             return whole
         return best_window(extents.box(region.parts), whole.bottom, whole.right) or whole
 
-    def _add_views(self, prepared: Prepared, keys: list[tuple[Picture, Box]]) -> None:
-        frames = [
-            make_frame(*_size(box), fit=self.fit, side=self._side, patch=self._patch)
-            for _, box in keys
-        ]
-        for batch in _batches([(f.height, f.width) for f in frames], self.batch_size):
-            images = [
-                preprocess(
-                    keys[i][0].pixels[keys[i][1].slices], frames[i], self.clip.mean, self.clip.std
-                )
-                for i in batch
-            ]
-            tokens = self._encode(torch.stack(images).to(self._device, self._dtype))
-            for i, own in zip(batch, tokens, strict=True):
-                picture, box = keys[i]
-                n = int(picture.label_map.max()) + 1
-                shares = token_shares(picture.label_map[box.slices], frames[i], n)
-                prepared.views[keys[i]] = _View(own, shares.to(self._device))
+    def _add_views(
+        self,
+        prepared: Prepared,
+        keys: list[tuple[Picture, Box]],
+        encoded: Sequence[Encoded] | None = None,
+    ) -> None:
+        if encoded is None:
+            encoded = self.encode([picture.pixels[box.slices] for picture, box in keys])
+        for (picture, box), own in zip(keys, encoded, strict=True):
+            n = int(picture.label_map.max()) + 1
+            shares = token_shares(picture.label_map[box.slices], own.frame, n)
+            prepared.views[picture, box] = _View(own.tokens, shares.to(self._device))
 
     def _indices(self, values: list[int]) -> torch.Tensor:
         return torch.tensor(values, device=self._device)
@@ -204,19 +243,19 @@ def _check(visual: Any, mode: str, fit: str, image_size: int | None) -> None:
     name = type(visual).__name__
     pools = has_attention_pool(visual)
     if mode == "pooled":
-        if not (pools or has_class_token(visual)):
+        if not (pools or has_class_token(visual) or averages_tokens(visual)):
             raise WeightsError(
-                f"this CLIP's image tower ({name}) isn't read out by an attention that can be "
-                'masked: choose embedding.mode="crop", which works with any tower'
+                f"this CLIP's image tower ({name}) is read out neither by an attention nor by a "
+                'mean that can be masked: choose embedding.mode="crop", which works with any tower'
             )
     elif not has_class_token(visual):
-        others = '"pooled" or "crop"' if pools else '"crop"'
+        others = '"pooled" or "crop"' if pools or averages_tokens(visual) else '"crop"'
         raise WeightsError(
             f"this CLIP's image tower ({name}) has no plain attention with a class token, which "
             f"embedding.mode={mode!r} masks: choose {others}"
         )
-    if not can_resize(visual) and (fit == "native" or image_size is not None):
-        knob = "image_size" if image_size is not None else 'fit="native"'
+    if not can_resize(visual) and (fit in ("native", "features") or image_size is not None):
+        knob = "image_size" if image_size is not None else f'fit="{fit}"'
         raise UsageError(
             f"embedding.{knob} needs an image tower whose positions can be interpolated, which "
             f'this one ({name}) isn\'t: leave image_size at none and choose fit="letterbox"'

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from zeroguide.features import grid_shape
+
 # Masks are averaged into tokens in bands of about this many pixels, to bound the memory.
 _CHUNK = 4_000_000
 # Shares are sums of areas: two that are equal may differ by this much.
@@ -43,8 +45,10 @@ def make_frame(height: int, width: int, *, fit: str, side: int, patch: int) -> F
     Args:
         height, width: of the picture.
         fit: "squash" stretches it to a square, "letterbox" keeps its proportions and adds borders,
-            "native" keeps its proportions, to whole patches, with about as many tokens.
-        side: of the square. patch: side of a patch, at most `side`.
+            "native" keeps its proportions, to whole patches, with about as many tokens, "features"
+            is the grid of DINO's features.
+        side: of the square; with "features", of the picture's shorter side.
+        patch: side of a patch, at most `side`.
     """
     cells = side // patch
     covered = cells * patch  # towers leave out what is less than a patch
@@ -55,10 +59,17 @@ def make_frame(height: int, width: int, *, fit: str, side: int, patch: int) -> F
         inner_h, inner_w = max(1, round(height * scale)), max(1, round(width * scale))
         top, left = (covered - inner_h) // 2, (covered - inner_w) // 2
         return Frame(side, side, top, left, inner_h, inner_w, patch, cells, cells)
+    if fit == "features":
+        rows, columns = grid_shape(height, width, side, patch)
+        return _whole_patches(rows, columns, patch)
     # A strip of a picture gets no more tokens than the square has.
     longest = cells * cells
     rows = min(max(1, round(cells * (height / width) ** 0.5)), longest)
     columns = min(max(1, round(cells * (width / height) ** 0.5)), longest)
+    return _whole_patches(rows, columns, patch)
+
+
+def _whole_patches(rows: int, columns: int, patch: int) -> Frame:
     h, w = rows * patch, columns * patch
     return Frame(h, w, 0, 0, h, w, patch, rows, columns)
 

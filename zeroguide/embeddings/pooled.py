@@ -3,7 +3,8 @@
 One ordinary pass serves all segments of a picture; each pools the finished tokens by itself. The
 idea is that of TextRegion (Xiao et al., 2025). It works for every tower whose pooling is an
 attention: the class token's row in the last block of a ViT, the pooling attention of CoCa, SigLIP,
-SigLIP 2 and Perception Encoder. A token's share is added, as its logarithm, to its score.
+SigLIP 2 and Perception Encoder. A token's share is added, as its logarithm, to its score. A tower
+that averages its patches averages each segment's, weighted by their shares.
 """
 
 from __future__ import annotations
@@ -23,17 +24,19 @@ from zeroguide.embeddings.attention import (
     spread,
     with_class_token,
 )
-from zeroguide.embeddings.towers import can_resize, encode_early, finish
+from zeroguide.embeddings.towers import averages_tokens, can_resize, encode_early, finish
 
 
 def encode_pooled(visual: Any, images: torch.Tensor) -> torch.Tensor:
     """Everything before the pooling: (B, 3, H, W) -> (B, p + h*w, d), p tokens before the patches.
 
     Args:
-        visual: a tower that `towers.has_class_token` or `towers.has_attention_pool` accepts.
+        visual: a tower that `towers.has_class_token`, `towers.averages_tokens` or
+            `towers.has_attention_pool` accepts.
     """
     if can_resize(visual):
-        return encode_early(visual, images, masked_blocks=1 if visual.attn_pool is None else 0)
+        class_token_reads = visual.attn_pool is None and not averages_tokens(visual)
+        return encode_early(visual, images, masked_blocks=int(class_token_reads))
     trunk = visual.trunk
     tokens = trunk.forward_features(images)
     reads_prefix = getattr(trunk, "pool_include_prefix", True)
@@ -51,12 +54,24 @@ def embed_pooled(
         masks: (n, h*w) in [0, 1], the share of each token that belongs to the segment.
         owner: (n,) int64, the segments' pictures, 0..B-1.
     """
+    if averages_tokens(visual):
+        return _embed_average(visual, tokens, masks, owner)
     shares = with_class_token(masks, tokens.shape[1] - masks.shape[1])
     if not can_resize(visual):
         return _embed_timm(visual, tokens, shares, owner)
     if visual.attn_pool is None:
         return _embed_class_token(visual, tokens, shares, owner)
     return _embed_coca(visual, tokens, shares, owner)
+
+
+def _embed_average(
+    visual: Any, tokens: torch.Tensor, masks: torch.Tensor, owner: torch.Tensor
+) -> torch.Tensor:
+    places, width = slots(owner, len(tokens))
+    weights = spread(masks / masks.sum(1, keepdim=True), owner, places, len(tokens), width)
+    patches = visual.ln_post(tokens[:, 1:])
+    pooled = (weights.to(patches.dtype) @ patches)[owner, places]  # (n, d)
+    return (pooled if visual.proj is None else pooled @ visual.proj).float()
 
 
 def _embed_class_token(

@@ -14,6 +14,16 @@ def has_class_token(visual: Any) -> bool:
     return _is_plain_vit(visual) and visual.attn_pool is None and visual.pool_type == "tok"
 
 
+def averages_tokens(visual: Any) -> bool:
+    """Whether the tower is a ViT of plain blocks that is read out by the mean of its patches."""
+    return (
+        _is_plain_vit(visual)
+        and visual.attn_pool is None
+        and visual.pool_type == "avg"
+        and not visual.final_ln_after_pool
+    )
+
+
 def has_attention_pool(visual: Any) -> bool:
     """Whether the tower is read out by a query that attends to all tokens (CoCa, SigLIP, PE)."""
     if _is_plain_vit(visual):
@@ -43,6 +53,7 @@ def encode_early(visual: Any, images: torch.Tensor, masked_blocks: int) -> torch
     Args:
         visual: an open_clip VisionTransformer of plain blocks.
         images: (B, 3, H, W), normalised, whole patches or the tower's own size.
+        masked_blocks: 0 runs all of them.
 
     Returns:
         (B, 1 + h*w, d), the class token first.

@@ -40,6 +40,8 @@ class Layout:
     extra: tuple[str, ...] = ()
 
 
+CLIP_CONFIG = "open_clip_config.json"
+CLIP_WEIGHTS = "open_clip_model.safetensors"
 _TRANSFORMERS = (("model.safetensors",), ("model.safetensors.index.json", "model-*.safetensors"))
 _TOKENIZER = (
     "tokenizer.json",
@@ -55,10 +57,15 @@ _VIDEO = "video_preprocessor_config.json"
 # A text memory is a language model's folder with this file beside it.
 TEXT_MEMORY = "text_memory.safetensors"
 LAYOUTS: dict[Role, Layout] = {
-    "dino": Layout(("config.json", "preprocessor_config.json"), _TRANSFORMERS),
+    # The last is a CLIP whose image tower is a DINOv2.
+    "dino": Layout(
+        ("config.json", "preprocessor_config.json"),
+        (*_TRANSFORMERS, (CLIP_WEIGHTS,)),
+        (CLIP_CONFIG, *_TOKENIZER),
+    ),
     "clip": Layout(
-        ("open_clip_config.json",),
-        (("open_clip_model.safetensors",), ("open_clip_pytorch_model.safetensors",)),
+        (CLIP_CONFIG,),
+        ((CLIP_WEIGHTS,), ("open_clip_pytorch_model.safetensors",)),
         (*_TOKENIZER, CONFIG),
     ),
     "language_model": Layout(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import WeightsError
-from zeroguide.models.hub import ROLES, Role, resolve
+from zeroguide.models.hub import CLIP_WEIGHTS, ROLES, Role, resolve, weights_file
 from zeroguide.models.reading import (
     Triple,
     from_pretrained,
@@ -94,10 +94,14 @@ def load_dino(
 ) -> Dino:
     """Load a DINO, DINOv2 (with or without registers) or DINOv3 ViT; `dtype` None is float32.
 
+    The folder of a CLIP whose image tower is a DINOv2 is one, too: see `trunk`.
+
     Raises WeightsError if it can't be found, downloaded or read, or is another kind of model.
     """
     checkpoint = fspath(checkpoint)
     folder = resolve(checkpoint, "dino", offline=offline)
+    if weights_file(folder, "dino") == folder / CLIP_WEIGHTS:
+        return trunk_of(load_clip(folder, device=device, dtype=dtype, offline=True), checkpoint)
     kind = model_type(folder)
     if kind not in DINO_TYPES:
         raise WeightsError(
@@ -161,6 +165,14 @@ def load_clip(
     return Clip(place(network, device, dtype, checkpoint), tokenize, int(height), mean, std)
 
 
+def trunk_of(clip: Clip, checkpoint: str) -> Dino:
+    """The DINOv2 that a CLIP's image tower is; WeightsError if it is none. Nothing is copied."""
+    from zeroguide.models.trunk import dinov2_of
+
+    network = dinov2_of(clip.network.visual, checkpoint)
+    return Dino(network, int(network.config.patch_size), 1, clip.mean, clip.std)
+
+
 def _check_activation(checkpoint: str, path: Path, config: dict[str, Any]) -> None:
     """WeightsError for weights that want QuickGELU under a configuration without it.
 
@@ -221,10 +233,13 @@ def load_all(
 ) -> LoadedModels:
     """Load what `Recipe.checkpoints` names: DINO and CLIP always, the others if they are asked for.
 
+    A checkpoint that is both is one network.
+
     One after another: mapping a file takes milliseconds, and imports can't share Python. Raises
     WeightsError like the loaders.
     """
     prepare(checkpoints, offline=offline)
+    one_trunk = checkpoints["dino"] == checkpoints["clip"]
     loaders: dict[Role, Callable[..., Any]] = {
         "dino": load_dino,
         "clip": load_clip,
@@ -232,10 +247,11 @@ def load_all(
         "text_memory": load_text_memory,
         "vlm": load_vlm,
     }
-    return LoadedModels(
-        **{
-            role: load(checkpoints[role], device=device, dtype=dtype, offline=offline)
-            for role, load in loaders.items()
-            if role in checkpoints
-        }
-    )
+    loaded = {
+        role: load(checkpoints[role], device=device, dtype=dtype, offline=offline)
+        for role, load in loaders.items()
+        if role in checkpoints and (role != "dino" or not one_trunk)
+    }
+    if one_trunk:
+        loaded["dino"] = trunk_of(loaded["clip"], checkpoints["clip"])
+    return LoadedModels(**loaded)

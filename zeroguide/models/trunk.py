@@ -1,0 +1,127 @@
+"""One network for both: the image tower of an open_clip model read as the DINOv2 it grew from.
+
+A CLIP may be built on DINOv2: its tower is then a ViT without a norm before the blocks and with
+LayerScale (Oquab et al., "DINOv2: Learning robust visual features without supervision", 2024), and
+DINO's last norm is the tower's `ln_post`. Weights are stored once, and shared in memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from zeroguide.errors import WeightsError
+from zeroguide.models.reading import no_random_init
+
+
+def dinov2_of(visual: Any, checkpoint: str) -> Any:
+    """A transformers Dinov2Model of the very tensors of an open_clip image tower.
+
+    visual: an open_clip VisionTransformer. checkpoint: its name, for messages.
+
+    Raises WeightsError for a tower of another form.
+    """
+    from transformers import Dinov2Config, Dinov2Model
+
+    if not _is_dinov2(visual):
+        raise WeightsError(
+            f"the image tower of {checkpoint} isn't a DINOv2, so it can't stand in for one: name a "
+            "DINO as models.dino"
+        )
+    blocks = visual.transformer.resblocks
+    n_positions, width = visual.positional_embedding.shape
+    norm = visual.ln_post
+    config = Dinov2Config(
+        hidden_size=width,
+        num_hidden_layers=len(blocks),
+        num_attention_heads=blocks[0].attn.num_heads,
+        mlp_ratio=blocks[0].mlp.c_fc.out_features // width,
+        patch_size=visual.patch_size[0],
+        image_size=visual.image_size[0],
+        layer_norm_eps=norm.eps,
+        attn_implementation="sdpa",
+    )
+    with no_random_init():
+        network = Dinov2Model(config)
+    network.load_state_dict(dinov2_tensors(visual.state_dict()), strict=True, assign=True)
+    assert network.embeddings.position_embeddings.shape[1] == n_positions
+    return network.eval().requires_grad_(False)
+
+
+def dinov2_tensors(tower: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """An open_clip tower's tensors under the names of transformers, nothing copied but a zero."""
+    kernel = tower["conv1.weight"]
+    zeros = kernel.new_zeros(len(kernel))
+    found = {
+        "embeddings.cls_token": tower["class_embedding"][None, None],
+        "embeddings.mask_token": zeros[None],
+        "embeddings.position_embeddings": tower["positional_embedding"][None],
+        "embeddings.patch_embeddings.projection.weight": kernel,
+        # open_clip has none; it is part of the positions.
+        "embeddings.patch_embeddings.projection.bias": zeros,
+        "layernorm.weight": tower["ln_post.weight"],
+        "layernorm.bias": tower["ln_post.bias"],
+    }
+    n_blocks = sum(key.endswith(".ls_1.gamma") for key in tower)
+    for i in range(n_blocks):
+        ours, theirs = f"transformer.resblocks.{i}.", f"encoder.layer.{i}."
+        for kind in ("weight", "bias"):
+            for name, part in zip("qkv", tower[f"{ours}attn.in_proj_{kind}"].chunk(3), strict=True):
+                found[f"{theirs}attention.{name}_proj.{kind}"] = part
+            for there, here in _PARTS.items():
+                found[f"{theirs}{there}.{kind}"] = tower[f"{ours}{here}.{kind}"]
+        for j in (1, 2):
+            found[f"{theirs}layer_scale{j}.lambda1"] = tower[f"{ours}ls_{j}.gamma"]
+    return found
+
+
+_PARTS = {
+    "norm1": "ln_1",
+    "attention.o_proj": "attn.out_proj",
+    "norm2": "ln_2",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+}
+
+
+def tower_tensors(dino: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The way back: a Dinov2Model's tensors as those of an open_clip image tower, but `proj`."""
+    positions = dino["embeddings.position_embeddings"][0].clone()
+    positions[1:] += dino["embeddings.patch_embeddings.projection.bias"]
+    found = {
+        "class_embedding": dino["embeddings.cls_token"][0, 0],
+        "positional_embedding": positions,
+        "conv1.weight": dino["embeddings.patch_embeddings.projection.weight"],
+        "ln_post.weight": dino["layernorm.weight"],
+        "ln_post.bias": dino["layernorm.bias"],
+    }
+    n_blocks = sum(key.endswith(".layer_scale1.lambda1") for key in dino)
+    for i in range(n_blocks):
+        ours, theirs = f"transformer.resblocks.{i}.", f"encoder.layer.{i}."
+        for kind in ("weight", "bias"):
+            parts = [dino[f"{theirs}attention.{name}_proj.{kind}"] for name in "qkv"]
+            found[f"{ours}attn.in_proj_{kind}"] = torch.cat(parts)
+            for there, here in _PARTS.items():
+                found[f"{ours}{here}.{kind}"] = dino[f"{theirs}{there}.{kind}"]
+        for j in (1, 2):
+            found[f"{ours}ls_{j}.gamma"] = dino[f"{theirs}layer_scale{j}.lambda1"]
+    return found
+
+
+def _is_dinov2(visual: Any) -> bool:
+    import open_clip.transformer as towers
+
+    return (
+        isinstance(visual, towers.VisionTransformer)
+        and isinstance(visual.ln_pre, nn.Identity)
+        and visual.attn_pool is None
+        and not visual.final_ln_after_pool
+        and all(
+            type(block) is towers.ResidualAttentionBlock
+            and isinstance(block.ls_1, towers.LayerScale)
+            and isinstance(block.mlp.gelu, nn.GELU)
+            for block in visual.transformer.resblocks
+        )
+    )
