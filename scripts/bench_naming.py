@@ -15,7 +15,8 @@ many per cent. What is printed, per list of names, level and decoder:
 - words per label, distinct labels, seconds per 20 segments.
 
 MiniLM stands in for CLIP's text tower and SmolLM2-135M (4 bits) is the language model: figures of
-these, not of a CLIP. `--modifiers` asks for noun phrases of captions with a modifier instead.
+these, not of a CLIP. `--modifiers` asks for noun phrases of captions with a modifier instead,
+`--many 20000` whether a segment of a long run costs what one of a short run does.
 """
 
 from __future__ import annotations
@@ -283,6 +284,22 @@ def measure_modifiers(bench: Bench, args: argparse.Namespace) -> dict[str, float
     return shares
 
 
+def measure_many(bench: Bench, n: int) -> dict[str, float]:
+    """What TOGETHER segments cost in a run of n, by the first calls and by all of them."""
+    names = np.random.default_rng(0).choice(bench.phrases[:5000], n)
+    unit = bench.embedded[[bench._known[name] for name in names]]
+    gap = Gap(unit.shape[1])
+    queries = gap.queries(unit, gap.noise(unit), 0.5)
+    decoder = bench.decoder(DECODERS["phrases"])
+    run(decoder, queries[:TOGETHER])  # reads what is read once
+    _, first = run(decoder, queries[: 20 * TOGETHER])
+    started = time.perf_counter()
+    run(decoder, queries)
+    every = (time.perf_counter() - started) * TOGETHER / n
+    print(f"{TOGETHER} segments cost {first:.3f} s at first, {every:.3f} s on average of {n}")
+    return {"first": first, "average": every}
+
+
 def main() -> None:
     """Measure what the arguments ask for."""
     parser = argparse.ArgumentParser(
@@ -294,6 +311,7 @@ def main() -> None:
     parser.add_argument("--level", nargs="+", type=int, choices=LEVELS, default=list(LEVELS))
     parser.add_argument("--limit", type=int, help="names of each list, drawn")
     parser.add_argument("--modifiers", action="store_true")
+    parser.add_argument("--many", type=int, metavar="N", help="time a run of N segments")
     parser.add_argument("--show", action="store_true", help="print what isn't right")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--page", type=Path, help="the page whose table is replaced")
@@ -305,8 +323,10 @@ def main() -> None:
     ]
     writes = args.modifiers or any("composing" in d or d == "beam" for d in args.decoder)
     bench = Bench(writes=writes)
-    if args.modifiers:
-        result: Any = measure_modifiers(bench, args)
+    if args.many:
+        result: Any = measure_many(bench, args.many)
+    elif args.modifiers:
+        result = measure_modifiers(bench, args)
     else:
         rows = measure(bench, args)
         result = [asdict(row) for row in rows]

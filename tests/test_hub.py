@@ -11,6 +11,8 @@ import hub_server
 import pytest
 from hub_client import Client, write_repositories
 
+from zeroguide.models import hub_errors
+
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[hub_server.Hub]:
@@ -94,11 +96,17 @@ def test_pull_leaves_what_the_decoder_does_not_use(hub: hub_server.Hub, client: 
     assert not any("language_model" in path for _, path, _ in hub.requests)
 
 
-def test_a_model_that_no_preset_uses_is_pulled_with_the_decoder_that_does(client: Client) -> None:
+def test_a_model_that_another_preset_uses_is_pulled_with_that(client: Client) -> None:
     message = client.fail("offline", "HuggingFaceTB/SmolLM2-135M-Instruct", "language_model")
     assert "run `zeroguide models pull --preset base` once" in message
-    message = client.fail("offline", "HuggingFaceTB/SmolLM2-360M", "language_model")
-    assert "HuggingFaceTB/SmolLM2-360M" in message
+
+
+def test_a_model_that_no_preset_uses_is_pulled_with_the_decoder_that_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub_errors, "list_recipes", lambda: ["fast"])
+    message = hub_errors.remedy("HuggingFaceTB/SmolLM2-135M-Instruct")
+    assert "run `zeroguide models pull --preset fast --set decoder.method=beam` once" in message
 
 
 def test_half_a_download_is_no_model(hub: hub_server.Hub, client: Client) -> None:

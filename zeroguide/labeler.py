@@ -14,6 +14,7 @@ import torch
 
 from zeroguide.confidence import Confidence
 from zeroguide.decoders import UNNAMED, Name, make_decoder
+from zeroguide.decoders.beam import name_is_next
 from zeroguide.device_errors import device_errors, on_device
 from zeroguide.embeddings import Encoded, Prepared, SegmentEmbedder
 from zeroguide.features import extract_features_batch
@@ -392,7 +393,9 @@ def embed_lists(recipe: Recipe, *, device: str = "auto", offline: bool = False) 
     texts = TextEncoder(clip)
     _confidence(recipe, texts)
     phrases = read_prompts(knobs.vocabulary)
-    if knobs.method in ("phrases", "vocabulary", "beam"):
+    if knobs.method in ("phrases", "vocabulary") or (
+        knobs.method == "beam" and name_is_next(knobs.prompt)
+    ):
         texts.embed_phrases(phrases, read_prompts(knobs.templates))
     return len(phrases)
 

@@ -57,6 +57,15 @@ class _Search:
         }
 
 
+def name_is_next(prompt: str) -> bool:
+    """Whether a prompt ends where names begin: it is empty, or its last word is an article.
+
+    There any word may follow, so that none is likely, and a list's first words help. Where the
+    article is still to come, as after "a photo of", a name's first word is no beginning.
+    """
+    return not prompt or prompt.split()[-1].lower() in ARTICLES
+
+
 class BeamDecoder:
     """Beam search over a causal language model's noun phrases, guided by CLIP.
 
@@ -96,9 +105,7 @@ class BeamDecoder:
         self.n_labels = 1 + n_alternatives
         self.prompt = prompt
         ids = start_ids(language_model, prompt)
-        # Behind an article any word may begin a name, so that none is likely; where the article
-        # is still to come, as after "a photo of", a name's first word is no beginning.
-        begins = bool(phrases) and (not prompt or prompt.split()[-1].lower() in ARTICLES)
+        begins = bool(phrases) and name_is_next(prompt)
         self.proposals = Proposer(
             language_model, ids, n_candidates, least_first=-math.inf if begins else LOG_LEAST
         )
