@@ -60,7 +60,7 @@ DECODERS = {
     "vocabulary": ["decoder.method=vocabulary"],
     "phrases": ["decoder.method=phrases"],
     "phrases, no prior": ["decoder.method=phrases", "decoder.frequency_weight=0"],
-    "phrases, composing": ["decoder.compose=true", "decoder.lm_weight=0.5"],
+    "phrases, composing": ["decoder.compose=true", "decoder.lm_weight=0.6"],
     "beam": ["decoder.method=beam", "decoder.beam_size=3", "decoder.n_candidates=16"],
 }
 TOGETHER = 20
@@ -253,12 +253,18 @@ def adjective_senses() -> Callable[[str], set[str]]:
 
 def measure_modifiers(bench: Bench, args: argparse.Namespace) -> dict[str, float]:
     """How often the modifier of a noun phrase is said, and how often another one."""
-    pairs = modified_phrases(args.shared / "captioned" / "flickr8k" / "captions.tsv", 200)
+    captions = args.shared / "captioned" / "flickr8k" / "captions.tsv"
+    pairs = modified_phrases(captions, 200)
+    if args.tuning:
+        reported = set(pairs)
+        drawn = modified_phrases(captions, 420, seed=1)
+        pairs = [pair for pair in drawn if pair not in reported][:200]
     unit = bench.embed([f"{a} {b}" for a, b in pairs])
     gap = Gap(unit.shape[1])
-    labels, seconds = run(
-        bench.decoder(DECODERS["phrases, composing"]), gap.queries(unit, gap.noise(unit), 0.0)
-    )
+    composing = [*DECODERS["phrases, composing"]]
+    if args.lm_weight is not None:
+        composing.append(f"decoder.lm_weight={args.lm_weight}")
+    labels, seconds = run(bench.decoder(composing), gap.queries(unit, gap.noise(unit), 0.0))
     plain, _ = run(bench.decoder(DECODERS["phrases"]), gap.queries(unit, gap.noise(unit), 0.0))
     known = {
         word for entry in read_prompts("modifiers") for word in entry.split() if "{" not in word
@@ -311,6 +317,10 @@ def main() -> None:
     parser.add_argument("--level", nargs="+", type=int, choices=LEVELS, default=list(LEVELS))
     parser.add_argument("--limit", type=int, help="names of each list, drawn")
     parser.add_argument("--modifiers", action="store_true")
+    parser.add_argument(
+        "--tuning", action="store_true", help="modifiers: on other phrases, to choose settings by"
+    )
+    parser.add_argument("--lm-weight", type=float, help="modifiers: another than the presets'")
     parser.add_argument("--many", type=int, metavar="N", help="time a run of N segments")
     parser.add_argument("--show", action="store_true", help="print what isn't right")
     parser.add_argument("--json", type=Path)
