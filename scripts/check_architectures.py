@@ -97,7 +97,8 @@ def write(checkpoint: str, folder: Path, bpe: Path | None) -> None:
         network = hub_folders.clip_folder(folder, name)
     else:
         kind, config, millions = LANGUAGE_MODELS[checkpoint]
-        network = hub_folders.language_model_folder(folder, kind, bpe=bpe, **config)
+        own = bpe if kind == "gpt2" else None  # another family, another tokenizer
+        network = hub_folders.language_model_folder(folder, kind, bpe=own, **config)
     count = sum(p.numel() for p in network.parameters()) / 1e6
     if abs(count - millions) > 0.1:
         sys.exit(f"{checkpoint}: {count:.1f} M parameters here, {millions} M in the checkpoint")

@@ -30,6 +30,7 @@ WEIGHTS = {
     "imagenet_1000x1": 0.25,
     "caltech101": 0.25,
 }
+UNSEEN = 0.25  # that a classifier doesn't see it
 LONGEST_NAME = 4  # words
 # Words of captions and keyword lists that are mostly something else than the noun they spell.
 NOT_NAMES = frozenset({
@@ -52,11 +53,13 @@ IMPLIED = {"people": "person", "crowd": "person", "group of people": "person"}
 class Said:
     """What is said of one photograph: nodes of `Hypernyms`.
 
-    present: named, or above what is named. unsure: named by one of five captions only.
+    present: named, or above what is named. unsure: named by one of five captions only. seen: what a
+    classifier of everything says is there.
     """
 
     present: frozenset[int]
     unsure: frozenset[int] = frozenset()
+    seen: frozenset[int] = frozenset()
 
 
 def read_set(folder: Path, hypernyms: Hypernyms) -> dict[str, Said]:
@@ -144,8 +147,10 @@ def targets(images: list[tuple[str, Said]], least: int = 3) -> Targets:
     """
     counts: Counter[int] = Counter()
     sayable: dict[str, set[int]] = {}
+    everything: set[int] = set()
     for name, said in images:
-        counts.update(said.present)
+        counts.update(said.present | said.seen)
+        everything |= said.seen
         sayable.setdefault(name, set()).update(said.present)
     single = sayable.get("imagenet_1000x1", set()) | sayable.get("caltech101", set())
     nodes = np.array(sorted(n for n, count in counts.items() if count >= least or n in single))
@@ -153,13 +158,19 @@ def targets(images: list[tuple[str, Said]], least: int = 3) -> Targets:
     present = np.zeros((len(images), len(nodes)), bool)
     weight = np.zeros((len(images), len(nodes)), np.float16)
     rows = {
-        name: np.array([WEIGHTS[name] if int(n) in words else 0 for n in nodes], np.float16)
+        name: np.array(
+            [
+                WEIGHTS[name] if int(n) in words else UNSEEN if int(n) in everything else 0
+                for n in nodes
+            ],
+            np.float16,
+        )
         for name, words in sayable.items()
     }
     for i, (name, said) in enumerate(images):
         weight[i] = rows[name]
         weight[i, [column[n] for n in said.unsure if n in column]] = 0
-        own = [column[n] for n in said.present if n in column]
+        own = [column[n] for n in said.present | said.seen if n in column]
         present[i, own] = True
         weight[i, own] = 1
     return Targets(nodes, present, weight)

@@ -27,6 +27,7 @@ from zeroguide.models import Dino, load_dino
 REAL_WEIGHTS = Path(__file__).parent.parent / "out" / "real-weights"
 BATCH = 8
 LEAVES = 32
+SMALLEST = 112  # side of a picture in pixels: 64 patches
 IMAGES_PER_FILE = 256
 
 
@@ -75,7 +76,8 @@ def _write(files: Sequence[Path], out: Path) -> str:
             found.append(nodes(features) | {"class_token": class_token.astype(np.float16)})
     arrays = {key: np.stack([one[key] for one in found]) for key in found[0]}
     partial = out.with_suffix(".partial.npz")
-    np.savez(partial, files=[file.stem for file in files], **arrays)
+    arrays["files"] = np.array([file.stem for file in files])
+    np.savez(partial, allow_pickle=False, **arrays)
     partial.rename(out)
     return out.name
 
@@ -90,7 +92,7 @@ def picture_features(
     device = next(dino.network.parameters()).device
     by_frame: dict[Frame, list[int]] = {}
     for i, image in enumerate(images):
-        side = round((image.shape[0] * image.shape[1]) ** 0.5)
+        side = max(SMALLEST, round((image.shape[0] * image.shape[1]) ** 0.5))
         frame = make_frame(*image.shape[:2], fit="native", side=side, patch=dino.patch_size)
         by_frame.setdefault(frame, []).append(i)
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}

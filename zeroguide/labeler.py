@@ -81,7 +81,8 @@ class Segmenter:
     ) -> tuple[list[SegmenterResult], list[Encoded] | None]:
         """The over-segments and, where it is the same pass, what CLIP's tower makes of images."""
         pixels = [image.pixels for image in images]
-        encoded = None
+        encoded: list[Encoded] | None = None
+        extracted: list[tuple[torch.Tensor, torch.Tensor | None]]
         with autocast(self.device, self.recipe.precision):
             if self.embedder is not None:
                 encoded = self.embedder.encode(pixels)

@@ -1,0 +1,170 @@
+"""What photographs say of the method: names given true masks, by the way a segment is embedded.
+
+    python scripts/evaluate_photographs.py --real ../shared/real --clip FOLDER
+
+Every true region of at least 1 % of its photograph is embedded and named with the nearest of all
+names of its data set; top-1 and top-5 in per cent, intervals of 95 % bootstrapped over photographs.
+Photographs at even places were there to choose settings by; the other half was only reported.
+
+`--clip FOLDER` is what export_photo.py wrote; `--class-token FOLDER` the same network read out at
+its class token, with a projection trained for it (train_photo.py --read-out class-token): the
+paper's masked attention needs one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pages import table
+
+from zeroguide.datasets import Dataset, Sample, load_dataset
+from zeroguide.embeddings import SegmentEmbedder
+from zeroguide.models import Clip, load_clip
+from zeroguide.prompts_folder import read_prompts
+from zeroguide.recipe import load_recipe
+from zeroguide.region import Picture, Region
+from zeroguide.texts import TextEncoder
+
+SETS = {"coco_panoptic": "coco-panoptic", "coco_stuff": "folder", "ade20k_33": "folder"}
+LEAST_SHARE = 0.01
+# Ways to embed a segment -> which network reads it ("mean" of patches or "class token"), settings.
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "whole photograph, mean of patches": ("mean", {"whole": True}),
+    "masked crop, mean of patches": ("mean", {"mode": "crop"}),
+    "mean of the segment's patches": ("mean", {}),
+    "whole photograph, class token": ("class token", {"whole": True, "mode": "pooled"}),
+    "masked crop, class token": ("class token", {"mode": "crop"}),
+    "class token, last attention masked": ("class token", {"mode": "pooled"}),
+    "class token masked from block 11": ("class token", {"mode": "packed", "masked_blocks": 2}),
+    "class token masked from block 10": ("class token", {"mode": "packed", "masked_blocks": 3}),
+    "class token masked from block 9": ("class token", {"mode": "packed", "masked_blocks": 4}),
+    "class token masked from block 8": ("class token", {"mode": "packed", "masked_blocks": 5}),
+    "exact, with the paper's subtraction": ("class token", {"mode": "exact", "masked_blocks": 4}),
+}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A photograph's true regions that count."""
+
+    regions: list[Region]
+    classes: np.ndarray
+
+
+def truths(dataset: Dataset, limit: int | None) -> Iterator[Truth]:
+    """Of the first `limit` samples, those without any such region left out."""
+    for sample in list(dataset)[:limit]:
+        truth = _truth(sample)
+        if truth.regions:
+            yield truth
+
+
+def _truth(sample: Sample) -> Truth:
+    regions = sample.regions()
+    n = len(regions.classes)
+    label_map = np.where(regions.label_map < 0, n, regions.label_map).astype(np.int32)
+    counts = np.bincount(label_map.ravel(), minlength=n + 1)
+    # A label map has no gaps: what covers nothing, or is void everywhere, is left out.
+    present = np.flatnonzero(counts)
+    picture = Picture(sample.open_image().pixels, np.searchsorted(present, label_map))
+    keep = (counts[:n] >= LEAST_SHARE * label_map.size) & ~regions.crowd
+    chosen = np.flatnonzero(keep)
+    places = np.searchsorted(present, chosen)
+    return Truth([Region(picture, (int(i),)) for i in places], regions.classes[chosen])
+
+
+def embedder(clip: Clip, recipe: Any, settings: dict[str, Any]) -> SegmentEmbedder:
+    """The preset's own, with a way's settings."""
+    own = recipe.embedding.model_dump() | {k: v for k, v in settings.items() if k != "whole"}
+    own["image_size"] = recipe.features.shorter_side
+    return SegmentEmbedder(clip, **own)
+
+
+def names_of(dataset: Dataset, texts: TextEncoder, templates: list[str]) -> torch.Tensor:
+    """(classes, e): a class is the mean of its name and its synonyms."""
+    rows = []
+    for each in dataset.classes:
+        own = texts.embed_phrases([each.name, *each.synonyms], templates)
+        rows.append(F.normalize(own.mean(0), dim=0))
+    return torch.stack(rows)
+
+
+def score(truth: Truth, way: SegmentEmbedder, whole: bool, names: torch.Tensor) -> np.ndarray:
+    """(regions,) the place of each region's own name, from 0."""
+    picture = truth.regions[0].picture
+    asked = truth.regions
+    if whole:
+        everything = Region(picture, tuple(range(int(picture.label_map.max()) + 1)))
+        asked = [everything] * len(asked)
+    found = F.normalize(way.embed(way.prepare([picture]), asked), dim=-1) @ names.T
+    own = found[torch.arange(len(asked)), torch.from_numpy(truth.classes).long()]
+    places: np.ndarray = (found > own[:, None]).sum(1).numpy()
+    return places
+
+
+def interval(hits: list[np.ndarray]) -> str:
+    """Share over all regions in per cent, with its interval."""
+    rng = np.random.default_rng(0)
+    sums = np.array([h.sum() for h in hits], float)
+    counts = np.array([len(h) for h in hits], float)
+    draws = rng.integers(len(hits), size=(2000, len(hits)))
+    low, high = np.quantile(sums[draws].sum(1) / counts[draws].sum(1), [0.025, 0.975])
+    share = sums.sum() / counts.sum()
+    return f"{100 * share:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def main() -> None:
+    """Print the table; with --json, write it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--real", type=Path, default=Path("../shared/real"))
+    parser.add_argument("--clip", required=True, help="folder in open_clip's format")
+    parser.add_argument("--class-token", type=Path, help="the network read out at its class token")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--limit", type=int, help="photographs of each set")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+
+    own = [f"models.clip={args.clip}", "embedding.mode=pooled", "embedding.fit=features"]
+    recipe = load_recipe("fast", [*own, "features.shorter_side=336"])
+    clips = {"mean": load_clip(args.clip, device="cpu")}
+    if args.class_token:
+        clips["class token"] = load_clip(args.class_token, device="cpu")
+    rows: list[dict[str, str | float]] = []
+    for way, (kind, settings) in WAYS.items():
+        if kind not in clips:
+            continue
+        row: dict[str, str | float] = {"embedding": way}
+        embed = embedder(clips[kind], recipe, settings)
+        texts = TextEncoder(clips[kind])
+        seconds = 0.0
+        for title in args.sets:
+            dataset = load_dataset(SETS[title], args.real / title)
+            names = names_of(dataset, texts, read_prompts(recipe.decoder.templates))
+            started = time.perf_counter()
+            places = [
+                score(truth, embed, "whole" in settings, names)
+                for truth in truths(dataset, args.limit)
+            ]
+            seconds += time.perf_counter() - started
+            row[f"{title}, top-1"] = interval([p == 0 for p in places])
+            row[f"{title}, odd half"] = interval([p == 0 for p in places[1::2]])
+            row[f"{title}, top-5"] = interval([p < 5 for p in places])
+        row["seconds"] = f"{seconds:.0f}"
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

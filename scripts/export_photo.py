@@ -1,0 +1,86 @@
+"""The last step of the photo model: one folder in open_clip's format that is CLIP and DINO.
+
+    python scripts/export_photo.py --work out/photo --text out/photo/names/checkpoint.pt \
+        --output zeroguide/weights/photo/clip
+
+The trunk's weights are stored once, in float16. `--read-out class-token` writes the network that
+scripts/evaluate_photographs.py compares with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import shutil
+from pathlib import Path
+
+import torch
+from photo_head import load_head
+from photo_tower import EMBEDDING, TEXT_CONFIG, text_tower, vision_config
+from safetensors.torch import save_file
+
+from zeroguide.models import load_dino
+from zeroguide.models.trunk import tower_tensors
+
+REAL_WEIGHTS = Path(__file__).parent.parent / "out" / "real-weights"
+IMAGE_SIZE = 518  # of DINOv2's own positions
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+def main() -> None:
+    """Write the folder."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--work", type=Path, required=True, help="of train_photo*.py")
+    parser.add_argument("--dino", default=str(REAL_WEIGHTS / "dinov2-small"))
+    parser.add_argument("--text", type=Path, required=True, help="checkpoint of the text tower")
+    parser.add_argument("--read-out", choices=("regions", "class-token"), default="regions")
+    parser.add_argument("--scale", type=float, default=100.0, help="of cosines, for posteriors")
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args()
+
+    dino = load_dino(args.dino, device="cpu", offline=True)
+    head = load_head(args.work / f"head-{args.read_out}.safetensors")
+    tower = text_tower()
+    tower.load_state_dict(torch.load(args.text, weights_only=True)["parts"]["tower"])
+    state = {f"visual.{k}": v for k, v in tower_tensors(dino.network.state_dict()).items()}
+    state["visual.proj"] = head.image.weight.T
+    state |= {k: v for k, v in tower.state_dict().items() if k != "attn_mask"}
+    state["logit_scale"] = torch.tensor(math.log(args.scale))
+
+    args.output.mkdir(parents=True, exist_ok=True)
+    halves = {k: v.detach().to(torch.float16).contiguous().clone() for k, v in state.items()}
+    save_file(halves, args.output / "open_clip_model.safetensors")
+    vision = vision_config(IMAGE_SIZE)
+    if args.read_out == "class-token":
+        vision["pool_type"] = "tok"
+    config = {
+        "model_cfg": {"embed_dim": EMBEDDING, "vision_cfg": vision, "text_cfg": TEXT_CONFIG},
+        "preprocess_cfg": {
+            "mean": list(dino.mean),
+            "std": list(dino.std),
+            "interpolation": "bicubic",
+            "resize_mode": "squash",
+        },
+    }
+    (args.output / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    dino.network.config.save_pretrained(args.output)
+    preprocessing = {"image_mean": list(dino.mean), "image_std": list(dino.std)}
+    path = args.output / "preprocessor_config.json"
+    path.write_text(json.dumps(preprocessing, indent=2) + "\n")
+    for name in TOKENIZER:
+        if (args.work / "tokenizer" / name).is_file():
+            shutil.copy(args.work / "tokenizer" / name, args.output / name)
+    write_sums(args.output)
+
+
+def write_sums(folder: Path) -> None:
+    """SHA256SUMS of all files but texts, as `zeroguide models check` reads it."""
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors"))
+    sums = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n" for p in files]
+    (folder / "SHA256SUMS").write_text("".join(sums))
+
+
+if __name__ == "__main__":
+    main()

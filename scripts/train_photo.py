@@ -1,0 +1,219 @@
+"""Step 3 of the photo model: the head that joins DINOv2's regions and phrases.
+
+    python scripts/train_photo.py --captioned ../shared/captioned --work out/photo
+
+What is known of a photograph is a bag of names (see `photo_sets`), not which region has which. A
+photograph is cut anew at every step, by a random level of its regions' tree, and learns from two
+things:
+
+- its bag: for every name the soft maximum over regions, against whether the name is present, by
+  weighted binary cross-entropy (multiple instance learning with partial labels);
+- competition, when the bags have taught something: where a region is the best one of a present name
+  and that name the best of the present ones for the region, the region must tell it from all other
+  names, those above and below it left out. It is what parts sky from the person under it, since
+  both are present in the same photographs.
+
+`--read-out class-token` teaches a projection of the class token instead, by bags of one: for the
+comparison in scripts/evaluate_photographs.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from naming_parts import text_side
+from photo_head import Head, save_head
+from photo_sets import Said, Targets, above, read_set, targets
+from training import Run
+
+from zeroguide.hypernyms import Hypernyms
+from zeroguide.prompts_folder import read_prompts
+from zeroguide.texts import TextEncoder
+
+LEAVES = 32
+PRESENT = 4.0  # weight of a name that is present
+SEEN = 0.3  # least probability of what a classifier sees
+SURE = 0.5  # least share of a region's name among the present ones
+SCALE = 20.0  # of cosines, in the competition
+
+
+class Photographs:
+    """All training photographs: their regions, trees and what is said of them.
+
+    means: (images, 63, 384) float16. children: (images, 31, 2). class_tokens: (images, 384).
+    """
+
+    def __init__(self, captioned: Path, work: Path) -> None:
+        hypernyms = Hypernyms.load()
+        seen = _seen(captioned, work / "teacher", hypernyms)
+        means, children, class_tokens, said = [], [], [], []
+        for folder in sorted(captioned.iterdir()):
+            own = read_set(folder, hypernyms)
+            for path in sorted((work / "nodes").glob(f"{folder.name}-*.npz")):
+                with np.load(path) as file:
+                    means.append(file["means"])
+                    children.append(file["children"])
+                    class_tokens.append(file["class_token"])
+                    for stem in map(str, file["files"]):
+                        one = own[stem]
+                        extra = seen.get((folder.name, stem), frozenset())
+                        # One caption of five is enough to say that a thing is there.
+                        whole = one.present | one.unsure
+                        said.append((folder.name, Said(whole, frozenset(), extra)))
+        self.means = torch.from_numpy(np.concatenate(means))
+        self.children = np.concatenate(children)
+        self.class_tokens = torch.from_numpy(np.concatenate(class_tokens))
+        self.targets: Targets = targets(said)
+
+    def cut(self, image: int, n_regions: int) -> np.ndarray:
+        """(63,) bool: the nodes of a photograph's cut into so many regions."""
+        alive = np.zeros(2 * LEAVES - 1, bool)
+        alive[-1] = True
+        for node in range(2 * LEAVES - 2, 2 * LEAVES - 1 - n_regions, -1):
+            alive[node] = False
+            alive[self.children[image, node - LEAVES]] = True
+        return alive
+
+
+def _seen(
+    captioned: Path, teacher: Path, hypernyms: Hypernyms
+) -> dict[tuple[str, str], frozenset[int]]:
+    """What the ImageNet classifier is sure of, and all above it."""
+    place = {own: node for node, own in enumerate(hypernyms.ids)}
+    files = sorted((captioned / "imagenet_1000x1" / "images").iterdir())
+    nodes = [place.get(file.stem.split("_")[0][1:]) for file in files]
+    found = {}
+    for path in sorted(teacher.glob("*.npz")):
+        name = path.stem.rpartition("-")[0]
+        with np.load(path) as file:
+            for stem, classes, p in zip(
+                file["files"], file["names"], file["probabilities"], strict=True
+            ):
+                sure = [node for c in classes[p >= SEEN] if (node := nodes[c]) is not None]
+                found[name, str(stem)] = frozenset(above(sure, hypernyms))
+    return found
+
+
+def kin(nodes: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """(n, n) bool: column is above row; and column is above or below row."""
+    hypernyms = Hypernyms.load()
+    column = {int(node): i for i, node in enumerate(nodes)}
+    over = torch.zeros(len(nodes), len(nodes), dtype=torch.bool)
+    for i, node in enumerate(nodes):
+        for up in hypernyms.ancestors(int(node)):
+            if up != node and up in column:
+                over[i, column[up]] = True
+    return over, over | over.T
+
+
+def bags(logits: torch.Tensor, owner: torch.Tensor, n: int) -> torch.Tensor:
+    """Regions' logits (m, names), in order of their photographs -> (n, most regions, names)."""
+    counts = torch.bincount(owner, minlength=n)
+    place = torch.arange(len(owner)) - (counts.cumsum(0) - counts)[owner]
+    padded = logits.new_full((n, int(counts.max()), logits.shape[1]), -1e4)
+    return padded.index_put((owner, place), logits)
+
+
+def compete(
+    padded: torch.Tensor, specific: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Photographs, regions and names (k,) each that are each other's best.
+
+    Args:
+        padded: (B, regions, names) logits. specific: (B, names) bool, present names with no present
+            name below them.
+    """
+    own = padded.masked_fill(~specific[:, None], -1e4)
+    value, name = own.max(2)  # (B, regions)
+    best = padded.argmax(1).gather(1, name)
+    mutual = (best == torch.arange(padded.shape[1])) & (value > -1e3)
+    mutual &= own.softmax(2).amax(2) > SURE
+    photo, region = mutual.nonzero(as_tuple=True)
+    return photo, region, name[photo, region]
+
+
+def main() -> None:
+    """Train, and write the head when done."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--captioned", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="where the features are")
+    parser.add_argument("--read-out", choices=("regions", "class-token"), default="regions")
+    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--peak-lr", type=float, default=3e-3)
+    parser.add_argument("--least", type=int, default=8, help="regions of a cut, at least")
+    parser.add_argument("--competition", type=float, default=0.5, help="its weight")
+    args = parser.parse_args()
+
+    torch.manual_seed(0)
+    photographs = Photographs(args.captioned, args.work)
+    learned = photographs.targets
+    hypernyms = Hypernyms.load()
+    names = [hypernyms.name(int(node)) for node in learned.nodes]
+    listed = read_prompts("labels")
+    minilm = TextEncoder(text_side()).embed_phrases(listed, read_prompts("templates_labels"))
+    row = {phrase: i for i, phrase in enumerate(listed)}
+    phrases = minilm[[row[name] for name in names]].clone()
+    present, weight = torch.from_numpy(learned.present), torch.from_numpy(learned.weight)
+    over, related = kin(learned.nodes)
+    specific = present & ~((present.float() @ over.float()) > 0)
+    rarity = 1 / present.sum(0).clamp(min=5).sqrt()
+    print(f"{len(present)} photographs, {len(names)} names", flush=True)
+
+    head = Head(torch.from_numpy(learned.nodes.astype(np.int64)))
+    rest = [p for name, p in head.named_parameters() if name != "own"]
+    groups = [
+        {"params": rest, "weight_decay": 1e-4},
+        {"params": [head.own], "weight_decay": 1e-3},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=args.peak_lr)
+    run = Run(args.work / f"head-{args.read_out}")
+    per_epoch = len(present) // args.batch_size
+    steps = args.epochs * per_epoch
+    for step in range(run.resume(head=head, optimizer=optimizer), steps):
+        rng = np.random.default_rng((step, 5))
+        for group in optimizer.param_groups:
+            warm = min(1.0, (step + 1) / 50)
+            group["lr"] = args.peak_lr * warm * 0.5 * (1 + np.cos(np.pi * step / steps))
+        order = np.random.default_rng((step // per_epoch, 3)).permutation(len(present))
+        first = step % per_epoch * args.batch_size
+        chosen = order[first : first + args.batch_size]
+        if args.read_out == "regions":
+            sizes = rng.integers(args.least, LEAVES + 1, len(chosen))
+            cuts = [photographs.cut(i, n) for i, n in zip(chosen, sizes, strict=True)]
+            alive = torch.from_numpy(np.stack(cuts))
+            owner, means = alive.nonzero()[:, 0], photographs.means[chosen][alive]
+        else:
+            owner, means = torch.arange(len(chosen)), photographs.class_tokens[chosen]
+        texts = F.normalize(head.read(phrases) + head.own, dim=-1)
+        scale = head.log_scale.exp()
+        logits = scale * (head.embed_regions(means.float()) @ texts.T) + head.bias
+        padded = bags(logits, owner, len(chosen))
+        soft_maximum = (padded.softmax(1) * padded).sum(1)
+        there = present[chosen]
+        counted = weight[chosen].float() * torch.where(there, PRESENT, 1.0)
+        losses = F.binary_cross_entropy_with_logits(soft_maximum, there.float(), reduction="none")
+        loss = bag_loss = (counted * losses).sum() / len(chosen) / 10
+        if args.read_out == "regions" and step >= 2 * per_epoch:
+            with torch.no_grad():
+                photo, region, name = compete(padded, specific[chosen])
+            cosines = (padded[photo, region] - head.bias) / scale
+            rows = (SCALE * cosines).masked_fill(related[name], -1e4)
+            share = rarity[name]
+            own = F.cross_entropy(rows, name, reduction="none")
+            loss = loss + args.competition * (own * share).sum() / share.sum().clamp(min=1e-6)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if (step + 1) % per_epoch == 0:
+            run.log(step + 1, loss=loss.item(), bags=bag_loss.item(), scale=scale.item())
+            run.save(step + 1, head=head, optimizer=optimizer)
+    save_head(head, args.work / f"head-{args.read_out}.safetensors")
+
+
+if __name__ == "__main__":
+    main()

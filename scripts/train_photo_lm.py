@@ -1,0 +1,115 @@
+"""A small GPT-2 of captions' noun phrases, for the photo model: what may stand before a name.
+
+    python scripts/train_photo_lm.py --captions ../shared/captioned/flickr8k/captions.tsv \
+        --work out/photo/lm --output zeroguide/weights/photo/lm
+
+It reads phrases in the sentences that decoders continue ("Image of a black dog"), as often as
+captions have them, and names of the list, so that none is impossible.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from export_photo import write_sums
+from photo_phrases import noun_phrases
+from train_lm import CONTEXT, END, encode, loss_of
+from training import Run, attention_kernel, learning_rate, parameter_groups
+from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
+
+from zeroguide.hypernyms import Hypernyms
+from zeroguide.prompts_folder import read_prompts
+
+VOCABULARY = 5000
+BEGINNINGS = ("Image of a ", "a photo of a ", "a ", "the ")
+LISTED = 0.2  # share of names of the list
+
+
+def sentences(captions: Path, rng: np.random.Generator) -> Iterator[str]:
+    """Endless noun phrases in sentences."""
+    counts = noun_phrases(captions, Hypernyms.load())
+    phrases = list(counts)
+    weights = np.array([counts[phrase] for phrase in phrases], float) ** 0.75
+    weights /= weights.sum()
+    listed = read_prompts("labels")
+    ranks = np.arange(1, len(listed) + 1, dtype=float) ** -0.5
+    ranks /= ranks.sum()
+    while True:
+        chosen = [phrases[i] for i in rng.choice(len(phrases), 1000, p=weights)]
+        chosen += [listed[i] for i in rng.choice(len(listed), int(1000 * LISTED), p=ranks)]
+        for phrase in rng.permutation(chosen):
+            yield f"{BEGINNINGS[rng.integers(len(BEGINNINGS))]}{phrase}."
+
+
+def train_tokenizer(folder: Path, captions: Path) -> GPT2TokenizerFast:
+    """A byte-level BPE of phrases and list, in GPT-2's format."""
+    from tokenizers import ByteLevelBPETokenizer
+
+    bpe = ByteLevelBPETokenizer()
+    texts = [f"Image of a {name}. a photo of the {name}" for name in read_prompts("labels")]
+    texts += [line.partition("\t")[2] for line in captions.read_text("utf-8").splitlines()]
+    bpe.train_from_iterator(texts, VOCABULARY, special_tokens=[END], show_progress=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    bpe.save_model(str(folder))
+    tokenizer = GPT2TokenizerFast(
+        vocab=str(folder / "vocab.json"),
+        merges=str(folder / "merges.txt"),
+        unk_token=END, bos_token=END, eos_token=END, pad_token=END,
+        model_max_length=CONTEXT,
+    )  # fmt: skip
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def main() -> None:
+    """Train, logging the curve, and write the model folder when done."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--captions", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--peak-lr", type=float, default=2e-3)
+    args = parser.parse_args()
+
+    torch.manual_seed(0)
+    device = torch.device("cpu")
+    tokenizer = train_tokenizer(args.work / "tokenizer", args.captions)
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=CONTEXT, n_embd=192, n_layer=2, n_head=4,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    lm = GPT2LMHeadModel(config)
+    optimizer = torch.optim.AdamW(parameter_groups(lm, 0.1), lr=args.peak_lr, betas=(0.9, 0.98))
+    run = Run(args.work)
+    first = run.resume(lm=lm, optimizer=optimizer)
+    stream = sentences(args.captions, np.random.default_rng((first, 13)))
+    for step in range(first, args.steps):
+        rate = learning_rate(step, peak=args.peak_lr, warmup=100, total=args.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        tokens, counts = encode(tokenizer, [next(stream) for _ in range(args.batch_size)])
+        with attention_kernel(device):
+            loss = loss_of(lm, tokens, counts)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(lm.parameters(), 1.0)
+        optimizer.step()
+        if (step + 1) % 100 == 0:
+            run.log(step + 1, loss=loss.item(), lr=rate)
+            run.save(step + 1, lm=lm, optimizer=optimizer)
+    args.output.mkdir(parents=True, exist_ok=True)
+    lm.half().save_pretrained(args.output)
+    tokenizer.save_pretrained(args.output)
+    for name in ("vocab.json", "merges.txt"):
+        (args.output / name).unlink(missing_ok=True)  # both are in tokenizer.json
+    write_sums(args.output)
+
+
+if __name__ == "__main__":
+    main()

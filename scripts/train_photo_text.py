@@ -1,0 +1,109 @@
+"""Step 3 of the photo model: a small causal text tower that says what the head's teacher says.
+
+    python scripts/train_photo_text.py --work out/photo/text --captions CAPTIONS.tsv
+    python scripts/train_photo_text.py --work out/photo/names --captions CAPTIONS.tsv \
+        --start out/photo/text/checkpoint.pt --head out/photo/head-regions.safetensors --steps 1500
+
+The teacher reads a phrase with MiniLM; with `--head`, it says where the head puts the phrase among
+pictures (see `photo_head`). The first command needs no head and teaches MiniLM's geometry, so that
+words that no picture came with lie near their kin; the second goes on from there. Phrases are those
+of the list, noun phrases of captions, and names with a modifier before them; whatever sentence a
+phrase stands in, its target is the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from naming_parts import text_side
+from photo_head import load_head
+from photo_phrases import modifiers, noun_phrases
+from photo_tower import CONTEXT, text_tower, tokenizer_for
+from training import Run, attention_kernel, learning_rate, parameter_groups
+
+from zeroguide.hypernyms import Hypernyms
+from zeroguide.prompts_folder import read_prompts
+from zeroguide.texts import TextEncoder, encode_tokens
+
+SENTENCES = (
+    "a photo of a {}.", "a close-up photo of {}.", "{}", "a photo of a {}", "Image of a {}", "a {}",
+)  # fmt: skip
+COMBINATIONS = 6000  # names with a modifier that were made up
+
+
+def phrases_of(captions: Path, rng: np.random.Generator) -> list[str]:
+    """All phrases to be learned, the list's first."""
+    listed = read_prompts("labels")
+    found = noun_phrases(captions, Hypernyms.load())
+    words = sorted(modifiers())
+    # The list is in order of frequency: what is commonly said is what is commonly modified.
+    nouns = rng.integers(0, 1500, COMBINATIONS)
+    made = [f"{words[rng.integers(len(words))]} {listed[n]}" for n in nouns]
+    return list(dict.fromkeys([*listed, *found, *made]))
+
+
+def main() -> None:
+    """Train, logging the curve; the newest checkpoint holds the tower."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder of checkpoint and curve")
+    parser.add_argument("--captions", type=Path, required=True, help="captions.tsv of flickr8k")
+    parser.add_argument("--start", type=Path, help="checkpoint to begin with")
+    parser.add_argument("--head", type=Path, help="what train_photo.py wrote")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--peak-lr", type=float, default=2e-3)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+
+    torch.manual_seed(0)
+    device = torch.device(args.device)
+    phrases = phrases_of(args.captions, np.random.default_rng(0))
+    minilm = TextEncoder(text_side()).embed_phrases(phrases, read_prompts("templates_labels"))
+    if args.head:
+        targets = load_head(args.head).texts(phrases, minilm)
+    else:  # what all sentences have in common says nothing of any
+        targets = F.normalize(minilm - minilm.mean(0), dim=-1)
+    targets = targets.to(device)
+
+    tokenize = tokenizer_for(args.work.parent / "tokenizer", args.captions)
+    tower = text_tower().to(device)
+    if args.start:
+        state = torch.load(args.start, map_location=device, weights_only=True)["parts"]["tower"]
+        tower.load_state_dict(state)
+    tower.train()
+    optimizer = torch.optim.AdamW(parameter_groups(tower, 0.05), lr=args.peak_lr, betas=(0.9, 0.98))
+    run = Run(args.work)
+    first = run.resume(tower=tower, optimizer=optimizer)
+    for step in range(first, args.steps):
+        rng = np.random.default_rng((step, 7))
+        rate = learning_rate(step, peak=args.peak_lr, warmup=100, total=args.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        chosen = rng.integers(0, len(phrases), args.batch_size)
+        sentences = rng.integers(0, len(SENTENCES), args.batch_size)
+        texts = [
+            SENTENCES[s].replace("{}", phrases[i]) for s, i in zip(sentences, chosen, strict=True)
+        ]
+        tokens = tokenize(texts)[:, :CONTEXT].to(device)
+        with attention_kernel(device):
+            found = F.normalize(encode_tokens(tower, tokens).float(), dim=-1)
+        wanted = targets[torch.from_numpy(chosen).to(device)]
+        # Beside its own place, its place among the others of the batch.
+        own = 1 - (found * wanted).sum(1).mean()
+        among = F.mse_loss(found @ wanted.T, wanted @ wanted.T)
+        loss = own + 5 * among
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
+        optimizer.step()
+        if (step + 1) % 50 == 0:
+            run.log(step + 1, loss=loss.item(), cosine=1 - own.item(), lr=rate)
+            run.save(step + 1, tower=tower, optimizer=optimizer)
+
+
+if __name__ == "__main__":
+    main()
