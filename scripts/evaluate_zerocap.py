@@ -65,7 +65,7 @@ def on_names(bench: bench_naming.Bench, iterations: int, candidates: int) -> dic
     found = decoder(gap.queries(unit, gap.noise(unit), 0.0), (), Memo())
     seconds = time.perf_counter() - started
     labels = [own[0][0] for own in found]
-    right = sum(name in label for name, label in zip(NAMES, labels, strict=True))
+    right = sum(name in label.casefold() for name, label in zip(NAMES, labels, strict=True))
     return {
         "steps": str(iterations),
         "candidates": str(candidates),
