@@ -109,7 +109,9 @@ def test_the_tower_is_the_dino(checkpoint: Path, pixels: np.ndarray) -> None:
 
 def test_nothing_is_copied(checkpoint: Path) -> None:
     visual = load_clip(checkpoint, device="cpu").network.visual
+    before = torch.get_rng_state()
     dino = dinov2_of(visual, "it")
+    assert torch.equal(before, torch.get_rng_state())  # no weight was drawn first
     kernel = dino.embeddings.patch_embeddings.projection.weight
     assert kernel.data_ptr() == visual.conv1.weight.data_ptr()
     query = dino.encoder.layer[0].attention.q_proj.weight

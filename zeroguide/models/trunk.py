@@ -7,13 +7,14 @@ DINO's last norm is the tower's `ln_post`. Weights are stored once, and shared i
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from zeroguide.errors import WeightsError
-from zeroguide.models.reading import no_random_init
+from zeroguide.models.reading import loading
 
 
 def dinov2_of(visual: Any, checkpoint: str) -> Any:
@@ -43,9 +44,12 @@ def dinov2_of(visual: Any, checkpoint: str) -> Any:
         layer_norm_eps=norm.eps,
         attn_implementation="sdpa",
     )
-    with no_random_init():
-        network = Dinov2Model(config)
-    network.load_state_dict(dinov2_tensors(visual.state_dict()), strict=True, assign=True)
+    tensors = dinov2_tensors(visual.state_dict())
+    with loading(Path(checkpoint)):
+        network, report = Dinov2Model.from_pretrained(
+            None, config=config, state_dict=tensors, output_loading_info=True
+        )
+    assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert network.embeddings.position_embeddings.shape[1] == n_positions
     return network.eval().requires_grad_(False)
 
