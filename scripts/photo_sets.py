@@ -3,7 +3,7 @@
 Sets differ in what they tell. Captions and keywords name what somebody found worth a word; object
 lists name all of eighty kinds and nothing else; single-label sets name one thing. So that a name is
 absent says something only where its set could have said it: partial labels, each with its weight.
-Whatever is a girl is a child and a person too, so names above a name are present with it.
+Whoever is a girl is a person, too.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ NOT_NAMES = frozenset({
     "sleep", "rest", "mid", "half", "game", "sport", "trick", "action", "move", "form", "style",
     "pattern", "line", "down", "patch",
 })  # fmt: skip
-# Names that imply another which WordNet doesn't have above them.
-IMPLIED = {"people": "person", "crowd": "person", "group of people": "person"}
+# Persons that WordNet doesn't have below "person".
+PEOPLE = frozenset({"people", "crowd", "group of people"})
 
 
 @dataclass(frozen=True)
 class Said:
     """What is said of one photograph: nodes of `Hypernyms`.
 
-    present: named, or above what is named. unsure: named by one of five captions only. seen: what a
+    present: named. unsure: named by one of five captions only. seen: what a
     classifier of everything says is there.
     """
 
@@ -68,14 +68,14 @@ def read_set(folder: Path, hypernyms: Hypernyms) -> dict[str, Said]:
     if captions.is_file():
         by_image: dict[str, list[set[int]]] = {}
         for row in _rows(captions):
-            nodes = above(named_in(row["caption"], hypernyms), hypernyms)
+            nodes = with_person(named_in(row["caption"], hypernyms), hypernyms)
             by_image.setdefault(Path(row["file"]).stem, []).append(nodes)
         return {stem: _agreed(mentions) for stem, mentions in by_image.items()}
     said = {}
     for row in _rows(folder / "labels.tsv"):
         names = (row.get("names") or row.get("name") or "").split(",")
         found = (node_of(name.strip(), hypernyms) for name in names)
-        nodes = above((node for node in found if node is not None), hypernyms)
+        nodes = with_person((node for node in found if node is not None), hypernyms)
         said[Path(row["file"]).stem] = Said(frozenset(nodes))
     return said
 
@@ -115,16 +115,18 @@ def named_in(caption: str, hypernyms: Hypernyms) -> set[int]:
     return found
 
 
-def above(nodes: Iterable[int], hypernyms: Hypernyms) -> set[int]:
-    """The nodes and all above them that one would write on a picture."""
-    nodes = set(nodes)
-    nodes |= {
-        implied
-        for node in nodes
-        if (name := IMPLIED.get(hypernyms.name(node)))
-        and (implied := hypernyms.node_of(name)) is not None
-    }
-    return {up for node in nodes for up in hypernyms.ancestors(node) if hypernyms.is_label(up)}
+def with_person(nodes: Iterable[int], hypernyms: Hypernyms) -> set[int]:
+    """The nodes, and "person" where one of them is one, or several.
+
+    Other names above a name aren't added: measured, "animal" beside every dog helps neither.
+    """
+    found = set(nodes)
+    person = hypernyms.node_of("person")
+    assert person is not None
+    for node in list(found):
+        if person in hypernyms.ancestors(node) or hypernyms.name(node) in PEOPLE:
+            found.add(person)
+    return found
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from naming_parts import text_side
 from photo_head import Head, save_head
-from photo_sets import Said, Targets, above, read_set, targets
+from photo_sets import Said, Targets, read_set, targets, with_person
 from training import Run
 
 from zeroguide.hypernyms import Hypernyms
@@ -35,6 +35,8 @@ from zeroguide.prompts_folder import read_prompts
 from zeroguide.texts import TextEncoder
 
 LEAVES = 32
+REGIONS = (8, 24)  # of a cut
+COMPETES = 6  # epochs before the competition
 PRESENT = 4.0  # weight of a name that is present
 SEEN = 0.3  # least probability of what a classifier sees
 SURE = 0.5  # least share of a region's name among the present ones
@@ -61,9 +63,7 @@ class Photographs:
                     for stem in map(str, file["files"]):
                         one = own[stem]
                         extra = seen.get((folder.name, stem), frozenset())
-                        # One caption of five is enough to say that a thing is there.
-                        whole = one.present | one.unsure
-                        said.append((folder.name, Said(whole, frozenset(), extra)))
+                        said.append((folder.name, Said(one.present, one.unsure - extra, extra)))
         self.means = torch.from_numpy(np.concatenate(means))
         self.children = np.concatenate(children)
         self.class_tokens = torch.from_numpy(np.concatenate(class_tokens))
@@ -82,8 +82,9 @@ class Photographs:
 def _seen(
     captioned: Path, teacher: Path, hypernyms: Hypernyms
 ) -> dict[tuple[str, str], frozenset[int]]:
-    """What the ImageNet classifier is sure of, and all above it."""
-    place = {own: node for node, own in enumerate(hypernyms.ids)}
+    """What the ImageNet classifier is sure of."""
+    labels = filter(hypernyms.is_label, range(len(hypernyms)))
+    place = {hypernyms.ids[node]: node for node in labels}
     files = sorted((captioned / "imagenet_1000x1" / "images").iterdir())
     nodes = [place.get(file.stem.split("_")[0][1:]) for file in files]
     found = {}
@@ -94,7 +95,7 @@ def _seen(
                 file["files"], file["names"], file["probabilities"], strict=True
             ):
                 sure = [node for c in classes[p >= SEEN] if (node := nodes[c]) is not None]
-                found[name, str(stem)] = frozenset(above(sure, hypernyms))
+                found[name, str(stem)] = frozenset(with_person(sure, hypernyms))
     return found
 
 
@@ -142,11 +143,10 @@ def main() -> None:
     parser.add_argument("--captioned", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="where the features are")
     parser.add_argument("--read-out", choices=("regions", "class-token"), default="regions")
-    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--peak-lr", type=float, default=3e-3)
-    parser.add_argument("--least", type=int, default=8, help="regions of a cut, at least")
-    parser.add_argument("--competition", type=float, default=0.5, help="its weight")
+    parser.add_argument("--peak-lr", type=float, default=1e-3)
+    parser.add_argument("--competition", type=float, default=0.3, help="its weight")
     args = parser.parse_args()
 
     torch.manual_seed(0)
@@ -183,7 +183,7 @@ def main() -> None:
         first = step % per_epoch * args.batch_size
         chosen = order[first : first + args.batch_size]
         if args.read_out == "regions":
-            sizes = rng.integers(args.least, LEAVES + 1, len(chosen))
+            sizes = rng.integers(*REGIONS, len(chosen), endpoint=True)
             cuts = [photographs.cut(i, n) for i, n in zip(chosen, sizes, strict=True)]
             alive = torch.from_numpy(np.stack(cuts))
             owner, means = alive.nonzero()[:, 0], photographs.means[chosen][alive]
@@ -198,7 +198,7 @@ def main() -> None:
         counted = weight[chosen].float() * torch.where(there, PRESENT, 1.0)
         losses = F.binary_cross_entropy_with_logits(soft_maximum, there.float(), reduction="none")
         loss = bag_loss = (counted * losses).sum() / len(chosen) / 10
-        if args.read_out == "regions" and step >= 2 * per_epoch:
+        if args.read_out == "regions" and step >= COMPETES * per_epoch:
             with torch.no_grad():
                 photo, region, name = compete(padded, specific[chosen])
             cosines = (padded[photo, region] - head.bias) / scale
