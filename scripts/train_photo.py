@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from naming_parts import text_side
 from photo_head import Head, save_head
 from photo_sets import Said, Targets, read_set, targets, with_person
-from training import Run
+from training import Run, learning_rate
 
 from zeroguide.hypernyms import Hypernyms
 from zeroguide.prompts_folder import read_prompts
@@ -177,8 +177,7 @@ def main() -> None:
     for step in range(run.resume(head=head, optimizer=optimizer), steps):
         rng = np.random.default_rng((step, 5))
         for group in optimizer.param_groups:
-            warm = min(1.0, (step + 1) / 50)
-            group["lr"] = args.peak_lr * warm * 0.5 * (1 + np.cos(np.pi * step / steps))
+            group["lr"] = learning_rate(step, peak=args.peak_lr, warmup=50, total=steps)
         order = np.random.default_rng((step // per_epoch, 3)).permutation(len(present))
         first = step % per_epoch * args.batch_size
         chosen = order[first : first + args.batch_size]
