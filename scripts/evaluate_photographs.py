@@ -4,7 +4,7 @@
 
 Every true region of at least 1 % of its photograph is embedded and named with the nearest of all
 names of its data set; top-1 and top-5 in per cent, intervals of 95 % bootstrapped over photographs.
-Photographs at even places were there to choose settings by; the other half was only reported.
+The half at odd places is given beside all of them: settings are to be chosen by the other half.
 
 `--clip FOLDER` is what export_photo.py wrote; `--class-token FOLDER` the same network read out at
 its class token, with a projection trained for it (train_photo.py --read-out class-token): the
@@ -61,11 +61,8 @@ class Truth:
 
 
 def truths(dataset: Dataset, limit: int | None) -> Iterator[Truth]:
-    """Of the first `limit` samples, those without any such region left out."""
-    for sample in list(dataset)[:limit]:
-        truth = _truth(sample)
-        if truth.regions:
-            yield truth
+    """Of the first `limit` samples; some have no such region."""
+    return map(_truth, list(dataset)[:limit])
 
 
 def _truth(sample: Sample) -> Truth:
@@ -91,15 +88,16 @@ def embedder(clip: Clip, recipe: Any, settings: dict[str, Any]) -> SegmentEmbedd
 
 def names_of(dataset: Dataset, texts: TextEncoder, templates: list[str]) -> torch.Tensor:
     """(classes, e): a class is the mean of its name and its synonyms."""
-    rows = []
-    for each in dataset.classes:
-        own = texts.embed_phrases([each.name, *each.synonyms], templates)
-        rows.append(F.normalize(own.mean(0), dim=0))
-    return torch.stack(rows)
+    spelled = [[each.name, *each.synonyms] for each in dataset.classes]
+    embedded = texts.embed_phrases([name for own in spelled for name in own], templates)
+    rows = embedded.split([len(own) for own in spelled])
+    return torch.stack([F.normalize(own.mean(0), dim=0) for own in rows])
 
 
 def score(truth: Truth, way: SegmentEmbedder, whole: bool, names: torch.Tensor) -> np.ndarray:
     """(regions,) the place of each region's own name, from 0."""
+    if not truth.regions:
+        return np.zeros(0, int)
     picture = truth.regions[0].picture
     asked = truth.regions
     if whole:

@@ -47,12 +47,10 @@ def captions(seed: int) -> Iterator[str]:
             yield caption(names, rng)
 
 
-def train_tokenizer(folder: Path) -> GPT2TokenizerFast:
-    """A byte-level BPE of the captions' words, saved in GPT-2's format."""
-    stream = captions(TRAIN_SEED)
+def train_tokenizer(folder: Path, texts: list[str], vocabulary: int) -> GPT2TokenizerFast:
+    """A byte-level BPE of the texts' words, saved in GPT-2's format."""
     bpe = ByteLevelBPETokenizer()
-    texts = [next(stream) for _ in range(20_000)]
-    bpe.train_from_iterator(texts, VOCABULARY, special_tokens=[END], show_progress=False)
+    bpe.train_from_iterator(texts, vocabulary, special_tokens=[END], show_progress=False)
     folder.mkdir(parents=True, exist_ok=True)
     bpe.save_model(str(folder))
     tokenizer = GPT2TokenizerFast(
@@ -94,7 +92,9 @@ def main() -> None:
 
     torch.manual_seed(0)
     device = torch.device(args.device)
-    tokenizer = train_tokenizer(args.work / "tokenizer")
+    spoken = captions(TRAIN_SEED)
+    texts = [next(spoken) for _ in range(20_000)]
+    tokenizer = train_tokenizer(args.work / "tokenizer", texts, VOCABULARY)
     config = GPT2Config(
         vocab_size=len(tokenizer), n_positions=CONTEXT, n_embd=128, n_layer=3, n_head=4,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,

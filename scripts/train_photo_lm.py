@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from export_photo import write_sums
 from photo_phrases import noun_phrases
-from train_lm import CONTEXT, END, encode, loss_of
+from train_lm import CONTEXT, encode, loss_of, train_tokenizer
 from training import Run, attention_kernel, learning_rate, parameter_groups
-from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from zeroguide.hypernyms import Hypernyms
 from zeroguide.prompts_folder import read_prompts
@@ -45,24 +45,10 @@ def sentences(captions: Path, rng: np.random.Generator) -> Iterator[str]:
             yield f"{BEGINNINGS[rng.integers(len(BEGINNINGS))]}{phrase}."
 
 
-def train_tokenizer(folder: Path, captions: Path) -> GPT2TokenizerFast:
-    """A byte-level BPE of phrases and list, in GPT-2's format."""
-    from tokenizers import ByteLevelBPETokenizer
-
-    bpe = ByteLevelBPETokenizer()
+def corpus(captions: Path) -> list[str]:
+    """What the tokenizer learns from: the list and the captions."""
     texts = [f"Image of a {name}. a photo of the {name}" for name in read_prompts("labels")]
-    texts += [line.partition("\t")[2] for line in captions.read_text("utf-8").splitlines()]
-    bpe.train_from_iterator(texts, VOCABULARY, special_tokens=[END], show_progress=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    bpe.save_model(str(folder))
-    tokenizer = GPT2TokenizerFast(
-        vocab=str(folder / "vocab.json"),
-        merges=str(folder / "merges.txt"),
-        unk_token=END, bos_token=END, eos_token=END, pad_token=END,
-        model_max_length=CONTEXT,
-    )  # fmt: skip
-    tokenizer.save_pretrained(folder)
-    return tokenizer
+    return texts + [line.partition("\t")[2] for line in captions.read_text("utf-8").splitlines()]
 
 
 def main() -> None:
@@ -78,7 +64,7 @@ def main() -> None:
 
     torch.manual_seed(0)
     device = torch.device("cpu")
-    tokenizer = train_tokenizer(args.work / "tokenizer", args.captions)
+    tokenizer = train_tokenizer(args.work / "tokenizer", corpus(args.captions), VOCABULARY)
     config = GPT2Config(
         vocab_size=len(tokenizer), n_positions=CONTEXT, n_embd=192, n_layer=2, n_head=4,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,

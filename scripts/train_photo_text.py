@@ -1,4 +1,4 @@
-"""Step 3 of the photo model: a small causal text tower that says what the head's teacher says.
+"""Step 4 of the photo model: a small causal text tower that says what the head's teacher says.
 
     python scripts/train_photo_text.py --work out/photo/text --captions CAPTIONS.tsv
     python scripts/train_photo_text.py --work out/photo/names --captions CAPTIONS.tsv \

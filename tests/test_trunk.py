@@ -144,6 +144,23 @@ def test_the_network_runs_once(
     assert passes == ["tower"]
 
 
+def test_a_tower_read_at_its_class_token_shares_no_pass(
+    checkpoint: Path, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    """Its tokens lack the last block when they are pooled: they aren't DINO's features."""
+    for file in checkpoint.iterdir():
+        if file.is_file():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = tmp_path / "open_clip_config.json"
+    config.write_text(config.read_text().replace('"avg"', '"tok"'))
+    image = from_array(pixels[:, :120], "one")
+    shared, alone = (
+        Labeler(recipe(folder), device="cpu").segmenter for folder in (checkpoint, tmp_path)
+    )
+    assert shared.embedder is not None and alone.embedder is None
+    assert np.array_equal(shared.segment(image).label_map, alone.segment(image).label_map)
+
+
 def test_a_pooled_segment_is_the_mean_of_its_patches(checkpoint: Path, pixels: np.ndarray) -> None:
     """And the whole picture what open_clip itself gives."""
     labeler = Labeler(recipe(checkpoint, "segmenter.n_segments=1"), device="cpu")

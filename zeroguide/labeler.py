@@ -59,7 +59,8 @@ class Segmenter:
         embedder: SegmentEmbedder | None = None,
     ) -> None:
         self.recipe = recipe
-        self.embedder = embedder if recipe.one_pass else None
+        shared = embedder is not None and embedder.has_features and recipe.one_pass
+        self.embedder = embedder if shared else None
         self.device = choose_device(device)
         self.dino = dino or load_dino(recipe.models.dino, device=self.device, offline=offline)
         self.fitted = None

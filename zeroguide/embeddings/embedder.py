@@ -139,11 +139,16 @@ class SegmentEmbedder:
             encoded |= {i: Encoded(own, frames[i]) for i, own in zip(batch, tokens, strict=True)}
         return [encoded[i] for i in range(len(images))]
 
+    @property
+    def has_features(self) -> bool:
+        """Whether `features` can be asked for: tokens have been through all blocks."""
+        return self.mode == "pooled" and averages_tokens(self.clip.network.visual)
+
     @torch.no_grad()
     def features(self, encoded: Encoded) -> torch.Tensor:
         """The patch tokens as the tower's end reads them: (rows, columns, d) float32.
 
-        Only where `towers.averages_tokens`: those of a tower that is a DINO are DINO's features.
+        Only where `has_features`: those of a tower that is a DINO are DINO's features.
         """
         patches = self.clip.network.visual.ln_post(encoded.tokens[1:])
         return patches.unflatten(0, (encoded.frame.rows, encoded.frame.columns)).float()
