@@ -12,9 +12,9 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-slow test-formats test-web test-all real-weights lint types docs clean
 
-demo: $(VENV)/.run  ## label a rendered scene with the models that come with the package
-	$(BIN)/zeroguide label examples/playroom.png --preset tiny --output out/demo --overwrite
-	@echo "The picture is out/demo/playroom.png.png"
+demo: $(VENV)/.run  ## label a photograph with the small model that comes with the package
+	$(BIN)/zeroguide label examples/bus.jpg --preset photo --output out/demo --overwrite
+	@echo "The picture is out/demo/bus.jpg.png"
 
 test: $(VENV)/.dev  ## the tests that finish at once
 	$(PYTEST) -m "not slow"

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from pages import table
 
 from zeroguide.datasets import Dataset, Sample, load_dataset
 from zeroguide.embeddings import SegmentEmbedder
+from zeroguide.metrics import bootstrap
 from zeroguide.models import Clip, load_clip
 from zeroguide.prompts_folder import read_prompts
 from zeroguide.recipe import load_recipe
@@ -36,6 +37,12 @@ from zeroguide.texts import TextEncoder
 
 SETS = {"coco_panoptic": "coco-panoptic", "coco_stuff": "folder", "ade20k_33": "folder"}
 LEAST_SHARE = 0.01
+
+
+def _packed(blocks: int) -> tuple[str, dict[str, Any]]:
+    return "class token", {"mode": "packed", "masked_blocks": blocks}
+
+
 # Ways to embed a segment -> which network reads it ("mean" of patches or "class token"), settings.
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "whole photograph, mean of patches": ("mean", {"whole": True}),
@@ -44,10 +51,10 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "whole photograph, class token": ("class token", {"whole": True, "mode": "pooled"}),
     "masked crop, class token": ("class token", {"mode": "crop"}),
     "class token, last attention masked": ("class token", {"mode": "pooled"}),
-    "class token masked from block 11": ("class token", {"mode": "packed", "masked_blocks": 2}),
-    "class token masked from block 10": ("class token", {"mode": "packed", "masked_blocks": 3}),
-    "class token masked from block 9": ("class token", {"mode": "packed", "masked_blocks": 4}),
-    "class token masked from block 8": ("class token", {"mode": "packed", "masked_blocks": 5}),
+    "class token, masked in the last 2 blocks": _packed(2),
+    "class token, masked in the last 3": _packed(3),
+    "class token, masked in the last 4": _packed(4),
+    "class token, masked in the last 5": _packed(5),
     "exact, with the paper's subtraction": ("class token", {"mode": "exact", "masked_blocks": 4}),
 }
 
@@ -62,10 +69,11 @@ class Truth:
 
 def truths(dataset: Dataset, limit: int | None) -> Iterator[Truth]:
     """Of the first `limit` samples; some have no such region."""
-    return map(_truth, list(dataset)[:limit])
+    return map(true_regions, list(dataset)[:limit])
 
 
-def _truth(sample: Sample) -> Truth:
+def true_regions(sample: Sample) -> Truth:
+    """All of at least 1 % of the photograph."""
     regions = sample.regions()
     n = len(regions.classes)
     label_map = np.where(regions.label_map < 0, n, regions.label_map).astype(np.int32)
@@ -109,15 +117,15 @@ def score(truth: Truth, way: SegmentEmbedder, whole: bool, names: torch.Tensor) 
     return places
 
 
-def interval(hits: list[np.ndarray]) -> str:
-    """Share over all regions in per cent, with its interval."""
-    rng = np.random.default_rng(0)
-    sums = np.array([h.sum() for h in hits], float)
-    counts = np.array([len(h) for h in hits], float)
-    draws = rng.integers(len(hits), size=(2000, len(hits)))
-    low, high = np.quantile(sums[draws].sum(1) / counts[draws].sum(1), [0.025, 0.975])
-    share = sums.sum() / counts.sum()
-    return f"{100 * share:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+def hits(places: list[np.ndarray], best: int) -> str:
+    """Share of regions whose own name is among the `best` first."""
+    return interval([int((p < best).sum()) for p in places], [len(p) for p in places])
+
+
+def interval(hits: Sequence[float], totals: Sequence[float]) -> str:
+    """Of all photographs' hits in all their totals the share in per cent, with its interval."""
+    found = bootstrap.of_ratio(100 * np.array(hits, float), np.array(totals, float))
+    return f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"
 
 
 def main() -> None:
@@ -153,9 +161,9 @@ def main() -> None:
                 for truth in truths(dataset, args.limit)
             ]
             seconds += time.perf_counter() - started
-            row[f"{title}, top-1"] = interval([p == 0 for p in places])
-            row[f"{title}, odd half"] = interval([p == 0 for p in places[1::2]])
-            row[f"{title}, top-5"] = interval([p < 5 for p in places])
+            row[f"{title}, top-1"] = hits(places, 1)
+            row[f"{title}, odd half"] = hits(places[1::2], 1)
+            row[f"{title}, top-5"] = hits(places, 5)
         row["seconds"] = f"{seconds:.0f}"
         rows.append(row)
         print(json.dumps(row), flush=True)

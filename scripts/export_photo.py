@@ -18,13 +18,20 @@ from pathlib import Path
 
 import torch
 from photo_head import load_head
-from photo_tower import EMBEDDING, TEXT_CONFIG, text_tower, vision_config
+from photo_tower import (
+    BLOCKS,
+    EMBEDDING,
+    REAL_WEIGHTS,
+    TEXT_CONFIG,
+    text_tower,
+    trunk,
+    vision_config,
+)
 from safetensors.torch import save_file
+from transformers import Dinov2Config
 
-from zeroguide.models import load_dino
 from zeroguide.models.trunk import tower_tensors
 
-REAL_WEIGHTS = Path(__file__).parent.parent / "out" / "real-weights"
 IMAGE_SIZE = 518  # of DINOv2's own positions
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
@@ -36,26 +43,30 @@ def main() -> None:
     parser.add_argument("--dino", default=str(REAL_WEIGHTS / "dinov2-small"))
     parser.add_argument("--text", type=Path, required=True, help="checkpoint of the text tower")
     parser.add_argument("--read-out", choices=("regions", "class-token"), default="regions")
-    parser.add_argument("--scale", type=float, default=100.0, help="of cosines, for posteriors")
+    parser.add_argument("--scale", type=float, default=18.0, help="of cosines, for posteriors")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
-    dino = load_dino(args.dino, device="cpu", offline=True)
+    dino = trunk(args.dino)
     head = load_head(args.work / f"head-{args.read_out}.safetensors")
     tower = text_tower()
     tower.load_state_dict(torch.load(args.text, weights_only=True)["parts"]["tower"])
+    # What the head subtracts becomes the bias of the tower's last norm.
+    dino.network.layernorm.bias.data = -head.centre
     state = {f"visual.{k}": v for k, v in tower_tensors(dino.network.state_dict()).items()}
-    state["visual.proj"] = head.image.weight.T
+    state["visual.proj"] = head.projection()
     state |= {k: v for k, v in tower.state_dict().items() if k != "attn_mask"}
     state["logit_scale"] = torch.tensor(math.log(args.scale))
 
     args.output.mkdir(parents=True, exist_ok=True)
     halves = {k: v.detach().to(torch.float16).contiguous().clone() for k, v in state.items()}
-    save_file(halves, args.output / "open_clip_model.safetensors")
+    weights = args.output / "open_clip_model.safetensors"
+    save_file(halves, weights)
+    weights.chmod(0o644)
     vision = vision_config(IMAGE_SIZE)
     if args.read_out == "class-token":
         vision["pool_type"] = "tok"
-    config = {
+    settings = {
         "model_cfg": {"embed_dim": EMBEDDING, "vision_cfg": vision, "text_cfg": TEXT_CONFIG},
         "preprocess_cfg": {
             "mean": list(dino.mean),
@@ -64,8 +75,11 @@ def main() -> None:
             "resize_mode": "squash",
         },
     }
-    (args.output / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
-    dino.network.config.save_pretrained(args.output)
+    (args.output / "open_clip_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    kept = ("hidden_size", "num_attention_heads", "patch_size", "image_size", "layer_norm_eps")
+    own = dino.network.config.to_dict()
+    config = Dinov2Config(num_hidden_layers=BLOCKS, **{key: own[key] for key in kept})
+    config.save_pretrained(args.output)
     preprocessing = {"image_mean": list(dino.mean), "image_std": list(dino.std)}
     path = args.output / "preprocessor_config.json"
     path.write_text(json.dumps(preprocessing, indent=2) + "\n")

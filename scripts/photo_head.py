@@ -1,8 +1,9 @@
 """What joins photographs and words: a projection of DINOv2's tokens, a reading of MiniLM's phrases.
 
-The embedding of a region is ``W x``, x the mean of its tokens. That of a phrase is an MLP of what
-MiniLM makes of it, so that words which no photograph came with lie near their kin, and, where the
-phrase means a name that was learned, a vector of the name's own beside it.
+The embedding of a region is ``W (x - m)``, x the mean of its tokens and m that of many regions.
+That of a phrase is an MLP of what MiniLM makes of it, so that words which no photograph came with
+lie near their kin, and, where the phrase means a name that was learned, a vector of the name's own
+beside it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import nn
 from zeroguide.hypernyms import Hypernyms
 
 WIDTH = 384  # of DINOv2-S, of MiniLM and of the embeddings
+FLOOR = 0.3  # of the whitening
 
 
 class Head(nn.Module):
@@ -25,11 +27,17 @@ class Head(nn.Module):
 
     Args:
         nodes: (n,) the nodes of `Hypernyms` whose names are learned.
+        means: (regions, 384) some regions' means, for what all have in common. None: it is loaded.
     """
 
-    def __init__(self, nodes: torch.Tensor) -> None:
+    def __init__(self, nodes: torch.Tensor, means: torch.Tensor | None = None) -> None:
         super().__init__()
         self.nodes: torch.Tensor
+        self.centre: torch.Tensor
+        self.whitening: torch.Tensor
+        means = torch.eye(WIDTH) if means is None else means
+        self.register_buffer("centre", means.mean(0))
+        self.register_buffer("whitening", whitening(means))
         self.image = nn.Linear(WIDTH, WIDTH, bias=False)
         nn.init.orthogonal_(self.image.weight)
         self.plain = nn.Linear(WIDTH, WIDTH, bias=False)
@@ -43,7 +51,19 @@ class Head(nn.Module):
 
     def embed_regions(self, means: torch.Tensor) -> torch.Tensor:
         """Means of tokens (..., 384) -> unit embeddings (..., 384)."""
-        return F.normalize(self.image(means), dim=-1)
+        return self.embed(self.whitened(means))
+
+    def whitened(self, means: torch.Tensor) -> torch.Tensor:
+        """(..., 384), centred, in which no direction counts much more than another."""
+        return (means - self.centre) @ self.whitening
+
+    def embed(self, whitened: torch.Tensor) -> torch.Tensor:
+        """(..., 384) -> unit embeddings (..., 384)."""
+        return F.normalize(self.image(whitened), dim=-1)
+
+    def projection(self) -> torch.Tensor:
+        """(384, 384), from the right of centred means."""
+        return self.whitening @ self.image.weight.T
 
     def read(self, minilm: torch.Tensor) -> torch.Tensor:
         """MiniLM's unit embeddings (n, 384) -> (n, 384), not normalised."""
@@ -66,6 +86,15 @@ class Head(nn.Module):
             elif head in column:
                 found[i] += 0.5 * self.own[column[head]]
         return F.normalize(found, dim=-1)
+
+
+def whitening(means: torch.Tensor) -> torch.Tensor:
+    """(384, 384), symmetric: evens out how much regions (n, 384) differ in each direction.
+
+    Directions of little variance stay below the others: `FLOOR` of the mean variance is added.
+    """
+    values, vectors = torch.linalg.eigh(torch.cov(means.T))
+    return vectors @ torch.diag((values + FLOOR * values.mean()).rsqrt()) @ vectors.T
 
 
 def save_head(head: Head, path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,10 +142,10 @@ class Targets:
     weight: np.ndarray
 
 
-def targets(images: list[tuple[str, Said]], least: int = 3) -> Targets:
+def targets(images: list[tuple[str, Said]], named: Collection[int] = (), least: int = 3) -> Targets:
     """Of (set, said) for each image.
 
-    Names that are learned are those of `least` images, or of a single-label set.
+    Names that are learned are `named`, and those of `least` images or of a single-label set.
     """
     counts: Counter[int] = Counter()
     sayable: dict[str, set[int]] = {}
@@ -155,7 +155,8 @@ def targets(images: list[tuple[str, Said]], least: int = 3) -> Targets:
         everything |= said.seen
         sayable.setdefault(name, set()).update(said.present)
     single = sayable.get("imagenet_1000x1", set()) | sayable.get("caltech101", set())
-    nodes = np.array(sorted(n for n, count in counts.items() if count >= least or n in single))
+    common = {n for n, count in counts.items() if count >= least or n in single}
+    nodes = np.array(sorted(common.union(named)))
     column = {int(node): i for i, node in enumerate(nodes)}
     present = np.zeros((len(images), len(nodes)), bool)
     weight = np.zeros((len(images), len(nodes)), np.float16)

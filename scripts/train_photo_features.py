@@ -17,16 +17,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from photo_tower import REAL_WEIGHTS, trunk
 from PIL import Image
 from sklearn.cluster import ward_tree
 from sklearn.feature_extraction.image import grid_to_graph
 
 from zeroguide.embeddings.frame import Frame, make_frame, preprocess
-from zeroguide.models import Dino, load_dino
+from zeroguide.models import Dino
 
-REAL_WEIGHTS = Path(__file__).parent.parent / "out" / "real-weights"
 BATCH = 8
 LEAVES = 32
+DARK = 24.0  # mean of a row of a frame, 0..255
+MOST_CELLS = 1024
 SMALLEST = 112  # side of a picture in pixels: 64 patches
 IMAGES_PER_FILE = 256
 
@@ -61,7 +63,7 @@ _dino: Dino | None = None
 def _load(args: argparse.Namespace) -> None:
     global _dino
     torch.set_num_threads(1)
-    _dino = load_dino(args.dino, device=torch.device(args.device), offline=True)
+    _dino = trunk(args.dino, args.device)
 
 
 def _write(files: Sequence[Path], out: Path) -> str:
@@ -70,7 +72,8 @@ def _write(files: Sequence[Path], out: Path) -> str:
     found = []
     for first in range(0, len(files), BATCH):
         images = [
-            np.array(Image.open(file).convert("RGB")) for file in files[first : first + BATCH]
+            without_frame(np.array(Image.open(file).convert("RGB")))
+            for file in files[first : first + BATCH]
         ]
         for features, class_token in picture_features(_dino, images):
             found.append(nodes(features) | {"class_token": class_token.astype(np.float16)})
@@ -80,6 +83,18 @@ def _write(files: Sequence[Path], out: Path) -> str:
     np.savez(partial, allow_pickle=False, **arrays)
     partial.rename(out)
     return out.name
+
+
+def without_frame(image: np.ndarray) -> np.ndarray:
+    """The picture (h, w, 3) uint8 without the black frame that scanned slides have."""
+    for _ in range(2):  # rows, then columns
+        dark = image.mean((1, 2)) < DARK
+        widest = max(1, len(dark) // 16)
+        # The first that isn't dark; none is: a night, not a frame.
+        first = int(np.argmin(dark[: widest + 1]))
+        last = int(np.argmin(dark[::-1][: widest + 1]))
+        image = image[first : len(image) - last].transpose(1, 0, 2)
+    return image
 
 
 def picture_features(
@@ -110,7 +125,8 @@ def nodes(features: np.ndarray) -> dict[str, np.ndarray]:
     """A picture's regions, coarse to fine, from its features (h, w, d).
 
     Returns means (63, d) float16, leaves first, then each join, the whole picture last; sizes (63,)
-    float32, shares of the picture; and children (31, 2) int16, what each join joined.
+    float32, shares of the picture; children (31, 2) int16, what each join joined; grid (2,) int16,
+    h and w; and cells (MOST_CELLS,) int8, the leaf of each patch, row by row, then -1.
     """
     h, w, d = features.shape
     flat = features.reshape(-1, d)
@@ -137,7 +153,11 @@ def nodes(features: np.ndarray) -> dict[str, np.ndarray]:
     for i, (a, b) in enumerate(joins):
         sums[LEAVES + i] = sums[a] + sums[b]
         counts[LEAVES + i] = counts[a] + counts[b]
+    padded = np.full(MOST_CELLS, -1, np.int8)
+    padded[:n] = cells
     return {
+        "grid": np.array([h, w], np.int16),
+        "cells": padded,
         "means": (sums / counts[:, None]).astype(np.float16),
         "sizes": (counts / n).astype(np.float32),
         "children": joins.astype(np.int16),

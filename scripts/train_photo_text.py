@@ -1,13 +1,11 @@
 """Step 4 of the photo model: a small causal text tower that says what the head's teacher says.
 
-    python scripts/train_photo_text.py --work out/photo/text --captions CAPTIONS.tsv
     python scripts/train_photo_text.py --work out/photo/names --captions CAPTIONS.tsv \
-        --start out/photo/text/checkpoint.pt --head out/photo/head-regions.safetensors --steps 1500
+        --head out/photo/head-regions.safetensors
 
-The teacher reads a phrase with MiniLM; with `--head`, it says where the head puts the phrase among
-pictures (see `photo_head`). The first command needs no head and teaches MiniLM's geometry, so that
-words that no picture came with lie near their kin; the second goes on from there. Phrases are those
-of the list, noun phrases of captions, and names with a modifier before them; whatever sentence a
+The teacher reads a phrase with MiniLM and says where the head puts it among pictures (see
+`photo_head`), so that words that no picture came with lie near their kin. Phrases are those of the
+list, noun phrases of captions, and names with a modifier before them; whatever sentence a
 phrase stands in, its target is the same.
 """
 
@@ -51,9 +49,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder of checkpoint and curve")
     parser.add_argument("--captions", type=Path, required=True, help="captions.tsv of flickr8k")
-    parser.add_argument("--start", type=Path, help="checkpoint to begin with")
-    parser.add_argument("--head", type=Path, help="what train_photo.py wrote")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--head", type=Path, required=True, help="what train_photo.py wrote")
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--peak-lr", type=float, default=2e-3)
     parser.add_argument("--device", default="cpu")
@@ -63,17 +60,13 @@ def main() -> None:
     device = torch.device(args.device)
     phrases = phrases_of(args.captions, np.random.default_rng(0))
     minilm = TextEncoder(text_side()).embed_phrases(phrases, read_prompts("templates_labels"))
-    if args.head:
-        targets = load_head(args.head).texts(phrases, minilm)
-    else:  # what all sentences have in common says nothing of any
-        targets = F.normalize(minilm - minilm.mean(0), dim=-1)
-    targets = targets.to(device)
+    head = load_head(args.head)
+    targets = head.texts(phrases, minilm).to(device)
+    hypernyms, learned = Hypernyms.load(), set(head.nodes.tolist())
+    known = np.array([i for i, p in enumerate(phrases) if hypernyms.whole_node_of(p) in learned])
 
     tokenize = tokenizer_for(args.work.parent / "tokenizer", args.captions)
     tower = text_tower().to(device)
-    if args.start:
-        state = torch.load(args.start, map_location=device, weights_only=True)["parts"]["tower"]
-        tower.load_state_dict(state)
     tower.train()
     optimizer = torch.optim.AdamW(parameter_groups(tower, 0.05), lr=args.peak_lr, betas=(0.9, 0.98))
     run = Run(args.work)
@@ -84,6 +77,8 @@ def main() -> None:
         for group in optimizer.param_groups:
             group["lr"] = rate
         chosen = rng.integers(0, len(phrases), args.batch_size)
+        # Every other phrase is one that pictures were named with.
+        chosen[::2] = rng.choice(known, len(chosen[::2]))
         sentences = rng.integers(0, len(SENTENCES), args.batch_size)
         texts = [
             SENTENCES[s].replace("{}", phrases[i]) for s, i in zip(sentences, chosen, strict=True)

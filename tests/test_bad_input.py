@@ -391,7 +391,7 @@ def test_missing_folder_of_weights(recipe: Path, capsys: pytest.CaptureFixture) 
     assert err == "error: there is no folder ./none, and it isn't a hub id (owner/name).\n"
 
 
-@pytest.mark.parametrize("argv", [["label", "photo.png"], ["models", "check"]])
+@pytest.mark.parametrize("argv", [["label", "photo.png", "--preset", "fast"], ["models", "check"]])
 def test_weights_not_downloaded(
     argv: list[str],
     capsys: pytest.CaptureFixture,
@@ -404,7 +404,7 @@ def test_weights_not_downloaded(
     out, err = capsys.readouterr()
     assert out == ""
     assert "zeroguide models pull --preset fast" in err
-    assert "use the preset tiny" in err
+    assert "use the preset photo" in err
     assert err.count("\n") == 1
     assert not Path("labels").exists()
 

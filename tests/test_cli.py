@@ -36,6 +36,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder and a labeler without models."""
     monkeypatch.setitem(sys.modules, "zeroguide.labeler", fake_labeler.module())
     monkeypatch.setattr("zeroguide.models.prepare", lambda checkpoints, offline: None)
+    monkeypatch.setattr("zeroguide.models.default.find", lambda checkpoint, role: tmp_path)
     monkeypatch.setattr(FakeLabeler, "made", [])
     monkeypatch.chdir(tmp_path)
     return tmp_path

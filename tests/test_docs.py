@@ -352,3 +352,12 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
         for tag in re.findall(r"<(?:script|img|link|iframe)\b[^>]*>", html):
             outside = re.search(r'(?:src|href)="(?:https?:)?//[^"]*"', tag)
             assert outside is None or 'rel="canonical"' in tag, f"{page.name}: {tag}"
+
+
+def test_nothing_is_left_to_be_filled_in() -> None:
+    pages = [
+        ROOT / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "zeroguide/weights").rglob("*.md"),
+    ]
+    assert not [page.name for page in pages if "@@" in page.read_text(encoding="utf-8")]

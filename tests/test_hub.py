@@ -120,8 +120,8 @@ def test_offline_and_not_cached(hub: hub_server.Hub, client: Client) -> None:
     message = client.fail("offline", "facebook/dino-vits8")
     assert message == (
         "the weights of facebook/dino-vits8 (dino) aren't on this machine (offline): run "
-        "`zeroguide models pull --preset paper` once with network access, or use the preset tiny, "
-        "whose weights are included but know rendered scenes only"
+        "`zeroguide models pull --preset paper` once with network access, or use the preset photo, "
+        "whose small model is included"
     )
     assert hub.requests == []
     assert client.fail("offline", "my-dinno").endswith(

@@ -27,7 +27,7 @@ _HOME = {"Labeler": "labeler", "Labeling": "labeling", "Segment": "labeling"}
 
 def label(
     image: ImageSource,
-    preset: str = "fast",
+    preset: str | None = None,
     *,
     overrides: Sequence[str] = (),
     device: str = "auto",
@@ -37,7 +37,9 @@ def label(
 
     Args:
         image: a file, a Pillow image, or pixels of shape (H, W, 3), uint8, RGB.
-        preset: a recipe's name (`zeroguide models list`) or a recipe file, `recipe.toml`.
+        preset: a recipe's name (`zeroguide models list`) or a recipe file, `recipe.toml`. None:
+            "fast", or "photo", which comes with the package, where the hub can't be reached; the
+            result's recipe says so.
         overrides: changes to the recipe, for example ["decoder.beam_size=8"].
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         offline: never ask the hub.
@@ -51,10 +53,13 @@ def label(
     from dataclasses import replace
 
     from zeroguide.image import to_image
-    from zeroguide.models import prepare
+    from zeroguide.models import default_recipe, prepare
     from zeroguide.recipe import load_recipe
 
-    recipe = load_recipe(preset, overrides)
+    if preset is None:
+        recipe = default_recipe(overrides, offline=offline)
+    else:
+        recipe = load_recipe(preset, overrides)
     opened = to_image(image, recipe.image.value_range)
     prepare(recipe.checkpoints(), offline=offline)
     from zeroguide.labeler import Labeler  # imports torch: mistakes are answered before

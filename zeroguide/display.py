@@ -62,7 +62,7 @@ def to_html(labeling: Labeling) -> str:
         f'alt="{html.escape(_line(labeling))}" usemap="#{name}">'
         f'<map name="{name}">{areas}</map></div>'
         f"<div><div><b>{html.escape(title)}</b></div>"
-        f'<div style="max-width:28em">{html.escape(introduce(labeling.recipe.get("name")))}</div>'
+        f'<div style="max-width:28em">{html.escape(introduce(labeling.recipe))}</div>'
         f"{_table(labeling, colours)}"
         f'<div style="max-width:28em">{html.escape(note)}</div></div></div>'
     )

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from zeroguide import __version__
-from zeroguide.recipe import Recipe
+from zeroguide.recipe import ABOUT, Recipe
 
 LIBRARIES = ("torch", "open_clip_torch", "transformers")
 
@@ -14,10 +14,9 @@ LIBRARIES = ("torch", "open_clip_torch", "transformers")
 def provenance(recipe: Recipe) -> dict[str, Any]:
     """Versions, the recipe's name and seed, and all its settings that aren't defaults."""
     versions = {"zeroguide": __version__, **{name: version(name) for name in LIBRARIES}}
-    settings = recipe.model_dump(
-        mode="json", exclude={"name", "description", "knows", "seed"}, exclude_defaults=True
-    )
-    return {"name": recipe.name, "seed": recipe.seed, "versions": versions, "settings": settings}
+    settings = recipe.model_dump(mode="json", exclude={*ABOUT, "seed"}, exclude_defaults=True)
+    made = {"name": recipe.name, "seed": recipe.seed, "versions": versions, "settings": settings}
+    return made | ({"stands_in": recipe.stands_in} if recipe.stands_in else {})
 
 
 def made_alike(one: object, other: object) -> bool:

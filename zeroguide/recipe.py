@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -20,6 +20,8 @@ from zeroguide.recipe_errors import explain, nearest, unknown_key
 
 FOLDER = Path(__file__).parent / "recipes"
 DEFAULT = "fast"
+ABOUT = ("name", "description", "knows", "stands_in")
+"""Keys of a recipe that say something of it and change nothing."""
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -245,6 +247,8 @@ class Recipe(_Section):
     description: str = ""
     knows: str = ""
     """One sentence: what pictures the weights understand."""
+    stands_in: str = ""
+    """Why it was taken instead of the default preset, where none was named."""
     seed: Annotated[int, Field(ge=0)] = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the two image networks (autocast): bfloat16 is faster where the hardware has it, and moves
@@ -298,7 +302,10 @@ class Recipe(_Section):
     def introduction(self) -> str:
         """Its name, and what its weights know or, if that isn't said, its description."""
         about = (self.knows or self.description).rstrip(".")
-        return f"preset {self.name}: {about}" if about else f"preset {self.name}"
+        named = f"preset {self.name}"
+        if self.stands_in:
+            return f"{named}, {self.stands_in}; names are better with {DEFAULT}. It was {about}"
+        return f"{named}: {about}" if about else named
 
     def checkpoints(self, *, labels: bool = True) -> dict[str, str]:
         """What the flow loads, by role; without labels only what over-segments need."""
@@ -331,9 +338,16 @@ def list_recipes() -> list[str]:
     return sorted(names, key=lambda name: name != DEFAULT)
 
 
-def introduce(name: object) -> str:
-    """`Recipe.introduction` of a preset; "" for what is none."""
-    return load_recipe(str(name)).introduction if name in list_recipes() else ""
+def introduce(made: Mapping[str, Any]) -> str:
+    """`Recipe.introduction` of the preset that made a result; "" if none did.
+
+    made: what a result or a run says of its recipe (`provenance`).
+    """
+    name = made.get("name")
+    if name not in list_recipes():
+        return ""
+    stands_in = str(made.get("stands_in", ""))
+    return load_recipe(str(name)).model_copy(update={"stands_in": stands_in}).introduction
 
 
 def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
@@ -351,6 +365,7 @@ def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] =
     if "models" not in data:
         raise UsageError(f"recipe {path} has no [models] with dino, clip and language_model")
     data.setdefault("name", path.stem)
+    data.pop("stands_in", None)  # of a result; a recipe that is named stands in for none
     for override in overrides:
         _apply(data, override)
     try:
@@ -361,7 +376,7 @@ def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] =
 
 def recipe_keys() -> list[str]:
     """All keys an override can change, dotted: ``"seed"``, ``"models.dino"``, ..."""
-    return [key for key in _fields() if key not in ("name", "description", "knows")]
+    return [key for key in _fields() if key not in ABOUT]
 
 
 def _find(name: str) -> Path:

@@ -62,7 +62,7 @@ class Manifest:
                 raise TypeError("a field has the wrong type")
             replacing = bool(content.get("replacing", False))
             return cls(recipe, [str(root) for root in roots], counts, replacing)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise UsageError(f"{path}: can't be read ({error.strerror})") from None

@@ -13,12 +13,12 @@ import typer
 from zeroguide.batch import EXIT_FAILED, EXIT_SOME_FAILED, output_folder
 from zeroguide.cli.export import format_names, write_formats
 from zeroguide.cli.options import (
+    DefaultPreset,
     Device,
     Legend,
     Offline,
     Output,
     Overwrite,
-    Preset,
     Quiet,
     Seed,
     Set,
@@ -56,7 +56,7 @@ def label(
         ),
     ],
     output: Output = Path("labels"),
-    preset: Preset = "fast",
+    preset: DefaultPreset = None,
     set_: Set = None,
     value_range: ValueRange = None,
     format_: Annotated[
@@ -120,7 +120,15 @@ def label(
             raise UsageError(f"{name} {value}: at least 1 is needed")
     if batch_size < 0:
         raise UsageError(f"--batch-size {batch_size}: at least 1 is needed")
-    recipe = read_recipe(preset, set_ or [], seed, device, value_range)
+    recipe = read_recipe(
+        preset,
+        set_ or [],
+        seed,
+        device,
+        value_range,
+        offline=offline,
+        began_with=None if preset else _began_with(output, engine, overwrite=overwrite),
+    )
     items = find_items(inputs, output, console.note, offline=offline)
     settings = Settings(
         recipe,
@@ -191,3 +199,21 @@ def _tell(summary: Summary, output: Path, shard: Shard | None, console: Console)
         phrases.append(f"{summary.failed} failed, listed in {listed}")
     where = "" if summary.failed == summary.total else f"; results are in {output}"
     console.note(", ".join(phrases) + where)
+
+
+def _began_with(output: Path, engine: Engine, *, overwrite: bool) -> str | None:
+    """The preset that a run without --preset is bound to."""
+    from zeroguide.recipe import DEFAULT
+    from zeroguide.run_folder import Manifest
+
+    if engine == Engine.ray:  # a cluster's machines have models of their own
+        return DEFAULT
+    try:
+        known = Manifest.read(output)
+    except UsageError:
+        if overwrite:
+            return None
+        raise
+    name = known.recipe.get("name") if known is not None else None
+    # What is replaced binds nobody, but good results aren't replaced by a stand-in's.
+    return name if name == DEFAULT or not overwrite else None

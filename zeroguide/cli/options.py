@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,13 @@ Images = Annotated[
 ]
 Preset = Annotated[
     str, typer.Option(metavar="NAME|FILE.toml", help="Recipe; see `zeroguide models list`.")
+]
+DefaultPreset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE.toml",
+        help="Recipe; default: fast, or photo where the hub can't be reached.",
+    ),
 ]
 Presets = Annotated[
     list[str] | None,
@@ -57,22 +64,31 @@ Verbose = Annotated[
 
 
 def read_recipe(
-    preset: str,
+    preset: str | None,
     overrides: Sequence[str],
     seed: int | None,
     device: str,
     value_range: str | None = None,
+    **default: Any,
 ) -> Recipe:
     """Check what can be checked without torch: recipe, overrides, a fitted model, the device's
-    spelling."""
+    spelling.
+
+    default: what `default_recipe` takes, where no preset is named.
+    """
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise UsageError(f"--device: unknown device {device!r}; use auto, cpu, cuda, cuda:N or mps")
-    from zeroguide.recipe import load_recipe
-
     own = [] if seed is None else [f"seed={seed}"]
     if value_range is not None:
         own.append(f"image.value_range=[{_numbers(value_range)}]")
-    recipe = load_recipe(preset, [*overrides, *own])
+    if preset is None:
+        from zeroguide.models.default import default_recipe
+
+        recipe = default_recipe([*overrides, *own], **default)
+    else:
+        from zeroguide.recipe import load_recipe
+
+        recipe = load_recipe(preset, [*overrides, *own])
     if recipe.segmenter.model is not None:
         from zeroguide.fitted import check_model
 

@@ -57,7 +57,7 @@ def search(
         )
         note_device(console, device, searcher.device)
         manifest = searcher.run.manifest
-        if manifest is not None and (about := introduce(manifest.recipe.get("name"))):
+        if manifest is not None and (about := introduce(manifest.recipe)):
             console.note(about)
         hits = searcher.find(query, n, per_image=per_image or None)
         rows = [

@@ -11,12 +11,12 @@ import typer
 
 from zeroguide.batch import Job, plan, saving, write_png
 from zeroguide.cli.options import (
+    DefaultPreset,
     Device,
     Images,
     Offline,
     Output,
     Overwrite,
-    Preset,
     Quiet,
     Seed,
     Set,
@@ -46,7 +46,7 @@ def _list_methods(method: str | None) -> str | None:
 def segment(
     images: Images,
     output: Output = Path("segments"),
-    preset: Preset = "fast",
+    preset: DefaultPreset = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -87,7 +87,9 @@ def segment(
         overrides.append(f"segmenter.model={json.dumps(str(model), ensure_ascii=False)}")
     if method is not None:
         overrides.append(f"segmenter.method={method}")
-    recipe = read_recipe(preset, overrides, seed, device, value_range)
+    recipe = read_recipe(
+        preset, overrides, seed, device, value_range, offline=offline, labels=False
+    )
     jobs = plan(find_images(images, output, console.note), output, SUFFIXES, overwrite=overwrite)
 
     def start() -> Callable[[Job, Image], None]:

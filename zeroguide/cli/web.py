@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from zeroguide.cli.options import Device, Offline, Preset, Quiet, Seed, Set, Verbose, read_recipe
+from zeroguide.cli.options import (
+    DefaultPreset,
+    Device,
+    Offline,
+    Quiet,
+    Seed,
+    Set,
+    Verbose,
+    read_recipe,
+)
 from zeroguide.cli.running import note_device
 from zeroguide.console import Console
 from zeroguide.errors import UsageError
@@ -27,7 +36,7 @@ Queue = Annotated[int, typer.Option(metavar="N", help="Pictures that may wait fo
 
 
 def web(
-    preset: Preset = "fast",
+    preset: DefaultPreset = None,
     set_: Set = None,
     host: Host = "127.0.0.1",
     port: Port = None,
@@ -49,7 +58,7 @@ def web(
         raise UsageError(f"--port {port}: ports are 1 to 65535")
     if find_spec("gradio") is None:
         raise UsageError("the page needs Gradio: pip install 'zeroguide[web]'")
-    recipe = read_recipe(preset, set_ or [], seed, device)
+    recipe = read_recipe(preset, set_ or [], seed, device, offline=offline)
     console.note(recipe.introduction)
     from zeroguide.models import prepare
 

@@ -4,6 +4,7 @@ Importing it imports no torch; the loaders do when they are called.
 """
 
 from zeroguide.models.catalogue import CheckedModel, ModelInfo, check, list_models, pull
+from zeroguide.models.default import default_recipe
 from zeroguide.models.device import choose_device
 from zeroguide.models.hub import resolve
 from zeroguide.models.loading import (
@@ -31,6 +32,7 @@ __all__ = [
     "Vlm",
     "check",
     "choose_device",
+    "default_recipe",
     "list_models",
     "load_all",
     "load_clip",

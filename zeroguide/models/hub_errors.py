@@ -94,6 +94,6 @@ def remedy(checkpoint: str) -> str:
     if _preset_of(checkpoint) is None:
         return f"if it is to be a folder, check its path, else run `{command}` with network access"
     return (
-        f"run `{command}` once with network access, or use the preset tiny, whose weights are "
-        "included but know rendered scenes only"
+        f"run `{command}` once with network access, or use the preset photo, whose small model is "
+        "included"
     )

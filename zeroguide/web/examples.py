@@ -23,8 +23,8 @@ class Example:
 
 
 def find_examples(recipe: Recipe) -> list[Example]:
-    """What the recipe's models can name: scenes (the world of the shipped models) or photos."""
-    if recipe.models.clip.startswith("shipped:"):
+    """What the recipe's models can name: scenes (the world of the tiny models) or photos."""
+    if recipe.models.clip.startswith("shipped:tiny/"):
         return [Example(path.stem, path) for path in sorted(SCENES.glob("*.png"))]
     spec = find_spec("sklearn")  # found without importing it
     folders = (spec.submodule_search_locations or []) if spec else []

@@ -1,0 +1,182 @@
+"""What a preset's labels are worth on photographs, from the picture to the word and stage by stage.
+
+    python scripts/evaluate_photo_labels.py --real ../shared/real --preset photo --half odd
+
+A label is right if it is the class, a synonym of it or a kind of it; it is held if it is right or
+something that the class is a kind of, at most three steps up in WordNet ("animal" on a zebra).
+Counted are pixels, and true regions of at least 1 % that a segment covers with an IoU of 0.5. The
+stages: our segments and our names; true regions with our names; our segments of which most is
+labelled in the truth, each named by the class of most of its pixels. Photographs at even places
+(0, 2, ...) of each set are those that settings were chosen on, `--half even`; figures are of the
+odd ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from bench_naming import judge
+from evaluate_photographs import SETS, interval, true_regions
+from pages import table
+
+from zeroguide.datasets import Dataset, Sample, load_dataset
+from zeroguide.labeler import Labeler
+from zeroguide.labeling import Labeling
+from zeroguide.metrics.wordnet import WordNet
+from zeroguide.recipe import load_recipe
+
+STEPS = 3
+RIGHT, HELD, WRONG = "right", "held", "wrong"
+STAGES = ("labels", "true regions, our names", "our segments, true names")
+
+
+class Judge:
+    """How labels are related to a data set's classes."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._wordnet = WordNet()
+        self._names = [[each.name, *each.synonyms] for each in dataset.classes]
+        self.verdict = cache(self._verdict)
+
+    def _verdict(self, label: str, klass: int) -> str:
+        kind, steps = judge(label, self._names[klass], self._wordnet)
+        if kind in ("right", "finer"):
+            return RIGHT
+        return HELD if kind == "hypernym" and steps <= STEPS else WRONG
+
+
+@dataclass
+class Counts:
+    """Of one photograph: pixels by stage and verdict, regions, and each segment's confidence."""
+
+    name: str
+    pixels: dict[str, Counter[str]] = field(default_factory=dict)
+    matched: int = 0
+    named: int = 0
+    regions: int = 0
+    confidence: list[tuple[float, bool, int]] = field(default_factory=list)
+    wrong: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def count(sample: Sample, labeler: Labeler, judge_: Judge) -> tuple[Counts, Labeling]:
+    """All that is counted of one photograph."""
+    classes = sample.dataset.classes
+    truth = sample.semantic()
+    labeling = labeler.label(sample.open_image().pixels)
+    counts = Counts(sample.name, {stage: Counter() for stage in STAGES})
+    label_map = labeling.label_map
+    for segment in labeling.segments:
+        inside = truth[label_map == segment.id]
+        found = np.bincount(inside[inside >= 0], minlength=len(classes))
+        for klass in np.flatnonzero(found):
+            verdict = judge_.verdict(segment.label, int(klass))
+            counts.pixels["labels"][verdict] += int(found[klass])
+            if verdict == WRONG:
+                counts.wrong[classes[klass].name, segment.label] += int(found[klass])
+        if found.sum() > 0.5 * len(inside):
+            most = int(found.argmax())
+            ours = counts.pixels["our segments, true names"]
+            ours[RIGHT] += int(found[most])
+            ours[WRONG] += int(found.sum() - found[most])
+            sure = judge_.verdict(segment.label, most) != WRONG
+            counts.confidence.append((segment.confidence, sure, segment.area))
+    regions = true_regions(sample)
+    if regions.regions:
+        named = labeler.name(regions.regions)
+        for own, klass in zip(named, regions.classes, strict=True):
+            area = own.region.mask
+            verdict = judge_.verdict(own.labels[0].text, int(klass))
+            counts.pixels["true regions, our names"][verdict] += int(area.sum())
+            inside = np.bincount(label_map[area], minlength=len(labeling.segments) + 1)
+            sizes = np.array([0, *(segment.area for segment in labeling.segments)])
+            overlap = inside / (sizes + area.sum() - inside)
+            best = int(overlap.argmax())
+            counts.regions += 1
+            if overlap[best] >= 0.5:
+                counts.matched += 1
+                label = labeling.segments[best - 1].label
+                counts.named += judge_.verdict(label, int(klass)) == RIGHT
+    return counts, labeling
+
+
+def shares(photographs: list[Counts]) -> list[dict[str, str | float]]:
+    """A row for each stage: right and held, in per cent of pixels, with intervals over photos."""
+    rows: list[dict[str, str | float]] = []
+    for stage in STAGES:
+        pixels = [photo.pixels[stage] for photo in photographs]
+        totals = [float(sum(own.values())) for own in pixels]
+        row: dict[str, str | float] = {"stage": stage}
+        row["right, % of pixels"] = interval([own[RIGHT] for own in pixels], totals)
+        row["or held"] = interval([own[RIGHT] + own[HELD] for own in pixels], totals)
+        rows.append(row)
+    return rows
+
+
+def calibration_error(pairs: list[tuple[float, bool, int]], bins: int = 10) -> float:
+    """Expected calibration error (Guo et al., 2017) over segments, in points."""
+    confidence = np.array([p for p, _, _ in pairs])
+    right = np.array([ok for _, ok, _ in pairs], float)
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [
+        abs(confidence[place == b].sum() - right[place == b].sum())
+        for b in range(bins)
+        if (place == b).any()
+    ]
+    return 100 * float(sum(gaps)) / len(pairs)
+
+
+def main() -> None:
+    """Print the tables; with --worst draw the photographs with the fewest right pixels."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--real", type=Path, default=Path("../shared/real"))
+    parser.add_argument("--preset", default="photo")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=["coco_stuff"])
+    parser.add_argument("--half", choices=("even", "odd", "all"), default="odd")
+    parser.add_argument("--limit", type=int, help="photographs of each set")
+    parser.add_argument("--worst", type=Path, help="folder for the 24 worst overlays")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    labeler = Labeler(load_recipe(args.preset, args.set), offline=True)
+    confidences: dict[str, dict[str, list[tuple[float, bool, int]]]] = {}
+    for title in args.sets:
+        dataset = load_dataset(SETS[title], args.real / title)
+        judge_ = Judge(dataset)
+        step = slice(None) if args.half == "all" else slice(args.half == "odd", None, 2)
+        done = [count(sample, labeler, judge_) for sample in list(dataset)[step][: args.limit]]
+        photographs = [counts for counts, _ in done]
+        print(f"{title}, {args.half}, {len(photographs)} photographs", *args.set)
+        print(table(shares(photographs)))
+        regions = [float(photo.regions) for photo in photographs]
+        matched = interval([photo.matched for photo in photographs], regions)
+        named = interval([photo.named for photo in photographs], regions)
+        print(f"regions matched {matched}, and rightly named {named}")
+        pairs = [pair for photo in photographs for pair in photo.confidence]
+        print(f"calibration error {calibration_error(pairs):.1f} of {len(pairs)} segments")
+        wrong: Counter[tuple[str, str]] = Counter()
+        for photo in photographs:
+            wrong += photo.wrong
+        print([(*pair, n) for pair, n in wrong.most_common(30)])
+        confidences[title] = {photo.name: photo.confidence for photo in photographs}
+        if args.worst:
+            folder = args.worst / title
+            folder.mkdir(parents=True, exist_ok=True)
+            share = [
+                photo.pixels["labels"][RIGHT] / max(1, photo.pixels["labels"].total())
+                for photo in photographs
+            ]
+            for place, i in enumerate(np.argsort(share)[:24]):
+                overlay = done[i][1].overlay(legend="always")
+                overlay.save(folder / f"{place:02d}-{photographs[i].name}.png")
+    if args.json:
+        args.json.write_text(json.dumps(confidences) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
