@@ -1,6 +1,8 @@
 """The picture on top of the README: the photographs of examples/, labelled by `photo`.
 
-python scripts/demo_picture.py --output docs/demo.webp
+    python scripts/demo_picture.py --output docs/demo.webp
+
+Prints the labels.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ something that the class is a kind of, at most three steps up in WordNet ("anima
 Counted are pixels, and true regions of at least 1 % that a segment covers with an IoU of 0.5. The
 stages: our segments and our names; true regions with our names; our segments of which most is
 labelled in the truth, each named by the class of most of its pixels. Photographs at even places
-(0, 2, ...) of each set are those that settings were chosen on, `--half even`; figures are of the
-odd ones.
+(0, 2, ...) of each set, `--half even`, are there to choose settings on.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class Counts:
     matched: int = 0
     named: int = 0
     regions: int = 0
-    confidence: list[tuple[float, bool, int]] = field(default_factory=list)
+    confidence: list[tuple[float, bool]] = field(default_factory=list)
     wrong: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
@@ -85,7 +84,7 @@ def count(sample: Sample, labeler: Labeler, judge_: Judge) -> tuple[Counts, Labe
             ours[RIGHT] += int(found[most])
             ours[WRONG] += int(found.sum() - found[most])
             sure = judge_.verdict(segment.label, most) != WRONG
-            counts.confidence.append((segment.confidence, sure, segment.area))
+            counts.confidence.append((segment.confidence, sure))
     regions = true_regions(sample)
     if regions.regions:
         named = labeler.name(regions.regions)
@@ -118,10 +117,10 @@ def shares(photographs: list[Counts]) -> list[dict[str, str | float]]:
     return rows
 
 
-def calibration_error(pairs: list[tuple[float, bool, int]], bins: int = 10) -> float:
+def calibration_error(pairs: list[tuple[float, bool]], bins: int = 10) -> float:
     """Expected calibration error (Guo et al., 2017) over segments, in points."""
-    confidence = np.array([p for p, _, _ in pairs])
-    right = np.array([ok for _, ok, _ in pairs], float)
+    confidence = np.array([p for p, _ in pairs])
+    right = np.array([ok for _, ok in pairs], float)
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = [
         abs(confidence[place == b].sum() - right[place == b].sum())
@@ -144,7 +143,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     labeler = Labeler(load_recipe(args.preset, args.set), offline=True)
-    confidences: dict[str, dict[str, list[tuple[float, bool, int]]]] = {}
+    confidences: dict[str, dict[str, list[tuple[float, bool]]]] = {}
     for title in args.sets:
         dataset = load_dataset(SETS[title], args.real / title)
         judge_ = Judge(dataset)

@@ -1,9 +1,7 @@
 """The photo model's towers: DINOv2-S under a projection, a small text tower, its tokenizer.
 
 Of DINOv2-S the first nine blocks are used. The weights at hand come from a network that was trained
-further, for saliency, and its last blocks lost what tells things apart: a linear classifier taught
-on the true regions of one half of `real/coco_stuff` names 21 % of the other half from block 12,
-28 % from block 9.
+further, for saliency, and its last blocks tell things apart less well.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import zeroguide
 from zeroguide.cli import main
 from zeroguide.models import default
 from zeroguide.models.default import default_recipe, hub_answers
@@ -127,3 +128,9 @@ def test_the_command_says_who_speaks_and_the_result_too(
     made = json.loads(Path("out/a.png.json").read_text())["recipe"]
     assert made["name"] == "photo" and made["stands_in"].startswith("because the weights of fast")
     assert main(["label", "a.png", "--offline", "-o", "out"]) == 0  # goes on, nothing is mixed
+
+
+def test_python_is_warned() -> None:
+    with pytest.warns(UserWarning, match="preset photo, because the weights of fast"):
+        labeling = zeroguide.label(Image.fromarray(render(1, 0).pixels), offline=True)
+    assert labeling.recipe["name"] == "photo"

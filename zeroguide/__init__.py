@@ -38,8 +38,8 @@ def label(
     Args:
         image: a file, a Pillow image, or pixels of shape (H, W, 3), uint8, RGB.
         preset: a recipe's name (`zeroguide models list`) or a recipe file, `recipe.toml`. None:
-            "fast", or "photo", which comes with the package, where the hub can't be reached; the
-            result's recipe says so.
+            "fast", or "photo", which comes with the package, where the hub can't be reached; a
+            warning and the result's recipe say so.
         overrides: changes to the recipe, for example ["decoder.beam_size=8"].
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         offline: never ask the hub.
@@ -50,6 +50,7 @@ def label(
     Raises ImageError for an image that can't be read, UsageError for a wrong preset, override or
     device, WeightsError for models that can't be loaded.
     """
+    import warnings
     from dataclasses import replace
 
     from zeroguide.image import to_image
@@ -58,6 +59,8 @@ def label(
 
     if preset is None:
         recipe = default_recipe(overrides, offline=offline)
+        if recipe.stands_in:
+            warnings.warn(recipe.introduction, stacklevel=2)
     else:
         recipe = load_recipe(preset, overrides)
     opened = to_image(image, recipe.image.value_range)

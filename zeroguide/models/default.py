@@ -53,9 +53,8 @@ def default_recipe(
     offline = offline or constants.HF_HUB_OFFLINE
     if not offline and hub_answers():
         return recipe
-    why = "offline" if offline else "and the hub doesn't answer"
-    missing = f"because the weights of {DEFAULT} aren't on this machine"
-    return _stand_in(overrides, f"{missing} ({why})" if offline else f"{missing} {why}")
+    why = "(offline)" if offline else "and the hub doesn't answer"
+    return _stand_in(overrides, f"because the weights of {DEFAULT} aren't on this machine {why}")
 
 
 def _stand_in(overrides: Sequence[str], why: str) -> Recipe:
