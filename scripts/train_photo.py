@@ -80,6 +80,10 @@ class Photographs:
         self._cells = cells
         self.points = [p for p in named_points(hypernyms) if (p.set, p.stem) in self._place]
         self.targets: Targets = targets(said, {point.node for point in self.points})
+        column = {int(node): i for i, node in enumerate(self.targets.nodes)}
+        for point in self.points:  # what somebody saw is present, whatever the captions say
+            place = self._place[point.set, point.stem], column[point.node]
+            self.targets.present[place], self.targets.weight[place] = True, 1
 
     def cut(self, image: int, n_regions: int) -> np.ndarray:
         """(63,) bool: the nodes of a photograph's cut into so many regions."""

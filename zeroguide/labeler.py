@@ -23,7 +23,7 @@ from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups, sibling_p
 from zeroguide.image import Image, ImageSource, to_image
 from zeroguide.labeling import Label, Labeling
 from zeroguide.memo import Memo
-from zeroguide.models import Dino, choose_device, load_all, load_clip, load_dino
+from zeroguide.models import Dino, choose_device, load_all, load_clip, load_dino, trunk_of
 from zeroguide.models.device import autocast
 from zeroguide.prompts_folder import read_prompts
 from zeroguide.provenance import provenance
@@ -44,7 +44,8 @@ class Segmenter:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         offline: never ask the hub.
         dino: the loaded model, where the caller has it already.
-        embedder: of a CLIP that is this DINO, too: where the recipe allows it, its pass is shared.
+        embedder: of a CLIP that may be this DINO, too: where the recipe allows it, its pass is
+            shared, and no DINO is loaded.
 
     Raises UsageError and WeightsError as `Labeler` does.
     """
@@ -62,7 +63,12 @@ class Segmenter:
         shared = embedder is not None and embedder.has_features and recipe.one_pass
         self.embedder = embedder if shared else None
         self.device = choose_device(device)
-        self.dino = dino or load_dino(recipe.models.dino, device=self.device, offline=offline)
+        self.dino: Dino | None = dino
+        if not shared and dino is None:
+            if embedder is not None and recipe.models.dino == recipe.models.clip:
+                self.dino = trunk_of(embedder.clip, recipe.models.clip)
+            else:
+                self.dino = load_dino(recipe.models.dino, device=self.device, offline=offline)
         self.fitted = None
         if recipe.segmenter.model is not None and recipe.segmenter.method == "fitted":
             self.fitted = load_fitted(recipe.segmenter.model)
@@ -89,6 +95,7 @@ class Segmenter:
                 encoded = self.embedder.encode(pixels)
                 extracted = [(self.embedder.features(one), None) for one in encoded]
             else:
+                assert self.dino is not None
                 extracted = extract_features_batch(
                     self.dino,
                     pixels,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 
 class Box(NamedTuple):
@@ -45,6 +44,8 @@ class Extents:
 
 def measure(label_map: np.ndarray) -> Extents:
     """Bounding boxes and areas of (H, W) labels 0..n-1, every value present."""
-    found = ndimage.find_objects(label_map.astype(np.int32) + 1)
+    from scipy.ndimage import find_objects  # takes half a second to import, and few modes ask
+
+    found = find_objects(label_map.astype(np.int32) + 1)
     boxes = [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in found]
     return Extents(np.array(boxes), np.bincount(label_map.ravel()))

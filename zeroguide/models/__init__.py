@@ -17,6 +17,7 @@ from zeroguide.models.loading import (
     load_dino,
     load_language_model,
     prepare,
+    trunk_of,
 )
 from zeroguide.models.text_memory import TextMemory, load_text_memory
 from zeroguide.models.vlm import Vlm, load_vlm
@@ -43,4 +44,5 @@ __all__ = [
     "prepare",
     "pull",
     "resolve",
+    "trunk_of",
 ]

@@ -76,9 +76,9 @@ class LanguageModel:
 
 @dataclass(frozen=True)
 class LoadedModels:
-    """A recipe's models; what wasn't asked for is None."""
+    """A recipe's models; what wasn't asked for is None, and DINO where CLIP's tower is it."""
 
-    dino: Dino
+    dino: Dino | None
     clip: Clip
     language_model: LanguageModel | None = None
     text_memory: TextMemory | None = None
@@ -233,7 +233,7 @@ def load_all(
 ) -> LoadedModels:
     """Load what `Recipe.checkpoints` names: DINO and CLIP always, the others if they are asked for.
 
-    A checkpoint that is both is one network.
+    A checkpoint that is both is one network: its DINO is `trunk_of` that CLIP, for who needs it.
 
     One after another: mapping a file takes milliseconds, and imports can't share Python. Raises
     WeightsError like the loaders.
@@ -253,5 +253,8 @@ def load_all(
         if role in checkpoints and (role != "dino" or not one_trunk)
     }
     if one_trunk:
-        loaded["dino"] = trunk_of(loaded["clip"], checkpoints["clip"])
+        from zeroguide.models.trunk import check_dinov2
+
+        check_dinov2(loaded["clip"].network.visual, checkpoints["clip"])
+        loaded["dino"] = None
     return LoadedModels(**loaded)

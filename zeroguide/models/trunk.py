@@ -24,13 +24,9 @@ def dinov2_of(visual: Any, checkpoint: str) -> Any:
 
     Raises WeightsError for a tower of another form.
     """
+    check_dinov2(visual, checkpoint)
     from transformers import Dinov2Config, Dinov2Model
 
-    if not _is_dinov2(visual):
-        raise WeightsError(
-            f"the image tower of {checkpoint} isn't a DINOv2, so it can't stand in for one: name a "
-            "DINO as models.dino"
-        )
     blocks = visual.transformer.resblocks
     n_positions, width = visual.positional_embedding.shape
     norm = visual.ln_post
@@ -52,6 +48,15 @@ def dinov2_of(visual: Any, checkpoint: str) -> Any:
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert network.embeddings.position_embeddings.shape[1] == n_positions
     return network.eval().requires_grad_(False)
+
+
+def check_dinov2(visual: Any, checkpoint: str) -> None:
+    """WeightsError for an open_clip image tower that isn't a DINOv2."""
+    if not _is_dinov2(visual):
+        raise WeightsError(
+            f"the image tower of {checkpoint} isn't a DINOv2, so it can't stand in for one: name a "
+            "DINO as models.dino"
+        )
 
 
 def dinov2_tensors(tower: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -17,6 +17,7 @@ import numpy as np
 from zeroguide.errors import ZeroguideError
 from zeroguide.segmenters.choose import merge_cost
 from zeroguide.segmenters.common import SegmenterResult, check_n_segments, contiguous, prepare
+from zeroguide.segmenters.ward import ward, ward_of_grid
 
 # All pairs hold n * (n - 1) / 2 distances of 8 bytes: 1.6 GB here.
 MAX_CELLS_ALL_PAIRS = 20_000
@@ -75,17 +76,14 @@ def agglomerative(
 
 def _ward(rows: np.ndarray, h: int, w: int, connected: bool) -> tuple[np.ndarray, np.ndarray]:
     """All merges of h * w cells: (h*w - 1, 2) nodes (cells first) and their heights (h*w - 1,)."""
-    from sklearn.cluster import ward_tree
-    from sklearn.feature_extraction.image import grid_to_graph
-
     if len(rows) == 1:
         return np.empty((0, 2), np.int64), np.empty(0)
-    if not connected and len(rows) > MAX_CELLS_ALL_PAIRS:
+    if connected:
+        return ward_of_grid(rows, h, w)
+    if len(rows) > MAX_CELLS_ALL_PAIRS:
         raise ZeroguideError(
             f"{len(rows)} feature cells are too many to compare all pairs (at most "
             f"{MAX_CELLS_ALL_PAIRS}): set segmenter.connected=true, lower features.shorter_side "
             "or raise features.stride"
         )
-    graph = grid_to_graph(h, w) if connected else None
-    merges, _, _, _, heights = ward_tree(rows, connectivity=graph, return_distance=True)
-    return merges.astype(np.int64), heights
+    return ward(rows)
