@@ -23,6 +23,7 @@ import numpy as np
 from bench_naming import judge
 from evaluate_photographs import SETS, interval, true_regions
 from pages import table
+from sklearn.linear_model import LogisticRegression
 
 from zeroguide.datasets import Dataset, Sample, load_dataset
 from zeroguide.labeler import Labeler
@@ -130,6 +131,14 @@ def calibration_error(pairs: list[tuple[float, bool]], bins: int = 10) -> float:
     return 100 * float(sum(gaps)) / len(pairs)
 
 
+def curve(pairs: list[tuple[float, bool]]) -> tuple[float, float]:
+    """Slope and offset of `zeroguide.confidence.calibrated` that fit best."""
+    shares = np.array([p for p, _ in pairs]).clip(1e-6, 1 - 1e-6)
+    odds = np.log(shares / (1 - shares))[:, None]
+    fit = LogisticRegression(C=1e6).fit(odds, [ok for _, ok in pairs])
+    return float(fit.coef_[0, 0]), float(fit.intercept_[0])
+
+
 def main() -> None:
     """Print the tables; with --worst draw the photographs with the fewest right pixels."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -158,6 +167,7 @@ def main() -> None:
         print(f"regions matched {matched}, and rightly named {named}")
         pairs = [pair for photo in photographs for pair in photo.confidence]
         print(f"calibration error {calibration_error(pairs):.1f} of {len(pairs)} segments")
+        print("a curve over it: slope {:.2f}, offset {:.2f}".format(*curve(pairs)))
         wrong: Counter[tuple[str, str]] = Counter()
         for photo in photographs:
             wrong += photo.wrong

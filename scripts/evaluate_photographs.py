@@ -95,11 +95,8 @@ def embedder(clip: Clip, recipe: Any, settings: dict[str, Any]) -> SegmentEmbedd
 
 
 def names_of(dataset: Dataset, texts: TextEncoder, templates: list[str]) -> torch.Tensor:
-    """(classes, e): a class is the mean of its name and its synonyms."""
-    spelled = [[each.name, *each.synonyms] for each in dataset.classes]
-    embedded = texts.embed_phrases([name for own in spelled for name in own], templates)
-    rows = embedded.split([len(own) for own in spelled])
-    return torch.stack([F.normalize(own.mean(0), dim=0) for own in rows])
+    """(classes, e): of each class its name; what else it may be called is left out."""
+    return F.normalize(texts.embed_phrases([c.name for c in dataset.classes], templates), dim=-1)
 
 
 def score(truth: Truth, way: SegmentEmbedder, whole: bool, names: torch.Tensor) -> np.ndarray:
@@ -132,18 +129,19 @@ def main() -> None:
     """Print the table; with --json, write it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--real", type=Path, default=Path("../shared/real"))
-    parser.add_argument("--clip", required=True, help="folder in open_clip's format")
+    parser.add_argument("--clip", type=Path, help="folder in open_clip's format")
     parser.add_argument("--class-token", type=Path, help="the network read out at its class token")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--limit", type=int, help="photographs of each set")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
 
-    own = [f"models.clip={args.clip}", "embedding.mode=pooled", "embedding.fit=features"]
-    recipe = load_recipe("fast", [*own, "features.shorter_side=336"])
-    clips = {"mean": load_clip(args.clip, device="cpu")}
-    if args.class_token:
-        clips["class token"] = load_clip(args.class_token, device="cpu")
+    folders = {"mean": args.clip, "class token": args.class_token}
+    clips = {kind: load_clip(path, device="cpu") for kind, path in folders.items() if path}
+    if not clips:
+        parser.error("name a network: --clip, --class-token or both")
+    own = ["embedding.mode=pooled", "embedding.fit=features", "features.shorter_side=336"]
+    recipe = load_recipe("fast", own)
     rows: list[dict[str, str | float]] = []
     for way, (kind, settings) in WAYS.items():
         if kind not in clips:

@@ -4,7 +4,7 @@
         --output zeroguide/weights/photo/clip
 
 The trunk's weights are stored once, in float16. `--read-out class-token` writes the network that
-scripts/evaluate_photographs.py compares with.
+scripts/evaluate_photographs.py compares with; its blocks are DINOv2's own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from photo_tower import (
     trunk,
     vision_config,
 )
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import Dinov2Config
 
 from zeroguide.models.trunk import tower_tensors
@@ -43,12 +43,16 @@ def main() -> None:
     parser.add_argument("--dino", default=str(REAL_WEIGHTS / "dinov2-small"))
     parser.add_argument("--text", type=Path, required=True, help="checkpoint of the text tower")
     parser.add_argument("--read-out", choices=("regions", "class-token"), default="regions")
-    parser.add_argument("--scale", type=float, default=18.0, help="of cosines, for posteriors")
+    parser.add_argument("--scale", type=float, default=20.0, help="of cosines, for posteriors")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
     dino = trunk(args.dino)
-    head = load_head(args.work / f"head-{args.read_out}.safetensors")
+    if args.read_out == "regions":
+        dino.network.load_state_dict(load_file(args.work / "taught" / "trunk.safetensors"))
+        head = load_head(args.work / "taught" / "head.safetensors")
+    else:
+        head = load_head(args.work / "head-class-token.safetensors")
     tower = text_tower()
     tower.load_state_dict(torch.load(args.text, weights_only=True)["parts"]["tower"])
     # What the head subtracts becomes the bias of the tower's last norm.

@@ -1,9 +1,9 @@
 """Regions of training photographs that were named by hand, in photo_regions.tsv.
 
 Captions, keywords and object lists leave out what most of a photograph is: nobody mentions the wall
-behind a couch. So some hundred photographs of `captioned/coco_256px` and `captioned/flickr8k` were
-cut into eight regions and looked at, and every region that is one thing got its name. A row says
-that at a point of a photograph there is that thing: x and y are shares of width and height.
+behind a couch. So 1,414 photographs of `captioned` were cut into eight regions and looked at, and
+every region that is one thing got its name. A row says that at a point of a photograph there is
+that thing: x and y are shares of width and height.
 """
 
 from __future__ import annotations

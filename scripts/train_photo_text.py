@@ -1,7 +1,7 @@
-"""Step 4 of the photo model: a small causal text tower that says what the head's teacher says.
+"""Step 5 of the photo model: a small causal text tower that says what the head's teacher says.
 
     python scripts/train_photo_text.py --work out/photo/names --captions CAPTIONS.tsv \
-        --head out/photo/head-regions.safetensors
+        --head out/photo/taught/head.safetensors
 
 The teacher reads a phrase with MiniLM and says where the head puts it among pictures (see
 `photo_head`), so that words that no picture came with lie near their kin. Phrases are those of the
@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder of checkpoint and curve")
     parser.add_argument("--captions", type=Path, required=True, help="captions.tsv of flickr8k")
-    parser.add_argument("--head", type=Path, required=True, help="what train_photo.py wrote")
+    parser.add_argument("--head", type=Path, required=True, help="what train_photo_blocks.py wrote")
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--peak-lr", type=float, default=2e-3)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zeroguide.confidence import Confidence
+from zeroguide.confidence import Confidence, calibrated
 from zeroguide.errors import UsageError
 
 
@@ -63,3 +63,12 @@ def test_midpoint_is_an_even_chance_and_slope_the_log_odds(texts):
 def test_one_phrase_is_no_label_set(texts):
     with pytest.raises(UsageError, match=r"confidence\.vocabulary holds only 'word 1'"):
         Confidence(texts, ["word 1"], prompt="a photo of", midpoint=3.0, slope=1.5)
+
+
+def test_a_decoder_s_own_probability_goes_through_a_curve() -> None:
+    for p in (0.0, 0.2, 0.5, 1.0):
+        assert calibrated(p, slope=1, offset=0) == pytest.approx(p)
+    assert calibrated(0.5, slope=3, offset=1) == pytest.approx(torch.tensor(1.0).sigmoid().item())
+    odds = torch.tensor(0.8).logit() * 0.5 - 0.2
+    assert calibrated(0.8, slope=0.5, offset=-0.2) == pytest.approx(odds.sigmoid().item())
+    assert [calibrated(p, slope=0.4, offset=-2) for p in (0.0, 1.0)] == [0, 1]

@@ -19,8 +19,8 @@ from zeroguide.hypernyms import Hypernyms
 def test_regions_named_by_hand_have_names_that_one_would_write() -> None:
     hypernyms = Hypernyms.load()
     points = named_points(hypernyms)
-    assert len(points) > 1000
-    assert {point.set for point in points} == {"coco_256px", "flickr8k"}
+    assert len(points) > 9000
+    assert {point.set for point in points} == {"coco_256px", "corel5k", "flickr8k"}
     for point in points:
         assert 0 <= point.x < 1 and 0 <= point.y < 1
         assert hypernyms.is_label(point.node), point

@@ -18,6 +18,8 @@ from zeroguide.labeler import Labeler, Segmenter
 from zeroguide.models import load_clip, load_dino
 from zeroguide.models.trunk import dinov2_of, tower_tensors
 from zeroguide.recipe import Recipe, load_recipe
+from zeroguide.refine import refine
+from zeroguide.segmenters import segment
 
 WIDTH, PATCH, GRID = 32, 14, 8
 
@@ -178,6 +180,36 @@ def test_segmenting_alone_cuts_alike(checkpoint: Path, pixels: np.ndarray) -> No
     alone = Segmenter(recipe(checkpoint), device="cpu").segment(image)
     labeler = Labeler(recipe(checkpoint), device="cpu")
     assert np.array_equal(alone.label_map, labeler.segmenter.segment(image).label_map)
+
+
+def test_a_cut_of_embeddings_is_of_what_clip_reads_out(
+    checkpoint: Path, pixels: np.ndarray
+) -> None:
+    image = from_array(pixels[:, :120], "one")
+    few = ("features.facet=embedding", "segmenter.n_segments=5", "refine.method=none")
+    labeler = Labeler(recipe(checkpoint, *few), device="cpu")
+    (encoded,) = labeler.embedder.encode([image.pixels])
+    projected = labeler.embedder.features(encoded) @ labeler.embedder.clip.network.visual.proj
+    expected = segment(projected, method="agglomerative", n_segments=5, normalize=True).label_map
+    found = labeler.segmenter.segment(image).label_map
+    assert np.array_equal(found, refine(expected, image.pixels, method="none"))
+    assert np.array_equal(
+        found, Segmenter(recipe(checkpoint, *few), device="cpu").segment(image).label_map
+    )
+
+
+def test_a_cut_of_embeddings_needs_one_pass_and_a_mean(checkpoint: Path, tmp_path: Path) -> None:
+    asked = "features.facet=embedding"
+    for other in ("embedding.fit=native", "features.layer=1", "segmenter.method=saliency"):
+        with pytest.raises(UsageError, match=r"features\.facet=embedding needs one network"):
+            recipe(checkpoint, asked, other)
+    for file in checkpoint.iterdir():
+        if file.is_file():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = tmp_path / "open_clip_config.json"
+    config.write_text(config.read_text().replace('"avg"', '"tok"'))
+    with pytest.raises(UsageError, match=r"isn't read out by the mean of its patches"):
+        Labeler(recipe(tmp_path, asked), device="cpu")
 
 
 def test_another_tower_is_no_dino() -> None:

@@ -5,11 +5,13 @@ together, at a level that depends on the region. What tells a right label from a
 far it stands out among other labels for the same region. That distance, in standard deviations
 (a z-score), is turned into a probability by a logistic curve (Platt, "Probabilistic outputs for
 support vector machines", 1999), whose two numbers belong to the models and the label set:
-scripts/calibrate_confidence.py fits them where there is ground truth.
+scripts/calibrate_confidence.py fits them where there is ground truth. A decoder that tells itself
+how probable its label is goes through such a curve, too: `calibrated`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -75,3 +77,12 @@ class Confidence:
         spread = unit @ self.label_set.T  # (n, p)
         cosines = (unit * own.to(unit)).sum(-1)
         return (cosines - spread.mean(1)) / spread.std(1).clamp_min(1e-6)
+
+
+def calibrated(posterior: float, *, slope: float, offset: float) -> float:
+    """What a decoder's probability of a label, 0 to 1, is worth: 0 to 1.
+
+    Platt's curve again, over log-odds: 1 and 0 as slope and offset leave it as it is.
+    """
+    yes, no = posterior**slope * math.exp(offset), (1 - posterior) ** slope
+    return yes / (yes + no)

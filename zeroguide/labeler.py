@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from zeroguide.confidence import Confidence
+from zeroguide.confidence import Confidence, calibrated
 from zeroguide.decoders import UNNAMED, Name, make_decoder
 from zeroguide.decoders.beam import name_is_next
 from zeroguide.device_errors import device_errors, on_device
 from zeroguide.embeddings import Encoded, Prepared, SegmentEmbedder
+from zeroguide.errors import UsageError
 from zeroguide.features import extract_features_batch
 from zeroguide.fitted import load_fitted
 from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups, sibling_pairs
@@ -60,9 +61,17 @@ class Segmenter:
         embedder: SegmentEmbedder | None = None,
     ) -> None:
         self.recipe = recipe
-        shared = embedder is not None and embedder.has_features and recipe.one_pass
-        self.embedder = embedder if shared else None
         self.device = choose_device(device)
+        if embedder is None and recipe.features.facet == "embedding":
+            clip = load_clip(recipe.models.clip, device=self.device, offline=offline)
+            embedder = SegmentEmbedder(clip, **_embedding(recipe))
+        shared = embedder is not None and embedder.has_features and recipe.one_pass
+        if recipe.features.facet == "embedding" and not shared:
+            raise UsageError(
+                f"features.facet=embedding: {recipe.models.clip} isn't read out by the mean of its "
+                "patches, so a patch has no embedding of its own; choose token"
+            )
+        self.embedder = embedder if shared else None
         self.dino: Dino | None = dino
         if not shared and dino is None:
             if embedder is not None and recipe.models.dino == recipe.models.clip:
@@ -93,7 +102,8 @@ class Segmenter:
         with autocast(self.device, self.recipe.precision):
             if self.embedder is not None:
                 encoded = self.embedder.encode(pixels)
-                extracted = [(self.embedder.features(one), None) for one in encoded]
+                facet = self.recipe.features.facet
+                extracted = [(self.embedder.features(one, facet), None) for one in encoded]
             else:
                 assert self.dino is not None
                 extracted = extract_features_batch(
@@ -331,11 +341,14 @@ class Labeler:
 
         What the decoder says, where it can tell; else how far the name stands out from a label set.
         """
-        if all(name.certainty is not None for name in names):
-            return [float(name.certainty or 0) for name in names]
-        standing_out = self.confidence(embeddings, [name.text for name in names], memo)
+        if any(name.certainty is None for name in names):
+            standing_out = self.confidence(embeddings, [name.text for name in names], memo)
+        else:
+            standing_out = [0.0] * len(names)
+        knobs = self.recipe.confidence
+        curve = {"slope": knobs.posterior_slope, "offset": knobs.posterior_offset}
         return [
-            other if name.certainty is None else name.certainty
+            other if name.certainty is None else calibrated(name.certainty, **curve)
             for name, other in zip(names, standing_out, strict=True)
         ]
 

@@ -70,7 +70,10 @@ class Features(_Section):
     stride: Count | None = None
     """Pixels between two features; None: the model's patch size."""
     layer: int = -1
-    facet: Literal["key", "query", "value", "token"] = "key"
+    facet: Literal["key", "query", "value", "token", "embedding"] = "key"
+    """What of a block: a projection of its attention, or its output. "embedding": what CLIP reads
+    out of each patch, so that what is called the same lies together; for a CLIP that is the DINO,
+    too, whose segments are the mean of their patches."""
     median_blur: Count = 1
     """Side in pixels of a median filter on the resized picture, odd; 1: none."""
 
@@ -217,8 +220,7 @@ class Decoder(_Section):
 
 
 class Confidence(_Section):
-    """How far a label must stand out from others to be believed; see `confidence.py`. The decoder
-    "phrases" tells itself how sure it is."""
+    """How far a label must stand out from others to be believed; see `confidence.py`."""
 
     vocabulary: str = "everyday"
     """A list in prompts/ or a path: the labels that a label must stand out from."""
@@ -227,6 +229,10 @@ class Confidence(_Section):
     labels lies; the presets for photographs aren't calibrated."""
     slope: Annotated[float, Field(gt=0)] = 1.5
     """Growth of the log-odds per standard deviation."""
+    posterior_slope: Annotated[float, Field(gt=0)] = 1.0
+    """phrases: growth of the log-odds of being right with those of the label's probability."""
+    posterior_offset: float = 0.0
+    """phrases: log-odds of being right where the label's probability is a half."""
 
 
 class Merge(_Section):
@@ -279,6 +285,14 @@ class Recipe(_Section):
                 "segmenter.method to agglomerative or communities, or to ncut with "
                 "segmenter.variant=recursive",
             )
+        is_fitted = self.segmenter.method == "fitted"
+        if self.features.facet == "embedding" and (is_fitted or not self.one_pass):
+            raise PydanticCustomError(
+                "contradiction",
+                "features.facet=embedding needs one network and one pass: the same models.dino and "
+                "models.clip, embedding.mode=pooled, embedding.fit=features, no other setting of "
+                "features than shorter_side, and a segmenter.method other than saliency and fitted",
+            )
         if self.embedding.fit == "features" and self.embedding.image_size is not None:
             raise PydanticCustomError(
                 "contradiction",
@@ -317,11 +331,13 @@ class Recipe(_Section):
     @property
     def one_pass(self) -> bool:
         """Whether the cut asks for the very tokens that embeddings are pooled from."""
-        plain = Features(shorter_side=self.features.shorter_side, facet="token")
+        own = self.features
+        plain = Features(shorter_side=own.shorter_side, facet=own.facet)
         return (
             self.models.dino == self.models.clip
             and (self.embedding.fit, self.embedding.mode) == ("features", "pooled")
-            and self.features == plain
+            and own == plain
+            and own.facet in ("token", "embedding")
             and self.segmenter.method != "saliency"  # it asks for the class token's attention
         )
 

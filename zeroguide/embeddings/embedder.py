@@ -145,12 +145,16 @@ class SegmentEmbedder:
         return self.mode == "pooled" and averages_tokens(self.clip.network.visual)
 
     @torch.no_grad()
-    def features(self, encoded: Encoded) -> torch.Tensor:
-        """The patch tokens as the tower's end reads them: (rows, columns, d) float32.
+    def features(self, encoded: Encoded, facet: str = "token") -> torch.Tensor:
+        """The patches as the tower's end reads them: (rows, columns, d) float32.
 
-        Only where `has_features`: those of a tower that is a DINO are DINO's features.
+        Only where `has_features`: "token"s of a tower that is a DINO are DINO's features, each
+        "embedding" is what a segment of that patch alone would have.
         """
-        patches = self.clip.network.visual.ln_post(encoded.tokens[1:])
+        visual = self.clip.network.visual
+        patches = visual.ln_post(encoded.tokens[1:])
+        if facet == "embedding" and visual.proj is not None:
+            patches = patches @ visual.proj
         return patches.unflatten(0, (encoded.frame.rows, encoded.frame.columns)).float()
 
     @torch.no_grad()
