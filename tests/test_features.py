@@ -212,6 +212,7 @@ def test_tiny_and_thin_pictures(size):
     [
         ({"stride": 0}, "features.stride=0 is out of range: choose 1..8"),
         ({"stride": 9}, "features.stride=9 is out of range"),
+        ({"facet": "embedding"}, "features.facet=embedding is what a CLIP reads out"),
         ({"facet": "keys"}, "unknown features.facet 'keys': choose one of key, query, value"),
         ({"layer": 3}, "the model has 3 layers, choose -3..2"),
         ({"layer": -4}, "features.layer=-4 is out of range"),

@@ -175,6 +175,11 @@ def grid_shape(height: int, width: int, shorter_side: int, stride: int) -> tuple
 def _check(
     patch: int, n_layers: int, shorter_side: int, stride: int, layer: int, facet: str
 ) -> None:
+    if facet == "embedding":
+        raise UsageError(
+            "features.facet=embedding is what a CLIP reads out of its patches, not a DINO's; "
+            "choose token, whose features are those of the same network"
+        )
     if facet not in FACETS:
         raise UsageError(f"unknown features.facet {facet!r}: choose one of {', '.join(FACETS)}")
     if not -n_layers <= layer < n_layers:
