@@ -6,9 +6,9 @@ Every true region of at least 1 % of its photograph is embedded and named with t
 names of its data set; top-1 and top-5 in per cent, intervals of 95 % bootstrapped over photographs.
 The half at odd places is given beside all of them: settings are to be chosen by the other half.
 
-`--clip FOLDER` is what export_photo.py wrote; `--class-token FOLDER` the same network read out at
-its class token, with a projection trained for it (train_photo.py --read-out class-token): the
-paper's masked attention needs one.
+`--clip FOLDER` is what export_photo.py wrote; `--class-token FOLDER` DINOv2's own blocks read out
+at their class token, with a projection trained for it (train_photo.py --read-out class-token): the
+paper's masked attention needs one. At least one of the two is needed.
 """
 
 from __future__ import annotations

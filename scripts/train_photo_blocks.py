@@ -99,7 +99,7 @@ def photographs(captioned: Path, work: Path, dino: Dino, head: Head) -> list[Pho
             torch.save(made, path.with_suffix(".partial"))
             path.with_suffix(".partial").rename(path)
             print(f"{path.name}: {first + len(some)} of {len(keys)} photographs", flush=True)
-        stored = torch.load(path, weights_only=False)
+        stored = torch.load(path, weights_only=True)
         for key in some:
             (rows, columns), cells, children = trees[key]
             parents, below = np.full(2 * LEAVES - 1, -1), np.eye(2 * LEAVES - 1, LEAVES, dtype=bool)
