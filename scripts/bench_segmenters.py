@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evaluate_segmenters import METHODS, settings
+from evaluate_segmenters import settings
+from evaluate_segmenters_playroom import METHODS
 from pages import replace_block, table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 

@@ -1,41 +1,48 @@
-"""Every over-segmenter on the same pictures: how well its segments cover the true regions.
+"""Every over-segmenter on photographs with truth, beside classical peers and the tree's ceiling.
 
-    python scripts/evaluate_segmenters.py --page docs/results.md [--photos FOLDER]
+    python scripts/evaluate_segmenters.py --real ../shared/real --page docs/results.md
 
-On rendered Playroom scenes, and with --photos on photographs with COCO panoptic truth, where the
-shipped DINO and one of random weights only show that everything runs: neither knows photographs.
+Features are those of a preset, `photo` unless another is named, and so is all else of its recipe
+but the method; the number of segments is chosen from each photograph (`auto`). No names are made
+and nothing is merged by name. The columns, in per cent:
 
-Per region, the IoU of the segment that fits it best; their mean is the best overlap, the mean share
-of regions with an IoU of at least 0, 0.01, ... 1 is AR. F compares borders. Regions below 1 % of
-the picture don't count. Seconds are of the method alone, without features and refinement, on one
-thread. "Best fixed" is the number of segments, the same for all pictures, with the best overlap,
-found on these very pictures: the number that a user can't know beforehand.
+- per-image mIoU: segments are matched to classes photograph by photograph; what is left is wrong;
+- best overlap: the IoU of the segment that fits a region best, regions of any size counted alike;
+- border F: against every annotator, where there are several;
+- PQ of masks: panoptic quality with one class.
+
+Felzenszwalb and Huttenlocher's graph segments (IJCV 2004) and SLIC superpixels whose neighbours of
+like colour are joined (Achanta et al., PAMI 2012) know nothing but colours: scikit-image's, by its
+own settings unless PEERS says otherwise. The ceiling is what the best node of Ward's tree covers of
+each region, of whole cells: no choice of nodes does better, and none may take two that overlap.
+
+Settings are to be chosen on `--half even`; the other half is what is reported.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pages import replace_block, table
-from training import TEST_SEED
 
-from zeroguide.datasets import load_dataset
-from zeroguide.features import extract_features_and_attention
-from zeroguide.metrics.boundary import boundary_counts
-from zeroguide.metrics.overlap import intersections
-from zeroguide.metrics.recall import best_ious, recall_curve
-from zeroguide.models import choose_device, load_dino
-from zeroguide.playroom import render
+from zeroguide.datasets import Sample, load_dataset
+from zeroguide.embeddings.frame import make_frame, token_shares
+from zeroguide.evaluation.predictions import Prediction
+from zeroguide.evaluation.results import ImageRow, image_sums
+from zeroguide.evaluation.scoring import Classes, ratio, score
+from zeroguide.evaluation.scoring_masks import class_agnostic, per_image
+from zeroguide.labeler import Segmenter
+from zeroguide.metrics.bootstrap import of_ratio
 from zeroguide.recipe import Recipe, load_recipe
 from zeroguide.refine import refine
 from zeroguide.segmenters import segment
+from zeroguide.segmenters.common import contiguous, prepare
+from zeroguide.segmenters.ward import ward_of_grid
 
 METHODS: dict[str, dict[str, str]] = {
     "kmeans": {},
@@ -47,32 +54,21 @@ METHODS: dict[str, dict[str, str]] = {
     "kway": {},
     "communities": {},
     "prima": {},
-    "saliency": {},
     "multilevel": {},
 }
-FIXED = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20)
-LEAST_SHARE = 0.01
-
-
-@dataclass(frozen=True)
-class Item:
-    """One picture with its truth, (H, W) with -1 for void, and its features."""
-
-    pixels: np.ndarray
-    truth: np.ndarray
-    features: np.ndarray
-    attention: np.ndarray
-
-
-@dataclass
-class Scores:
-    """One value a picture."""
-
-    segments: list[int]
-    overlap: list[float]
-    recall: list[float]
-    boundary: list[float]
-    seconds: list[float]
+SETS = {
+    "coco_panoptic": "coco-panoptic",
+    "coco_stuff": "folder",
+    "ade20k_33": "folder",
+    "bsds500": "bsds500",
+}
+COLUMNS = {
+    "image_miou/left over: missed": "per-image mIoU",
+    "best_overlap": "best overlap",
+    "boundary_f": "border F",
+    "mask_pq": "PQ of masks",
+}
+CEILING = "best nodes of Ward's tree"
 
 
 def settings(recipe: Recipe, method: str, **changes: Any) -> dict[str, Any]:
@@ -81,126 +77,144 @@ def settings(recipe: Recipe, method: str, **changes: Any) -> dict[str, Any]:
     return recipe.segmenter.model_copy(update=changed).parameters()
 
 
-def score(items: Sequence[Item], recipe: Recipe, arguments: dict[str, Any], how: str) -> Scores:
-    """Segment every picture and compare it with its truth; `how` it is brought to full size."""
-    scores = Scores([], [], [], [], [])
-    refining = recipe.refine.model_dump() | {"method": how}
-    for item in items:
+def felzenszwalb_segments(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) labels; the scale gives some ten segments to a photograph of 640 x 480."""
+    from skimage.segmentation import felzenszwalb
+
+    labels: np.ndarray = felzenszwalb(pixels, scale=1000, sigma=0.8, min_size=2000)
+    return labels
+
+
+def joined_superpixels(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) labels of SLIC's superpixels, neighbours joined while their mean colours are near."""
+    from skimage.graph import merge_hierarchical, rag_mean_color
+    from skimage.segmentation import slic
+
+    superpixels = slic(pixels, n_segments=250, compactness=10, start_label=0)
+    graph = rag_mean_color(pixels, superpixels)
+
+    def weight(graph: Any, _: int, kept: int, other: int) -> dict[str, float]:
+        gap = graph.nodes[kept]["mean color"] - graph.nodes[other]["mean color"]
+        return {"weight": float(np.linalg.norm(gap))}
+
+    def merge(graph: Any, gone: int, kept: int) -> None:
+        node, old = graph.nodes[kept], graph.nodes[gone]
+        node["total color"] += old["total color"]
+        node["pixel count"] += old["pixel count"]
+        node["mean color"] = node["total color"] / node["pixel count"]
+
+    labels: np.ndarray = merge_hierarchical(
+        superpixels,
+        graph,
+        thresh=35,
+        rag_copy=False,
+        in_place_merge=True,
+        merge_func=merge,
+        weight_func=weight,
+    )
+    return labels
+
+
+PEERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "Felzenszwalb": felzenszwalb_segments,
+    "SLIC, joined by colour": joined_superpixels,
+}
+
+
+def best_nodes(features: np.ndarray, sample: Sample, recipe: Recipe) -> np.ndarray:
+    """(n,) IoU of each true region that counts with the node of Ward's tree that fits it best."""
+    h, w = features.shape[:2]
+    merges, _ = ward_of_grid(prepare(features, normalize=recipe.segmenter.normalize), h, w)
+    regions = sample.regions()
+    n = len(regions.classes)
+    label_map = np.where(regions.label_map < 0, n, regions.label_map).astype(np.int32)
+    # One "patch" a cell: shares of cells are all that is asked for.
+    frame = make_frame(*label_map.shape, fit="features", side=min(h, w), patch=1)
+    shares = token_shares(label_map, frame, n + 1).numpy()[:n].T  # (cells, n)
+    if len(shares) != h * w:
+        raise ValueError(f"{len(shares)} cells of truth but {h * w} of features")
+    inside = np.zeros((2 * h * w - 1, n))
+    sizes = np.ones(len(inside))
+    inside[: h * w] = shares
+    for node, (a, b) in enumerate(merges.tolist(), start=h * w):
+        inside[node], sizes[node] = inside[a] + inside[b], sizes[a] + sizes[b]
+    union = sizes[:, None] + shares.sum(0) - inside
+    areas = np.bincount(label_map.ravel(), minlength=n + 1)[:n]
+    best: np.ndarray = (inside / union).max(0)[(areas > 0) & ~regions.crowd]
+    return best
+
+
+def score_photograph(
+    sample: Sample, classes: Classes, segmenter: Segmenter, methods: Sequence[str]
+) -> dict[str, ImageRow]:
+    """What is measured of one photograph: a row for each method, each peer and the ceiling."""
+    recipe = segmenter.recipe
+    pixels = sample.open_image().pixels
+    assert segmenter.embedder is not None
+    (encoded,) = segmenter.embedder.encode([pixels])
+    features = segmenter.embedder.features(encoded, recipe.features.facet).cpu().numpy()
+    protocols = [per_image, class_agnostic] if classes.n else [class_agnostic]
+    rows = {}
+    for name in (*methods, *PEERS):
         started = time.perf_counter()
-        over = segment(item.features, attention=item.attention, seed=recipe.seed, **arguments)
-        scores.seconds.append(time.perf_counter() - started)
-        label_map = refine(over.label_map, item.pixels, **refining)
-        n_true, n_found = int(item.truth.max()) + 1, int(label_map.max()) + 1
-        overlap = intersections(label_map, item.truth, n_found, n_true)
-        counted = overlap.truth_areas >= LEAST_SHARE * item.truth.size
-        best = best_ious(overlap)[counted]
-        scores.segments.append(n_found)
-        scores.overlap.append(float(best.mean()))
-        scores.recall.append(float(recall_curve(best).mean()))
-        if how != "none":
-            scores.boundary.append(boundary_counts(label_map, [item.truth]).f)
-    return scores
+        if name in PEERS:
+            label_map = contiguous(PEERS[name](pixels))[0]
+            seconds = time.perf_counter() - started
+        else:
+            arguments = settings(recipe, name, n_segments="auto")
+            over = segment(features, seed=recipe.seed, **arguments)
+            seconds = time.perf_counter() - started
+            label_map = refine(over.label_map, pixels, **recipe.refine.model_dump())
+        labels = [""] * (int(label_map.max()) + 1)
+        prediction = Prediction(label_map.astype(np.int32), labels, seconds=seconds)
+        rows[name] = score(sample, prediction, classes, protocols)[0].image
+    best = best_nodes(features, sample, recipe)
+    sums = {"best_overlap": ratio(float(best.sum()), len(best))}
+    return rows | {CEILING: ImageRow(sample.name, sums=sums)}
 
 
-def interval(values: Sequence[float]) -> str:
-    """The mean in percent with a 95 % bootstrap interval over pictures."""
-    array = 100 * np.asarray(values)
-    draws = np.random.default_rng(0).integers(len(array), size=(2000, len(array)))
-    low, high = np.quantile(array[draws].mean(1), [0.025, 0.975])
-    return f"{array.mean():.1f} [{low:.1f}, {high:.1f}]"
-
-
-def compare(
-    items: Sequence[Item], recipe: Recipe, *, sweep: bool, methods: Sequence[str]
-) -> Iterator[dict[str, str | float]]:
-    """One row of the table for each method."""
-    warm = items[0]
-    for method in methods:
-        # The first call pays for imports.
-        segment(warm.features, attention=warm.attention, **settings(recipe, method, n_segments=2))
-        auto = score(
-            items, recipe, settings(recipe, method, n_segments="auto"), recipe.refine.method
-        )
-        row: dict[str, str | float] = {
-            "method": method,
-            "segments": f"{np.mean(auto.segments):.1f}",
-            "best overlap, %": interval(auto.overlap),
-            "AR, %": f"{100 * np.mean(auto.recall):.1f}",
-            "border F, %": f"{100 * np.mean(auto.boundary):.1f}",
-            "ms": f"{1000 * np.median(auto.seconds):.0f}",
-        }
-        if sweep:
-
-            def mean(**changes: Any) -> float:
-                found = score(items, recipe, settings(recipe, method, **changes), "none")  # noqa: B023
-                return 100 * float(np.mean(found.overlap))
-
-            fixed = {k: mean(n_segments=k) for k in FIXED}
-            best = max(fixed, key=lambda k: fixed[k])
-            row["auto, unrefined"] = f"{mean(n_segments='auto'):.1f}"
-            row["best fixed"] = f"{fixed[best]:.1f} (k = {best})"
-            row["eigengap"] = f"{mean(n_segments='eigengap'):.1f}"
-            row["silhouette"] = f"{mean(n_segments='silhouette'):.1f}"
-            row["auto, specks removed"] = f"{mean(n_segments='auto', min_share=0.005):.1f}"
-        print(" | ".join(map(str, row.values())), flush=True)
+def rows_of(photographs: Sequence[dict[str, ImageRow]]) -> Iterator[dict[str, str | float]]:
+    """The table's rows; intervals are of 95 %, bootstrapped over photographs."""
+    for name in photographs[0]:
+        own = [rows[name] for rows in photographs]
+        row: dict[str, str | float] = {"method": name, "segments": "", "ms": ""}
+        if name != CEILING:
+            row["segments"] = f"{np.mean([each.n_segments for each in own]):.1f}"
+            row["ms"] = f"{1000 * np.median([each.seconds for each in own]):.0f}"
+        for key, title in COLUMNS.items():
+            row[f"{title}, %"] = ""
+            if any(key in each.sums or key in each.values for each in own):
+                found = of_ratio(*image_sums(own, key))
+                row[f"{title}, %"] = f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"
         yield row
 
 
-def with_features(pictures: Sequence[tuple[np.ndarray, np.ndarray]], recipe: Recipe) -> list[Item]:
-    """Pixels and truth of each picture, with the recipe's features."""
-    dino = load_dino(recipe.models.dino, device=choose_device("cpu"), offline=True)
-    items = []
-    for pixels, truth in pictures:
-        features, attention = extract_features_and_attention(
-            dino, pixels, **recipe.features.model_dump()
-        )
-        items.append(Item(pixels, truth, features.cpu().numpy(), attention.cpu().numpy()))
-    return items
-
-
-def photographs(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pixels and panoptic regions of a folder of photographs in COCO's layout."""
-    samples = load_dataset("coco-panoptic", folder)
-    return [
-        (samples[i].open_image().pixels, samples[i].regions().label_map)
-        for i in range(len(samples))
-    ]
-
-
 def main() -> None:
-    """Print the tables, and with --page put them into the page."""
+    """Print a table for each set, and with --page put them into the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--scenes", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=TEST_SEED, help="the world of the scenes")
-    parser.add_argument("--size", type=int, default=224, help="pixels of a scene's side")
+    parser.add_argument("--real", type=Path, default=Path("../shared/real"))
+    parser.add_argument("--preset", default="photo", help="one whose CLIP is its DINO")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--method", action="append", choices=METHODS, help="default: all")
-    parser.add_argument("--photos", type=Path, help="photographs with COCO panoptic truth")
+    parser.add_argument("--half", choices=("even", "odd"), default="odd")
+    parser.add_argument("--limit", type=int, help="photographs of each set")
     parser.add_argument("--page", type=Path)
     args = parser.parse_args()
-
-    methods = args.method or list(METHODS)
-    recipe = load_recipe("tiny", args.set)
-    tables = {}
-    if args.scenes:
-        scenes = [render(args.seed, i, size=args.size) for i in range(args.scenes)]
-        items = with_features([(s.pixels, s.label_map.astype(np.int64)) for s in scenes], recipe)
-        tables["scenes"] = list(compare(items, recipe, sweep=True, methods=methods))
-    if args.photos:
-        pictures = photographs(args.photos)
-        items = with_features(pictures, recipe)
-        tables["photos, tiny"] = list(compare(items, recipe, sweep=False, methods=methods))
-        with tempfile.TemporaryDirectory(prefix="zeroguide-") as folder:
-            from check_architectures import write
-
-            real = load_recipe("fast", args.set)
-            write(real.models.dino, Path(folder), None)
-            real = load_recipe("fast", [*args.set, f"models.dino={folder}"])
-            items = with_features(pictures, real)
-        tables["photos, random"] = list(compare(items, real, sweep=False, methods=methods))
-    if args.page:
-        for name, rows in tables.items():
-            replace_block(args.page, f"evaluate_segmenters, {name}", table(rows))
+    segmenter = Segmenter(load_recipe(args.preset, args.set), offline=True)
+    if segmenter.embedder is None:
+        parser.error(f"preset {args.preset} has a DINO beside its CLIP; choose photo")
+    for title in args.sets:
+        dataset = load_dataset(SETS[title], args.real / title)
+        samples = list(dataset)[args.half == "odd" :: 2][: args.limit]
+        classes = Classes(dataset)
+        methods = args.method or list(METHODS)
+        rows = table(
+            list(rows_of([score_photograph(s, classes, segmenter, methods) for s in samples]))
+        )
+        print(f"{title}, {args.half}, {len(samples)} photographs\n{rows}", flush=True)
+        if args.page:
+            replace_block(args.page, f"evaluate_segmenters, {title}", rows)
 
 
 if __name__ == "__main__":
