@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from evaluate_photographs import SETS as NAMED_SETS
 from pages import replace_block, table
 
 from zeroguide.datasets import Sample, load_dataset
@@ -56,12 +57,7 @@ METHODS: dict[str, dict[str, str]] = {
     "prima": {},
     "multilevel": {},
 }
-SETS = {
-    "coco_panoptic": "coco-panoptic",
-    "coco_stuff": "folder",
-    "ade20k_33": "folder",
-    "bsds500": "bsds500",
-}
+SETS = {**NAMED_SETS, "bsds500": "bsds500"}
 COLUMNS = {
     "image_miou/left over: missed": "per-image mIoU",
     "best_overlap": "best overlap",
