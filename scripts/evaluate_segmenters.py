@@ -3,8 +3,9 @@
     python scripts/evaluate_segmenters.py --real ../shared/real --page docs/results.md
 
 Features are those of a preset, `photo` unless another is named, and so is all else of its recipe
-but the method; the number of segments is chosen from each photograph (`auto`). No names are made
-and nothing is merged by name. The columns, in per cent:
+but the method; the number of segments is chosen from each photograph (`auto`, granularity 0.5). The
+preset's own cut, with the granularity that it has, stands below them, and so does what becomes of
+it when like neighbours are joined by name: what is labelled. The columns, in per cent:
 
 - per-image mIoU: segments are matched to classes photograph by photograph; what is left is wrong;
 - best overlap: the IoU of the segment that fits a region best, regions of any size counted alike;
@@ -28,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
+import torch
 from evaluate_photographs import SETS as NAMED_SETS
 from pages import replace_block, table
 
@@ -37,8 +40,9 @@ from zeroguide.evaluation.predictions import Prediction
 from zeroguide.evaluation.results import ImageRow, image_sums
 from zeroguide.evaluation.scoring import Classes, ratio, score
 from zeroguide.evaluation.scoring_masks import class_agnostic, per_image
-from zeroguide.labeler import Segmenter
+from zeroguide.labeler import Labeler
 from zeroguide.metrics.bootstrap import of_ratio
+from zeroguide.overlay.colours import choose_colours
 from zeroguide.recipe import Recipe, load_recipe
 from zeroguide.refine import refine
 from zeroguide.segmenters import segment
@@ -64,12 +68,16 @@ COLUMNS = {
     "boundary_f": "border F",
     "mask_pq": "PQ of masks",
 }
+OWN = "the preset's own"
+LABELLED = "the preset's own, joined by name"
 CEILING = "best nodes of Ward's tree"
 
 
 def settings(recipe: Recipe, method: str, **changes: Any) -> dict[str, Any]:
-    """Keyword arguments of `segment` for one of METHODS under a recipe."""
-    changed = {"method": method.partition(",")[0], **METHODS[method], **changes}
+    """Keyword arguments of `segment` under a recipe for one of METHODS, or for its own."""
+    if method == OWN:
+        return recipe.segmenter.parameters()
+    changed = {"method": method.partition(",")[0], **METHODS[method], "granularity": 0.5, **changes}
     return recipe.segmenter.model_copy(update=changed).parameters()
 
 
@@ -141,32 +149,64 @@ def best_nodes(features: np.ndarray, sample: Sample, recipe: Recipe) -> np.ndarr
 
 
 def score_photograph(
-    sample: Sample, classes: Classes, segmenter: Segmenter, methods: Sequence[str]
+    sample: Sample, classes: Classes, labeler: Labeler, methods: Sequence[str]
 ) -> dict[str, ImageRow]:
     """What is measured of one photograph: a row for each method, each peer and the ceiling."""
-    recipe = segmenter.recipe
+    recipe = labeler.recipe
     pixels = sample.open_image().pixels
-    assert segmenter.embedder is not None
-    (encoded,) = segmenter.embedder.encode([pixels])
-    features = segmenter.embedder.features(encoded, recipe.features.facet).cpu().numpy()
+    (encoded,) = labeler.embedder.encode([pixels])
+    features = labeler.embedder.features(encoded, recipe.features.facet).cpu().numpy()
     protocols = [per_image, class_agnostic] if classes.n else [class_agnostic]
     rows = {}
-    for name in (*methods, *PEERS):
+    for name in (*methods, OWN, LABELLED, *PEERS):
         started = time.perf_counter()
-        if name in PEERS:
+        if name == LABELLED:
+            label_map = contiguous(labeler.label(pixels).label_map)[0]
+            seconds = time.perf_counter() - started
+        elif name in PEERS:
             label_map = contiguous(PEERS[name](pixels))[0]
             seconds = time.perf_counter() - started
         else:
             arguments = settings(recipe, name, n_segments="auto")
             over = segment(features, seed=recipe.seed, **arguments)
             seconds = time.perf_counter() - started
-            label_map = refine(over.label_map, pixels, **recipe.refine.model_dump())
+            label_map = refine(
+                over.label_map,
+                pixels,
+                features=torch.from_numpy(features),
+                **recipe.refine.model_dump(),
+            )
         labels = [""] * (int(label_map.max()) + 1)
         prediction = Prediction(label_map.astype(np.int32), labels, seconds=seconds)
         rows[name] = score(sample, prediction, classes, protocols)[0].image
     best = best_nodes(features, sample, recipe)
     sums = {"best_overlap": ratio(float(best.sum()), len(best))}
     return rows | {CEILING: ImageRow(sample.name, sums=sums)}
+
+
+def draw_worst(
+    samples: Sequence[Sample],
+    photographs: Sequence[dict[str, ImageRow]],
+    labeler: Labeler,
+    folder: Path,
+) -> None:
+    """The 40 photographs whose true regions fit worst what is labelled, beside their truth."""
+
+    sums = [image_sums([rows[LABELLED]], "best_overlap") for rows in photographs]
+    overlaps = np.array([of_ratio(*own).value for own in sums])  # NaN where no region counts
+    folder.mkdir(parents=True, exist_ok=True)
+    for place, i in enumerate(np.argsort(overlaps)[:40]):
+        sample = samples[i]
+        picture = labeler.label(sample.open_image().pixels).overlay(legend="never")
+        regions = sample.regions().label_map
+        n = int(regions.max()) + 1
+        truth = np.full((*regions.shape, 3), 255, np.uint8)  # white: void
+        if n:
+            truth[regions >= 0] = choose_colours(regions + 1, n)[1 + regions[regions >= 0]]
+        both = PIL.Image.new("RGB", (2 * picture.width, picture.height))
+        both.paste(picture, (0, 0))
+        both.paste(PIL.Image.fromarray(truth).resize(picture.size), (picture.width, 0))
+        both.save(folder / f"{place:02d}-{overlaps[i]:.0f}-{sample.name}.jpg")
 
 
 def rows_of(photographs: Sequence[dict[str, ImageRow]]) -> Iterator[dict[str, str | float]]:
@@ -196,21 +236,23 @@ def main() -> None:
     parser.add_argument("--half", choices=("even", "odd"), default="odd")
     parser.add_argument("--limit", type=int, help="photographs of each set")
     parser.add_argument("--page", type=Path)
+    parser.add_argument("--worst", type=Path, help="folder for the 40 worst cuts of each set")
     args = parser.parse_args()
-    segmenter = Segmenter(load_recipe(args.preset, args.set), offline=True)
-    if segmenter.embedder is None:
+    labeler = Labeler(load_recipe(args.preset, args.set), offline=True)
+    if labeler.segmenter.embedder is None:
         parser.error(f"preset {args.preset} has a DINO beside its CLIP; choose photo")
     for title in args.sets:
         dataset = load_dataset(SETS[title], args.real / title)
         samples = list(dataset)[args.half == "odd" :: 2][: args.limit]
         classes = Classes(dataset)
         methods = args.method or list(METHODS)
-        rows = table(
-            list(rows_of([score_photograph(s, classes, segmenter, methods) for s in samples]))
-        )
+        photographs = [score_photograph(s, classes, labeler, methods) for s in samples]
+        rows = table(list(rows_of(photographs)))
         print(f"{title}, {args.half}, {len(samples)} photographs\n{rows}", flush=True)
         if args.page:
             replace_block(args.page, f"evaluate_segmenters, {title}", rows)
+        if args.worst:
+            draw_worst(samples, photographs, labeler, args.worst / title)
 
 
 if __name__ == "__main__":

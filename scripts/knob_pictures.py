@@ -1,12 +1,14 @@
-"""What each knob of a recipe does, as pictures for docs/knobs.md, on rendered scenes with `tiny`.
+"""What each knob of a recipe does, as pictures for docs/knobs.md.
 
     python scripts/knob_pictures.py                # all of them, some minutes
     python scripts/knob_pictures.py merge-edges    # some
 
 Each picture is one row or grid of panels; between its panels one knob differs, and above each
-stands the value. "6 of 7 right" counts regions of the truth (of 1 % and more) that a segment
-covers with an IoU of 0.5 or more under exactly the right name. One scene shows what a knob does,
-not which value is better: that is measured over many scenes, in docs/results.md.
+stands the value. They are of a photograph under `examples/` with the preset `photo`, but for knobs
+that only act on a class token, which `photo` has none of: those are of a rendered scene with
+`tiny`, where "6 of 7 right" counts regions of the truth (of 1 % and more) that a segment covers
+with an IoU of 0.5 or more under exactly the right name. One picture shows what a knob does, not
+which value is better: that is measured over many, in docs/results.md.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ import argparse
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -26,7 +29,6 @@ from zeroguide.features import extract_features
 from zeroguide.image import from_array
 from zeroguide.labeler import Labeler, Segmenter
 from zeroguide.labeling import Label, Labeling
-from zeroguide.models import Dino, choose_device, load_dino
 from zeroguide.overlay import drawing
 from zeroguide.overlay.colours import choose_colours
 from zeroguide.overlay.text import load_font
@@ -34,54 +36,77 @@ from zeroguide.playroom import Scene, render
 from zeroguide.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
-SIDE = 300  # of a panel, in pixels
+EXAMPLES = ROOT / "examples"
+SIDE = 280  # of a panel, in pixels
 GAP = 10
 LEAST_SHARE = 0.01
-QUALITY = 80  # of the WebP
-
-TINY = load_recipe("tiny")
+QUALITY = 60  # of the WebP
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel: its caption, the overrides that make it, and which scene it shows."""
+    """One panel: its caption, the overrides that make it, and what of.
+
+    subject: a photograph's name, for `photo`, or a rendered scene's, for `tiny`.
+    """
 
     caption: str
     overrides: tuple[str, ...] = ()
-    scene: str = "example"
+    subject: str = "bus"
+
+    @property
+    def preset(self) -> str:
+        """The preset that fits the subject."""
+        return "tiny" if self.subject in SCENES else "photo"
 
 
-def values(key: str, *shown: str, also: Sequence[str] = (), scene: str = "example") -> list[Panel]:
+def values(key: str, *shown: str, also: Sequence[str] = (), subject: str = "bus") -> list[Panel]:
     """A panel for each value of one knob; ``also`` are overrides that all of them share.
 
-    The value that `tiny` has is marked.
+    The value that the preset has is marked.
     """
-    section, _, name = key.rpartition(".")
-    own = str(getattr(getattr(TINY, section) if section else TINY, name)).lower()
     panels = []
     for value in shown:
-        mark = " (tiny)" if value.lower() == own else ""
-        panels.append(Panel(f"{value}{mark}", (*also, f"{key}={value}"), scene))
+        panel = Panel(value, (*also, f"{key}={value}"), subject)
+        recipe: Any = load_recipe(panel.preset)
+        for part in key.split("."):
+            recipe = getattr(recipe, part)
+        own = str(list(recipe) if isinstance(recipe, tuple) else recipe).lower()
+        mark = f" ({panel.preset})" if value.lower() == own else ""
+        panels.append(replace(panel, caption=f"{value}{mark}"))
     return panels
 
 
-# ---- scenes
+# ---- what is shown
+
+# Index and size of scenes of the test world; "example" comes with the project.
+SCENES: dict[str, tuple[int, int | tuple[int, int]]] = {
+    "example": (0, 0), "crowded": (17, 336), "wide": (1, (224, 448)),
+}  # fmt: skip
 
 
 @lru_cache
 def scene(name: str) -> Scene:
-    """The example that comes with the project, or a scene of the test world."""
+    """A rendered scene with its truth."""
     if name == "example":
-        folder = ROOT / "examples"
-        pixels = np.asarray(Image.open(folder / "playroom.png").convert("RGB"))
-        regions = np.asarray(Image.open(folder / "playroom.regions.png"))
-        names = (folder / "playroom.names.txt").read_text(encoding="utf-8").splitlines()
-        return Scene(pixels, regions, tuple(names))
-    crowd: dict[str, tuple[int, int | tuple[int, int]]] = {
-        "crowded": (17, 336), "wide": (1, (224, 448)),
-    }  # fmt: skip
-    index, size = crowd[name]
+        regions = np.asarray(Image.open(EXAMPLES / "playroom.regions.png"))
+        names = (EXAMPLES / "playroom.names.txt").read_text(encoding="utf-8").splitlines()
+        return Scene(pixels_of("playroom.png"), regions, tuple(names))
+    index, size = SCENES[name]
     return render(3, index, size=size, n_things=(3, 5), n_stuff=(2, 3))
+
+
+@lru_cache
+def pixels_of(name: str) -> np.ndarray:
+    """(H, W, 3) uint8 of a file under examples/."""
+    return np.asarray(Image.open(EXAMPLES / name).convert("RGB"))
+
+
+def pixels(panel: Panel) -> np.ndarray:
+    """(H, W, 3) uint8 of a panel's subject."""
+    if panel.subject in SCENES:
+        return scene(panel.subject).pixels
+    return pixels_of(f"{panel.subject}.jpg")
 
 
 # ---- kinds of panels: an image of the panel, and what is said about it
@@ -91,13 +116,19 @@ def cut(panel: Panel) -> tuple[Image.Image, str]:
     """The over-segments, without names."""
     label_map = over_segments(panel)
     n = int(label_map.max()) + 1
-    return paint(scene(panel.scene).pixels, label_map), f"{n} segment{'s' * (n != 1)}"
+    return paint(pixels(panel), label_map), f"{n} segment{'s' * (n != 1)}"
 
 
 def features(panel: Panel) -> tuple[Image.Image, str]:
     """The features' first three principal components as red, green, blue; below, the segments."""
-    recipe = load_recipe("tiny", panel.overrides)
-    found = extract_features(dino(), scene(panel.scene).pixels, **recipe.features.model_dump())
+    cutter = Segmenter(load_recipe(panel.preset, panel.overrides), device="cpu")
+    options = cutter.recipe.features
+    if cutter.embedder is not None:
+        (encoded,) = cutter.embedder.encode([pixels(panel)])
+        found = cutter.embedder.features(encoded, options.facet)
+    else:
+        assert cutter.dino is not None
+        found = extract_features(cutter.dino, pixels(panel), **options.model_dump())
     rows = found.reshape(-1, found.shape[-1]).numpy().astype(np.float64)
     rows -= rows.mean(0)
     parts = rows @ np.linalg.svd(rows, full_matrices=False)[2][:3].T
@@ -105,45 +136,48 @@ def features(panel: Panel) -> tuple[Image.Image, str]:
     rgb = ((parts - low) / (high - low)).clip(0, 1).reshape(*found.shape[:2], 3)
     colours = Image.fromarray((255 * rgb).astype(np.uint8))
     below, _ = cut(panel)
-    stacked = Image.new("RGB", (SIDE, 2 * SIDE + GAP), "white")
-    stacked.paste(colours.resize((SIDE, SIDE), Image.Resampling.NEAREST), (0, 0))
-    stacked.paste(below.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (0, SIDE + GAP))
+    width, height = panel_size(below)
+    stacked = Image.new("RGB", (width, 2 * height + GAP), "white")
+    stacked.paste(colours.resize((width, height), Image.Resampling.NEAREST), (0, 0))
+    stacked.paste(below.resize((width, height), Image.Resampling.LANCZOS), (0, height + GAP))
     return stacked, f"{found.shape[0]} x {found.shape[1]} cells"
 
 
 def borders(panel: Panel) -> tuple[Image.Image, str]:
     """A small part of the over-segments, four times enlarged: their borders."""
     label_map = over_segments(panel)
-    pixels = scene(panel.scene).pixels
-    here = (slice(20, 150), slice(200, 330))
-    size = (4 * 130, 4 * 130)
-    large = np.asarray(Image.fromarray(pixels[here]).resize(size, Image.Resampling.BICUBIC))
+    here = (slice(95, 245), slice(270, 470))
+    size = (4 * 200, 4 * 150)
+    large = Image.fromarray(pixels(panel)[here]).resize(size, Image.Resampling.BICUBIC)
     cells = Image.fromarray(label_map[here].astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
-    return paint(large, np.asarray(cells).astype(int)), ""
+    return paint(np.asarray(large), np.asarray(cells).astype(int)), ""
 
 
 def named(panel: Panel) -> tuple[Image.Image, str]:
-    """The result with its names, and how many regions of the truth it has."""
-    shown = scene(panel.scene)
-    labeling = Labeler(load_recipe("tiny", panel.overrides)).label(from_array(shown.pixels))
-    pixels = Image.fromarray(shown.pixels)
+    """The result with its names; of a scene, how many regions of the truth it has."""
+    labeling = labelled(panel)
+    picture = Image.fromarray(pixels(panel))
     # Panels are small: captions have to be as large as on a picture of that size.
     drawing.LEAST_SIDE = SIDE
-    size = (SIDE * pixels.width // pixels.height, SIDE)
-    small = Labeling.build(
-        from_array(np.asarray(pixels.resize(size, Image.Resampling.LANCZOS))),
-        *_resized(labeling, size),
-        recipe={},
-    )
-    picture = drawing.draw(small, np.asarray(pixels.resize(size)), legend="never")
-    right, regions = score(labeling, shown)
-    return picture, f"{right} of {regions} right"
+    size = panel_size(picture)
+    small = np.asarray(picture.resize(size, Image.Resampling.LANCZOS))
+    shown = Labeling.build(from_array(small), *_resized(labeling, size), recipe={})
+    n = len(labeling.segments)
+    said = f"{n} segment{'s' * (n != 1)}"
+    if panel.subject in SCENES:
+        said = "{} of {} right".format(*score(labeling, scene(panel.subject)))
+    return drawing.draw(shown, small, legend="never"), said
+
+
+def labelled(panel: Panel) -> Labeling:
+    """The whole way, by the panel's recipe."""
+    recipe = load_recipe(panel.preset, panel.overrides)
+    return Labeler(recipe, device="cpu").label(from_array(pixels(panel)))
 
 
 def with_confidence(panel: Panel) -> tuple[Image.Image, str]:
     """The confidences, written on the segments in place of the scores' order."""
-    shown = scene(panel.scene)
-    labeling = Labeler(load_recipe("tiny", panel.overrides)).label(from_array(shown.pixels))
+    labeling = labelled(panel)
     width, row = 340, 22
     lines = [(s.label, s.confidence) for s in labeling.segments]
     picture = Image.new("RGB", (width, row * len(lines) + 8), "white")
@@ -159,24 +193,21 @@ def with_confidence(panel: Panel) -> tuple[Image.Image, str]:
 
 def over_segments(panel: Panel) -> np.ndarray:
     """(H, W) int, 0..n-1."""
-    return segmenter(panel.overrides).segment(from_array(scene(panel.scene).pixels)).label_map
+    cutter = Segmenter(load_recipe(panel.preset, panel.overrides), device="cpu")
+    return cutter.segment(from_array(pixels(panel))).label_map
 
 
-def segmenter(overrides: tuple[str, ...]) -> Segmenter:
-    """`tiny`'s, changed."""
-    return Segmenter(load_recipe("tiny", overrides), device="cpu", dino=dino())
+def panel_size(picture: Image.Image) -> tuple[int, int]:
+    """Width and height of a picture in a panel."""
+    if picture.width > 1.5 * picture.height:
+        return SIDE * picture.width // picture.height, SIDE
+    return SIDE, SIDE * picture.height // picture.width
 
 
-@lru_cache
-def dino() -> Dino:
-    """The shipped DINO, loaded once."""
-    return load_dino(TINY.models.dino, device=choose_device("cpu"))
-
-
-def paint(pixels: np.ndarray, label_map: np.ndarray) -> Image.Image:
+def paint(colours: np.ndarray, label_map: np.ndarray) -> Image.Image:
     """A colour for each segment on the grey picture, white borders."""
     shades = choose_colours(label_map + 1, int(label_map.max()) + 1)[1:]
-    grey = pixels.mean(-1, keepdims=True)
+    grey = colours.mean(-1, keepdims=True)
     mixed = 0.6 * shades[label_map] + 0.4 * grey
     border = np.zeros(label_map.shape, bool)
     border[1:] |= label_map[1:] != label_map[:-1]
@@ -225,7 +256,10 @@ def own_words() -> list[Panel]:
     ]
 
 
+# Features that a DINO of its own would give; `photo` reads out embeddings.
+TOKEN = ("features.facet=token",)
 N8 = "segmenter.n_segments=8"
+MASKCUT = ("segmenter.method=ncut", "segmenter.variant=maskcut")
 KMEANS = ("segmenter.method=kmeans", N8)
 EXACT = ("embedding.mode=exact",)
 METHODS = [
@@ -236,7 +270,6 @@ METHODS = [
     "kway",
     "communities",
     "prima",
-    "saliency",
     "multilevel",
 ]
 
@@ -247,33 +280,39 @@ PICTURES: dict[str, tuple[Kind, Callable[[], list[Panel]]]] = {
     "seed": (cut, lambda: values("seed", "0", "1", "2", also=KMEANS)),
     "features-shorter_side": (
         features,
-        lambda: values("features.shorter_side", "56", "112", "224", also=(N8,)),
+        lambda: values("features.shorter_side", "224", "336", "448", also=(N8,)),
     ),
-    "features-stride": (features, lambda: values("features.stride", "8", "4", "2", also=(N8,))),
-    "features-layer": (features, lambda: values("features.layer", "-1", "-3", "-5", also=(N8,))),
+    "features-stride": (
+        features,
+        lambda: values("features.stride", "none", "7", also=(N8, *TOKEN)),
+    ),
+    "features-layer": (
+        features,
+        lambda: values("features.layer", "-1", "-3", "-6", also=(N8, *TOKEN)),
+    ),
     "features-facet": (
         features,
-        lambda: values("features.facet", "token", "key", "query", "value", also=(N8,)),
+        lambda: values("features.facet", "embedding", "token", "key", "query", also=(N8,)),
     ),
     "features-median_blur": (
         features,
-        lambda: values("features.median_blur", "1", "5", "15", also=(N8,)),
+        lambda: values("features.median_blur", "1", "5", "15", also=(N8, *TOKEN)),
     ),
     "segmenter-method": (
         cut,
         lambda: [
-            Panel(
-                m + (" (tiny)" if m == TINY.segmenter.method else ""), (f"segmenter.method={m}", N8)
-            )
-            for m in METHODS
+            *values("segmenter.method", *METHODS, also=(N8,)),
+            Panel("saliency", ("segmenter.method=saliency", N8, *TOKEN)),
         ],
     ),
-    "segmenter-n_segments": (cut, lambda: values("segmenter.n_segments", "4", "16", "auto")),
+    "segmenter-n_segments": (cut, lambda: values("segmenter.n_segments", "4", "40", "auto")),
+    "segmenter-granularity": (
+        named,
+        lambda: values("segmenter.granularity", "0.0", "0.5", "0.85", "1.0"),
+    ),
     "segmenter-min_share": (
         cut,
-        lambda: values(
-            "segmenter.min_share", "0.0", "0.01", "0.05", also=("segmenter.connected=false",)
-        ),
+        lambda: values("segmenter.min_share", "0.0", "0.004", "0.05"),
     ),
     "segmenter-pca": (cut, lambda: values("segmenter.pca", "none", "3", "1", also=KMEANS)),
     "segmenter-umap": (cut, lambda: values("segmenter.umap", "none", "3", also=KMEANS)),
@@ -283,7 +322,9 @@ PICTURES: dict[str, tuple[Kind, Callable[[], list[Panel]]]] = {
     ),
     "segmenter-connected": (
         cut,
-        lambda: values("segmenter.connected", "true", "false", also=(N8,)),
+        lambda: values(
+            "segmenter.connected", "true", "false", also=("segmenter.method=agglomerative", N8)
+        ),
     ),
     "segmenter-n_vectors": (
         cut,
@@ -303,7 +344,7 @@ PICTURES: dict[str, tuple[Kind, Callable[[], list[Panel]]]] = {
     ),
     "segmenter-center": (
         cut,
-        lambda: values("segmenter.center", "true", "false", also=("segmenter.method=ncut", N8)),
+        lambda: values("segmenter.center", "true", "false", also=(*MASKCUT, N8)),
     ),
     "segmenter-variant": (
         cut,
@@ -312,12 +353,12 @@ PICTURES: dict[str, tuple[Kind, Callable[[], list[Panel]]]] = {
             "maskcut",
             "bipartition",
             "recursive",
-            also=("segmenter.method=ncut", N8),
+            also=(*MASKCUT, N8),
         ),
     ),
     "segmenter-tau": (
         cut,
-        lambda: values("segmenter.tau", "0.0", "0.15", "0.5", also=("segmenter.method=ncut", N8)),
+        lambda: values("segmenter.tau", "0.0", "0.15", "0.5", also=(*MASKCUT, N8)),
     ),
     "segmenter-threshold": (
         cut,
@@ -339,32 +380,43 @@ PICTURES: dict[str, tuple[Kind, Callable[[], list[Panel]]]] = {
     "refine-iterations": (borders, lambda: values("refine.iterations", "0", "10", "60")),
     "refine-dilations": (
         borders,
-        lambda: values("refine.dilations", "[1]", "[1, 2, 4, 8]", "[8, 16]"),
+        lambda: values("refine.dilations", "[1]", "[2, 8]", "[8, 16]"),
     ),
-    "refine-max_side": (borders, lambda: values("refine.max_side", "56", "224", "384")),
+    "refine-max_side": (borders, lambda: values("refine.max_side", "64", "200", "480")),
+    "refine-temperature": (borders, lambda: values("refine.temperature", "none", "0.04", "0.2")),
     "embedding-mode": (
         named,
-        lambda: values("embedding.mode", "exact", "packed", "packed+global", "pooled", "crop"),
+        lambda: values(
+            "embedding.mode",
+            "exact",
+            "packed",
+            "packed+global",
+            "pooled",
+            "crop",
+            subject="example",
+        ),
     ),
     "embedding-masked_blocks": (
         named,
-        lambda: values("embedding.masked_blocks", "1", "3", "5"),
+        lambda: values("embedding.masked_blocks", "1", "3", "5", subject="example"),
     ),
     "embedding-subtraction_sd": (
         named,
-        lambda: values("embedding.subtraction_sd", "none", "5.0", "50.0", also=EXACT),
+        lambda: values(
+            "embedding.subtraction_sd", "none", "5.0", "50.0", also=EXACT, subject="example"
+        ),
     ),
     "embedding-softness": (
         named,
-        lambda: values("embedding.softness", "1.0", "0.0", scene="crowded"),
+        lambda: values("embedding.softness", "1.0", "0.0", subject="crowded"),
     ),
     "embedding-fit": (
         named,
-        lambda: values("embedding.fit", "squash", "letterbox", "native", scene="wide"),
+        lambda: values("embedding.fit", "squash", "letterbox", "native", subject="wide"),
     ),
     "embedding-image_size": (
         named,
-        lambda: values("embedding.image_size", "56", "none", "168", scene="crowded"),
+        lambda: values("embedding.image_size", "56", "none", "168", subject="crowded"),
     ),
     "decoder-method": (
         named,
@@ -440,7 +492,7 @@ def main() -> None:
         for panel in panels():
             picture, said = kind(panel)
             if kind in (cut, borders):
-                picture = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+                picture = picture.resize(panel_size(picture), Image.Resampling.LANCZOS)
             done.append((picture, f"{panel.caption}: {said}" if said else panel.caption))
         path = arguments.folder / f"{name}.webp"
         compose(done).save(path, quality=QUALITY, method=6)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.refine import pamr, refine
+from zeroguide.refine import pamr, refine, soft_masks
 
 
 def pamr_by_loops(
@@ -164,6 +164,33 @@ def test_thin_and_flat_pictures():
         assert sorted(np.unique(result)) == [0, 1, 2]
 
 
+def test_soft_masks_are_the_formula():
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((4, 5, 7)).astype(np.float32)
+    grid = np.arange(20).reshape(4, 5) % 3
+    unit = features / np.linalg.norm(features, axis=-1, keepdims=True)
+    means = np.stack([unit[grid == i].mean(0) for i in range(3)])
+    cosines = np.stack([unit @ (mean / np.linalg.norm(mean)) for mean in means])
+    weights = np.exp(cosines / 0.1)
+    found = soft_masks(torch.from_numpy(grid), 9 * torch.from_numpy(features), 0.1)
+    assert np.allclose(found, weights / weights.sum(0), atol=1e-5)
+
+
+def test_a_temperature_moves_a_cell_to_what_it_is_like():
+    """One cell of the left half has the right half's feature and colour."""
+    grid = np.repeat([[0, 0, 0, 0, 1, 1, 1, 1]], 8, axis=0)
+    like = grid.copy()
+    like[4, 1] = 1
+    pixels = np.kron(60 + 120 * like, np.ones((10, 10)))[..., None].repeat(3, 2).astype(np.uint8)
+    features = torch.nn.functional.one_hot(torch.from_numpy(like)).float()
+    assert (refine(grid, pixels)[42:48, 12:18] == 0).all()
+    soft = refine(grid, pixels, temperature=0.04, features=features)
+    assert (soft[42:48, 12:18] == 1).all()
+    assert (soft == np.kron(like, np.ones((10, 10), int))).mean() > 0.98
+    with pytest.raises(ValueError, match="needs features"):
+        refine(grid, pixels, temperature=0.04)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -172,6 +199,8 @@ def test_thin_and_flat_pictures():
         ({"dilations": ()}, "refine.dilations=[] is not usable"),
         ({"dilations": (0, 1)}, "refine.dilations=[0, 1] is not usable"),
         ({"max_side": 8}, "refine.max_side=8 is too small"),
+        ({"temperature": 0.0}, "refine.temperature=0 is not usable"),
+        ({"temperature": float("nan")}, "refine.temperature=nan is not usable"),
     ],
 )
 def test_wrong_options(options, message):

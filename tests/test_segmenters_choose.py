@@ -87,6 +87,31 @@ def test_merge_cost_of_nothing_to_split():
     assert merge_cost(np.array([0, 0, 2.0])) == 2  # two tones
 
 
+@pytest.mark.parametrize("criterion", ["auto", "eigengap", "silhouette"])
+def test_granularity_divides_and_multiplies_by_four(criterion):
+    features = blobs(np.kron(TRUTH, np.ones((3, 3), dtype=np.int32)))
+    number = choose_n_segments(features, criterion)
+    steps = [choose_n_segments(features, criterion, g) for g in (0, 0.25, 0.5, 0.75, 1)]
+    assert steps == [max(1, round(number * factor)) for factor in (0.25, 0.5, 1, 2, 4)]
+    assert choose_n_segments(np.ones((6, 6, 3), np.float32), criterion, 1) == 1
+
+
+@pytest.mark.parametrize("method", ["agglomerative", "ncut"])
+def test_granularity_reaches_the_method(method):
+    rng = np.random.default_rng(0)
+    features = blobs(np.kron(TRUTH, np.ones((4, 4), dtype=np.int32)))
+    features = features + 0.1 * rng.standard_normal(features.shape).astype(np.float32)
+    more = {"variant": "recursive", "tau": 2.0} if method == "ncut" else {}
+    counts = [
+        1 + segment(features, method=method, granularity=g, **more).label_map.max()
+        for g in (0, 0.5, 1)
+    ]
+    assert counts == [1, 4, 16]
+    for bad in (-0.1, 1.1, float("nan")):
+        with pytest.raises(UsageError, match="granularity"):
+            segment(features, method=method, granularity=bad)
+
+
 def test_parts_are_found_by_edges_not_corners():
     label_map = np.array([[5, 5, 2], [2, 2, 5], [5, 2, 5]])
     expected = [[0, 0, 1], [2, 2, 3], [4, 2, 3]]

@@ -130,7 +130,11 @@ class Segmenter:
             over = self.fitted.segment(features, seed=self.recipe.seed)
             over = remove_small(over, self.recipe.segmenter.min_share)
         refined = refine(
-            over.label_map, image.pixels, device=self.device, **self.recipe.refine.model_dump()
+            over.label_map,
+            image.pixels,
+            features=features,
+            device=self.device,
+            **self.recipe.refine.model_dump(),
         )
         return replace(over, label_map=refined)
 

@@ -89,6 +89,9 @@ class Segmenter(_Section):
     n_segments: Count | Literal["auto", "eigengap", "silhouette"] = "auto"
     """How many there may be at most, or how the number is chosen from the image; see
     `zeroguide.segmenters.automatic`."""
+    granularity: Share = 0.5
+    """How fine the number is that is chosen from the image: 0.5 takes it as it is, 0 a quarter of
+    it, 1 four times as many."""
     min_share: Share = 0.0
     """Regions below this share of the cells go to a neighbour; 0: specks stay."""
     pca: float | int | None = None
@@ -135,7 +138,7 @@ class Segmenter(_Section):
         """What `zeroguide.segmenters.segment` takes as keyword arguments for the method."""
         from zeroguide.segmenters import parameters
 
-        own = {"method", "n_segments", "min_share", *parameters(self.method)}
+        own = {"method", "n_segments", "granularity", "min_share", *parameters(self.method)}
         return self.model_dump(include=own)
 
 
@@ -147,6 +150,9 @@ class Refine(_Section):
     dilations: Annotated[tuple[Count, ...], Field(min_length=1, strict=False)] = (1, 2, 4, 8)
     max_side: Count = 480
     """Refinement runs at this size at most: it costs time and memory per pixel."""
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    """Of the softmax that makes cells' masks soft, by their cosines to the segments; None: 0 or 1.
+    It depends on how far apart a network's cosines lie."""
 
 
 class Embedding(_Section):

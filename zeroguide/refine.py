@@ -16,7 +16,7 @@ dissolves, see `refine`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,8 @@ def refine(
     iterations: int = 10,
     dilations: Sequence[int] = (1, 2, 4, 8),
     max_side: int = 480,
+    temperature: float | None = None,
+    features: torch.Tensor | None = None,
     device: torch.device | str = "cpu",
 ) -> np.ndarray:
     """Brings a label map (h, w) with ids 0..n-1 to the size of the picture: (H, W) int32.
@@ -47,6 +49,11 @@ def refine(
     picture's colours, at a size of at most `max_side` px, lets neighbouring pixels vote there,
     and interpolates the votes to full size.
 
+    temperature: masks of cells are 0 or 1 if None, else soft: the softmax over segments of the
+    cosine between a cell's feature and each segment's mean, divided by this. A cell half on one
+    thing then leans to it, and one that lies in the wrong segment may change over. features: (h, w,
+    d), the cells', needed for this.
+
     Ids stay as they are and no segment vanishes: one that loses all its pixels keeps, of the pixels
     it had before refinement, the half with its best soft scores. Memory: 32 bytes for every pixel
     at `max_side` and dilation, and a few maps of the picture's size, however many segments.
@@ -54,7 +61,7 @@ def refine(
     Raises UsageError for an unknown method or values out of range, ZeroguideError for a picture
     with fewer pixels than the label map has segments.
     """
-    _check(method, iterations, dilations, max_side)
+    _check(method, iterations, dilations, max_side, temperature)
     height, width = pixels.shape[:2]
     n_segments = int(label_map.max()) + 1
     if n_segments > height * width:
@@ -66,24 +73,40 @@ def refine(
     if n_segments == 1:
         return nearest
     grid = torch.from_numpy(np.ascontiguousarray(label_map)).to(device)
-    one_hot = ((grid == i).float() for i in range(n_segments))  # (h, w) each
+    cells: Iterable[torch.Tensor] = ((grid == i).float() for i in range(n_segments))  # (h, w) each
+    if temperature is not None and method != "none":
+        if features is None:
+            raise ValueError("refine with a temperature needs features")
+        cells = soft_masks(grid, features.to(device), temperature)
     if method == "pamr":
         scale = min(1.0, max_side / max(height, width))
         size = (max(1, round(height * scale)), max(1, round(width * scale)))
         small = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR)
         colours = torch.from_numpy(np.array(small)).to(device).permute(2, 0, 1).float() / 255
         affinity = _affinity(colours, dilations)
-        masks = (_upsample(mask, size) for mask in one_hot)
+        masks = (_upsample(mask, size) for mask in cells)
         soft = [_pamr(mask, affinity, iterations, dilations) for mask in masks]
     else:
         size = (label_map.shape[0], label_map.shape[1])
-        soft = [_Soft.of(mask, margin=1) for mask in one_hot]
+        soft = [_Soft.of(mask, margin=1) for mask in cells]
     if method == "none":
         labels = nearest.copy()
     else:
         votes = _vote(soft, size) if method == "pamr" else soft
         labels = _argmax(votes, size, height, width)
     return _keep_all(labels, nearest, soft, size)
+
+
+def soft_masks(label_map: torch.Tensor, features: torch.Tensor, temperature: float) -> torch.Tensor:
+    """(n, h, w) float32: the softmax over segments of every cell's cosine to their means.
+
+    label_map: (h, w) with ids 0..n-1, none left out. features: (h, w, d). temperature: above 0.
+    """
+    rows = F.normalize(features.float().flatten(0, 1), dim=-1)  # (h * w, d)
+    ids = label_map.flatten().long()
+    means = rows.new_zeros(int(ids.max()) + 1, rows.shape[1]).index_add_(0, ids, rows)
+    cosines = F.normalize(means, dim=-1) @ rows.T  # (n, h * w)
+    return (cosines / temperature).softmax(0).unflatten(1, label_map.shape)
 
 
 def pamr(
@@ -284,7 +307,13 @@ def _keep_all(
     return labels
 
 
-def _check(method: str, iterations: int, dilations: Sequence[int], max_side: int) -> None:
+def _check(
+    method: str,
+    iterations: int,
+    dilations: Sequence[int],
+    max_side: int,
+    temperature: float | None,
+) -> None:
     if method not in METHODS:
         raise UsageError(f"unknown refine.method {method!r}: choose one of {', '.join(METHODS)}")
     if iterations < 0:
@@ -295,3 +324,5 @@ def _check(method: str, iterations: int, dilations: Sequence[int], max_side: int
         )
     if max_side < 16:
         raise UsageError(f"refine.max_side={max_side} is too small: choose 16 or more")
+    if temperature is not None and not temperature > 0:
+        raise UsageError(f"refine.temperature={temperature:g} is not usable: choose more than 0")

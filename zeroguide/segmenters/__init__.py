@@ -39,6 +39,7 @@ def segment(
     *,
     method: str,
     n_segments: int | str = "auto",
+    granularity: float = 0.5,
     min_share: float = 0.0,
     attention: np.ndarray | None = None,
     seed: int = 0,
@@ -47,11 +48,11 @@ def segment(
     """Over-segments one image's features (h, w, d) with the method of that name.
 
     n_segments: how many there may be at most, or by which criterion the number is chosen from the
-    image ("auto", "eigengap", "silhouette": see zeroguide.segmenters.automatic). min_share: smaller
-    regions go to a neighbour (see zeroguide.segmenters.regions). attention: (h, w), the class
-    token's, for methods that use it. params: the method's other keyword arguments; the same seed
-    gives the same result. Raises UsageError for an unknown method or argument and for values out of
-    range.
+    image ("auto", "eigengap", "silhouette": see zeroguide.segmenters.automatic). granularity: 0 to
+    1, how fine a number is chosen (see there); a given number stays. min_share: smaller regions go
+    to a neighbour (see zeroguide.segmenters.regions). attention: (h, w), the class token's, for
+    methods that use it. params: the method's other keyword arguments; the same seed gives the same
+    result. Raises UsageError for an unknown method or argument and for values out of range.
     """
     known = parameters(method)
     for name in params:
@@ -61,13 +62,15 @@ def segment(
             )
     if "attention" in known:
         params["attention"] = attention
+    if not 0 <= granularity <= 1:
+        raise UsageError(f"segmenter.granularity={granularity:g} is out of range: choose 0 to 1")
     number: int | str | None = n_segments
-    if number == "auto" and method == "agglomerative":
+    if number == "auto" and method == "agglomerative" and granularity == 0.5:
         number = None  # its own tree says
     elif isinstance(number, str):
         from zeroguide.segmenters.automatic import choose_n_segments
 
-        number = choose_n_segments(features, cast("Criterion", number), seed=seed)
+        number = choose_n_segments(features, cast("Criterion", number), granularity, seed=seed)
     with one_thread():
         result = _function(method)(features, n_segments=number, seed=seed, **params)
     if min_share == 0:

@@ -3,6 +3,9 @@
 "auto" is the merge cost in Ward's tree of the connected grid, whatever method is to run then: on
 Playroom scenes its number is nearly as good for the other methods as for Ward's own segments, and
 better than what "eigengap" and "silhouette" find (docs/results.md).
+
+No picture says by itself whether its parts, its objects or its whole scene are wanted: that is the
+granularity, by which the number is multiplied.
 """
 
 from __future__ import annotations
@@ -20,16 +23,25 @@ from zeroguide.segmenters.common import prepare
 from zeroguide.segmenters.eigen import cut_vectors
 
 Criterion = Literal["auto", "eigengap", "silhouette"]
+RANGE = 4  # how many times the number is multiplied or divided, at the ends of the granularity
 MOST_SEGMENTS = 30  # that eigengap and silhouette consider
 
 
 @one_thread()
-def choose_n_segments(features: Any, criterion: Criterion = "auto", *, seed: int = 0) -> int:
+def choose_n_segments(
+    features: Any, criterion: Criterion = "auto", granularity: float = 0.5, *, seed: int = 0
+) -> int:
     """How many segments features (h, w, d) have: 1 or more. UsageError: no such criterion.
 
     "auto": `merge_cost` of Ward's tree; "eigengap": of the graph of positive cosines; "silhouette":
-    of the 1 to 30 segments of Ward's tree.
+    of the 1 to 30 segments of Ward's tree. granularity: 0 to 1; the number is multiplied by
+    ``RANGE ** (2 * granularity - 1)``, but what the criterion holds for one segment stays one.
     """
+    number = _number(features, criterion, seed)
+    return number if number == 1 else max(1, round(number * RANGE ** (2 * granularity - 1)))
+
+
+def _number(features: Any, criterion: Criterion, seed: int) -> int:
     if criterion == "auto":
         return 1 + int(agglomerative(features, n_segments=None, normalize=True).label_map.max())
     if criterion == "eigengap":
