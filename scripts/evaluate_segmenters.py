@@ -3,9 +3,9 @@
     python scripts/evaluate_segmenters.py --real ../shared/real --page docs/results.md
 
 Features are those of a preset, `photo` unless another is named, and so is all else of its recipe
-but the method; the number of segments is chosen from each photograph (`auto`, granularity 0.5). The
-preset's own cut, with the granularity that it has, stands below them, and so does what becomes of
-it when like neighbours are joined by name: what is labelled. The columns, in per cent:
+but the method: the number of segments is chosen from each photograph (`auto`, granularity 0.5), and
+small ones stay. The preset's own cut stands below them, and so does what becomes of it when like
+neighbours are joined by name: what is labelled. The columns, in per cent:
 
 - per-image mIoU: segments are matched to classes photograph by photograph; what is left is wrong;
 - best overlap: the IoU of the segment that fits a region best, regions of any size counted alike;
@@ -77,7 +77,8 @@ def settings(recipe: Recipe, method: str, **changes: Any) -> dict[str, Any]:
     """Keyword arguments of `segment` under a recipe for one of METHODS, or for its own."""
     if method == OWN:
         return recipe.segmenter.parameters()
-    changed = {"method": method.partition(",")[0], **METHODS[method], "granularity": 0.5, **changes}
+    plain = {"method": method.partition(",")[0], "granularity": 0.5, "min_share": 0.0}
+    changed = {**plain, **METHODS[method], **changes}
     return recipe.segmenter.model_copy(update=changed).parameters()
 
 
@@ -191,7 +192,6 @@ def draw_worst(
     folder: Path,
 ) -> None:
     """The 40 photographs whose true regions fit worst what is labelled, beside their truth."""
-
     sums = [image_sums([rows[LABELLED]], "best_overlap") for rows in photographs]
     overlaps = np.array([of_ratio(*own).value for own in sums])  # NaN where no region counts
     folder.mkdir(parents=True, exist_ok=True)

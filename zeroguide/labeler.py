@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -188,6 +189,14 @@ class Labeler:
         with device_errors(self.device):
             self.decode = make_decoder(recipe, self.texts, models)
             self.confidence = _confidence(recipe, self.texts)
+
+    def with_granularity(self, granularity: float) -> Self:
+        """The same models with another `segmenter.granularity`, 0 to 1; nothing is loaded."""
+        section = self.recipe.segmenter.model_copy(update={"granularity": granularity})
+        other, segmenter = copy.copy(self), copy.copy(self.segmenter)
+        other.recipe = segmenter.recipe = self.recipe.model_copy(update={"segmenter": section})
+        other.segmenter = segmenter
+        return other
 
     def label(self, image: ImageSource) -> Labeling:
         """Cut a picture into segments and name each.

@@ -134,6 +134,10 @@ class Segmenter(_Section):
         recursive = self.method == "ncut" and self.variant == "recursive"
         return recursive or self.method in ("agglomerative", "communities")
 
+    def chooses_number(self) -> bool:
+        """Whether the number of segments comes from the image, so that granularity acts."""
+        return isinstance(self.n_segments, str) and self.method != "fitted"
+
     def parameters(self) -> dict[str, Any]:
         """What `zeroguide.segmenters.segment` takes as keyword arguments for the method."""
         from zeroguide.segmenters import parameters

@@ -38,10 +38,21 @@ class Running:
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
+    """With `tiny`, which cuts every picture into 16 over-segments."""
+    yield from _run("tiny")
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Iterator[Running]:
+    """With `photo`, which chooses the number from the picture."""
+    yield from _run("photo")
+
+
+def _run(preset: str) -> Iterator[Running]:
     pytest.importorskip("gradio", reason="the page needs gradio: pip install zeroguide[web-dev]")
     from zeroguide.web.server import serve
 
-    recipe = load_recipe("tiny")
+    recipe = load_recipe(preset)
     asked: list[int] = []
     looked_up: set[str] = set()
     look_up = socket.getaddrinfo
@@ -66,7 +77,7 @@ def running() -> Iterator[Running]:
         labeler.embedder.embed = count  # type: ignore[method-assign]
         return Namer(labeler)
 
-    server = serve(load, about="Preset tiny", examples=find_examples(recipe))
+    server = serve(load, about=f"Preset {preset}", examples=find_examples(recipe))
     assert server.namer.wait(120)
     yield Running(server, asked, looked_up)
     server.close()

@@ -80,7 +80,7 @@ class Page:
         return x, y
 
     def slide(self, value: float) -> None:
-        self.tab.locator(".zg-slider input").fill(str(value))
+        self.tab.locator(".zg-threshold input").fill(str(value))
 
 
 @pytest.fixture()
@@ -143,7 +143,7 @@ def test_hover_tells_label_confidence_and_alternatives(labelled: Page) -> None:
 
 def test_the_slider_merges_anew_without_networks(labelled: Page, running: Running) -> None:
     first, asked = labelled.labels(), len(running.asked)
-    slider = labelled.tab.locator(".zg-slider input")
+    slider = labelled.tab.locator(".zg-threshold input")
     threshold = slider.input_value()
     labelled.slide(1)
     labelled.wait_until(lambda: labelled.segments() == 16)  # the recipe's over-segments
@@ -250,9 +250,9 @@ def test_over_segments_are_looked_at_but_changed_in_the_result(labelled: Page) -
         assert tab.locator(".zg-row[aria-pressed=true]").count() == 1
         tab.keyboard.press("Escape")
         assert tab.locator(".zg-about").count() == 0
-    assert tab.locator(".zg-slider input").is_enabled()
+    assert tab.locator(".zg-threshold input").is_enabled()
     tab.check("input[value=over]", force=True)
-    assert tab.locator(".zg-slider input").is_disabled()  # it would change nothing there
+    assert tab.locator(".zg-threshold input").is_disabled()  # it would change nothing there
     tab.click(f".zg-row >> nth={number}")
     tab.click("text=Edit in the result")
     assert tab.locator(".zg-edit input").input_value() == "tent"
@@ -309,9 +309,9 @@ def test_many_joins_are_no_hairball(labelled: Page) -> None:
 def test_the_recipes_threshold_is_marked_and_found_again(labelled: Page) -> None:
     tab = labelled.tab
     first = labelled.labels()
-    slider, reset = tab.locator(".zg-slider input"), tab.locator(".zg-reset")
+    slider, reset = tab.locator(".zg-threshold input"), tab.locator(".zg-reset")
     assert reset.is_disabled() and slider.input_value() == "0.75"
-    track, mark = slider.bounding_box(), tab.locator(".zg-mark").bounding_box()
+    track, mark = slider.bounding_box(), tab.locator(".zg-threshold .zg-mark").bounding_box()
     lowest = float(slider.get_attribute("min"))
     share = (mark["x"] + mark["width"] / 2 - track["x"] - 8) / (track["width"] - 16)  # its thumb
     assert abs(share - (0.75 - lowest) / (1 - lowest)) < 0.02
@@ -323,6 +323,47 @@ def test_the_recipes_threshold_is_marked_and_found_again(labelled: Page) -> None
     reset.click()
     labelled.wait_until(lambda: labelled.labels() == first)
     assert slider.input_value() == "0.75" and reset.is_disabled()
+
+
+def test_a_photograph_is_cut_anew(browser: Any, photographs: Running) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = Page(context.new_page(), photographs.url)
+    page.take_example(0)
+    tab = page.tab
+    grain = tab.locator(".zg-grain input")
+    assert grain.is_visible() and grain.input_value() == "0.85"
+    parts = {}
+    for value in ("0", "1", "0.85"):
+        grain.fill(value)
+        grain.dispatch_event("change")
+        tab.wait_for_selector(".zg-work", state="visible")
+        tab.wait_for_selector(".zg-row")
+        page.wait_until(lambda: tab.locator(".zg-work").is_hidden())
+        assert grain.input_value() == value
+        assert tab.evaluate("document.activeElement.closest('.zg-grain') !== null")
+        (parts[value],) = re.findall(r"(\d+) over-segments? became", tab.inner_text(".zg-note"))
+    assert int(parts["0"]) < int(parts["0.85"]) <= int(parts["1"])
+
+    tab.click(".zg-row >> nth=0")
+    tab.fill(".zg-edit input", "mine")
+    tab.press(".zg-edit input", "Enter")
+    page.wait_until(lambda: "mine" in page.labels())
+    tab.once("dialog", lambda dialog: dialog.dismiss())
+    grain.fill("0.5")
+    grain.dispatch_event("change")
+    page.wait_until(lambda: grain.input_value() == "0.85")
+    assert "mine" in page.labels()
+    tab.once("dialog", lambda dialog: dialog.accept())
+    grain.fill("0.5")
+    grain.dispatch_event("change")
+    page.wait_until(lambda: page.labels() and "mine" not in page.labels())
+    context.close()
+    assert page.outside == [] and page.errors == []
+
+
+def test_a_fixed_number_of_segments_has_no_granularity(labelled: Page) -> None:
+    assert labelled.tab.locator(".zg-threshold").is_visible()
+    assert labelled.tab.locator(".zg-grain").is_hidden()
 
 
 def test_screen_readers_are_told_in_words(page: Page) -> None:
@@ -535,7 +576,7 @@ def test_it_fits_a_phone(browser: Any, running: Running) -> None:
     page = Page(context.new_page(), running.url)
     page.take_example()
     assert page.tab.evaluate("document.documentElement.scrollWidth") <= 390
-    for selector in (".zg-frame", ".zg-stages", ".zg-slider input", ".zg-list", ".zg-downloads"):
+    for selector in (".zg-frame", ".zg-stages", ".zg-threshold input", ".zg-list", ".zg-downloads"):
         box = page.tab.locator(selector).bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 390, selector
     frame, first = (page.tab.locator(s).bounding_box() for s in (".zg-frame", ".zg-edit"))

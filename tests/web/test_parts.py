@@ -226,14 +226,17 @@ def test_downloads_are_what_the_formats_say() -> None:
 
 
 class StubNamer:
-    """Two over-segments; fails for a picture of that name."""
+    """Two over-segments, one if asked for the coarsest; fails for a picture of that name."""
 
-    def open(self, image: Image, stage: object) -> Editor:
+    granularity: float | None = 0.5
+
+    def open(self, image: Image, stage: object, granularity: float | None) -> Editor:
         if image.file_name == "bad":
             raise ZeroguideError("bad: can't be named")
         stage("segments")  # type: ignore[operator]
         label_map = np.zeros(image.pixels.shape[:2], np.int32)
-        label_map[:, 1:] = 1
+        if granularity != 0:
+            label_map[:, 1:] = 1
         return make_editor(label_map)
 
 
@@ -246,6 +249,21 @@ def work() -> Work:
 
 def picture(name: str = "a") -> Image:
     return from_array(np.zeros((4, 6, 3), np.uint8), name)
+
+
+def test_a_picture_is_cut_anew(work: Work) -> None:
+    work.label("key", picture())
+    assert work.scene("key")["granularity"] == (0.5, 0.5)
+    assert len(work.labels("key")["segments"]) == 2
+    assert work.put_again("key", 0).file_name == "photo.jpg"  # make_editor's
+    assert list(work.run("key")) == ["models", "segments"]
+    assert work.scene("key")["granularity"] == (0, 0.5)
+    assert len(work.labels("key")["segments"]) == 1
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(UsageError, match="out of range"):
+            work.put_again("key", wrong)
+    with pytest.raises(UsageError, match="no picture"):
+        work.put_again("other", 0.5)
 
 
 def test_a_picture_is_labelled_once(work: Work) -> None:

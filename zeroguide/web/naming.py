@@ -39,14 +39,29 @@ class Namer:
         self.labeler = labeler
         self._one_at_a_time = threading.Lock()
 
-    def open(self, image: Image, stage: Callable[[str], None] = lambda name: None) -> Editor:
+    @property
+    def granularity(self) -> float | None:
+        """The recipe's own; None where it doesn't act."""
+        section = self.labeler.recipe.segmenter
+        return section.granularity if section.chooses_number() else None
+
+    def open(
+        self,
+        image: Image,
+        stage: Callable[[str], None] = lambda name: None,
+        granularity: float | None = None,
+    ) -> Editor:
         """Cut a picture into segments and name each, as `Labeler.label` does.
 
-        stage: told what begins; see `zeroguide.labeler.Watcher.stage`.
+        stage: told what begins; see `zeroguide.labeler.Watcher.stage`. granularity: another than
+        the recipe's.
         """
+        labeler = self.labeler
+        if granularity is not None:
+            labeler = labeler.with_granularity(granularity)
         with self._one_at_a_time:
             listener, memo = _Listener(stage), Memo()
-            self.labeler.describe([image], listener, memo)
+            labeler.describe([image], listener, memo)
             picture = listener.segments[0].region.picture
             namings = self._namings(listener.segments, memo)
             texts = self._texts(namings, memo)
@@ -56,7 +71,7 @@ class Namer:
             named=dict(zip((s.region.parts for s in listener.segments), namings, strict=True)),
             texts=texts,
             merge=self.labeler.recipe.merge,
-            provenance=provenance(self.labeler.recipe),
+            provenance=provenance(labeler.recipe),
             tree=picture.tree,
         )
 

@@ -95,7 +95,13 @@ def _connect(
         except ZeroguideError as error:
             yield None, _failure(sentence(error))
 
-    def take_example(event: gr.EventData, request: gr.Request) -> str:
+    def choose(event: gr.EventData, request: gr.Request) -> str:
+        """An example, or the same picture cut anew."""
+        granularity = event._data.get("granularity")
+        if isinstance(granularity, int | float):
+            with _said():
+                again = work.put_again(_key(request), granularity)
+            return json.dumps({"work": {"name": again.file_name, "stage": "queue"}})
         number = event._data.get("example")
         if not isinstance(number, int) or not 0 <= number < len(examples):
             raise gr.Error("There is no such example.", print_exception=False)
@@ -111,7 +117,7 @@ def _connect(
             return
         try:
             for stage in work.run(key):
-                yield json.dumps({"work": {"name": waiting.file_name, "stage": stage}})
+                yield json.dumps({"work": {"name": waiting[0].file_name, "stage": stage}})
             state = {**work.state(key), "scene": True}
             yield gr.HTML(scene=json.dumps(work.scene(key)), value=json.dumps(state))
         except Exception as error:
@@ -137,7 +143,7 @@ def _connect(
 
     run_settings = {**BRIEF, **NETWORKS, "show_progress": "minimal", "trigger_mode": "multiple"}
     taken = photo.upload(take, photo, [photo, viewer], queue=False, **BRIEF)
-    chosen = viewer.select(take_example, None, viewer, queue=False, **BRIEF)
+    chosen = viewer.select(choose, None, viewer, queue=False, **BRIEF)
     for came in (taken, chosen):
         ran = came.then(run, None, viewer, **run_settings)
         ran.failure(crowded, None, viewer, queue=False, **BRIEF)
@@ -169,6 +175,14 @@ def _add_api(work: Work) -> None:
         """Merge anew: segments at least as similar as the threshold become one."""
         return edit(request, action="threshold", value=threshold)
 
+    def cut(granularity: float, request: gr.Request) -> dict[str, Any]:
+        """Cut the picture anew, from 0, coarse, to 1, fine; names by hand are gone."""
+        with _said():
+            work.put_again(_key(request), granularity)
+            for _ in work.run(_key(request)):
+                pass
+            return work.labels(_key(request))
+
     def rename(part: int, label: str, request: gr.Request) -> dict[str, Any]:
         """Give the segment around an over-segment another name."""
         return edit(request, action="rename", part=part - 1, label=label)
@@ -195,6 +209,7 @@ def _add_api(work: Work) -> None:
     other = _value("integer", "Other over-segment", "A number from the other's merged_from")
     name = _value("string", "Name", f"The new name, at most {LONGEST_NAME} characters")
     threshold = _value("number", "Threshold", "Similarity from which segments join, -1 to 1")
+    granularity = _value("number", "Granularity", "How finely to cut, 0 to 1")
     kind = _value("string", "Kind", "One of overlay (PNG), json, coco")
     file = _value("object", "File", "Its name, media_type, and content in base64")
     # Gradio has no type hint for a file that is deleted when it has been read.
@@ -208,6 +223,7 @@ def _add_api(work: Work) -> None:
         gr.Button(visible=False).click(function, given, result, **settings)
 
     offer(label, [photo], labels, **NETWORKS)
+    offer(cut, [granularity], labels, **NETWORKS)
     offer(merge, [threshold], labels)
     offer(rename, [part, name], labels)
     offer(join, [part, other], labels)

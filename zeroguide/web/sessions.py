@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 class Session:
     """One browser tab or API client.
 
-    waiting: a picture that is to be labelled next. editor, view: of the picture that was.
+    waiting: a picture that is to be labelled next, and with which granularity; None: the recipe's.
+    editor, view: of the picture that was.
     """
 
-    waiting: Image | None = None
+    waiting: tuple[Image, float | None] | None = None
     editor: Editor | None = None
     view: View | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)

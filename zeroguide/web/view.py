@@ -24,21 +24,23 @@ PICTURE_SIDE = 1280  # pixels of the picture in the page at its longer side
 class View:
     """What of a picture's drawing is kept while somebody works on it.
 
-    editor: as the networks left it. threshold: the recipe's own.
+    editor: as the networks left it. granularity: that it was cut with, and the recipe's; None where
+    it doesn't act. threshold: the recipe's own.
     """
 
-    def __init__(self, editor: Editor) -> None:
+    def __init__(self, editor: Editor, granularity: tuple[float, float] | None = None) -> None:
         self._label_map = _reduce(editor.label_map, MAP_SIDE)
         self._colours = choose_colours(self._label_map + 1, editor.n_parts)[1:]
         self._shapes: dict[Parts, dict[str, Any]] = {}
+        self.granularity = granularity
         self.threshold = editor.threshold  # the recipe's: nobody has moved it yet
 
     def scene(self, editor: Editor) -> dict[str, Any]:
         """What stays the same while segments are merged and renamed; ready for JSON.
 
         src: the picture, smaller, as a data URL. box: width and height in which all outlines and
-        places are. over: the over-segments. edges: [i, j, similarity] between them. threshold: the
-        recipe's own.
+        places are. over: the over-segments. edges: [i, j, similarity] between them.
+        granularity: what it was cut with, and the recipe's, or null. threshold: the recipe's own.
         """
         height, width = self._label_map.shape
         image = editor.image
@@ -49,6 +51,7 @@ class View:
             "box": [width, height],
             "over": [self._segment(segment, editor) for segment in editor.over_segments()],
             "edges": [[i, j, round(weight, 4)] for i, j, weight in editor.edges()],
+            "granularity": self.granularity,
             "threshold": self.threshold,
             "notes": list(image.notes),
         }

@@ -69,7 +69,17 @@ class Work:
 
     def put(self, key: str, image: Image) -> None:
         """Take a picture that `run` is to label."""
-        self.sessions.get(key).waiting = image
+        self.sessions.get(key).waiting = image, None
+
+    def put_again(self, key: str, granularity: float) -> Image:
+        """Let `run` cut the session's picture anew; what was done by hand will be gone."""
+        if not 0 <= granularity <= 1:
+            raise UsageError(f"the granularity {granularity:g} is out of range: choose 0 to 1")
+        if self.namer.get().granularity is None:
+            raise UsageError("this recipe says how many segments there are: granularity is no use")
+        with self.sessions.editing(key) as (editor, _):
+            self.sessions.get(key).waiting = editor.image, granularity
+            return editor.image
 
     def run(self, key: str) -> Iterator[str]:
         """Label the picture that waits; yields what begins, until it is done.
@@ -78,14 +88,15 @@ class Work:
         """
         session = self.sessions.get(key)
         with session.lock:
-            image, session.waiting = session.waiting, None
-        if image is None:
+            waiting, session.waiting = session.waiting, None
+        if waiting is None:
             return
+        image, granularity = waiting
         told: queue.Queue[str | BaseException | None] = queue.Queue()
 
         def label() -> None:
             try:
-                self.label(key, image, told.put)
+                self.label(key, image, told.put, granularity)
                 told.put(None)
             except BaseException as error:  # raised again in the caller's thread
                 told.put(error)
@@ -97,17 +108,26 @@ class Work:
             yield one
 
     def label(
-        self, key: str, image: Image, stage: Callable[[str], None] = lambda name: None
+        self,
+        key: str,
+        image: Image,
+        stage: Callable[[str], None] = lambda name: None,
+        granularity: float | None = None,
     ) -> None:
         """Label a picture: the session's editor is then that picture's.
 
-        stage: told what begins: "models", or as in `zeroguide.labeler.Watcher.stage`.
+        stage: told what begins: "models", or as in `zeroguide.labeler.Watcher.stage`. granularity:
+        another than the recipe's.
         """
         from zeroguide.web.view import View
 
         stage("models")
-        editor = self.namer.get().open(image, stage)
-        view = View(editor)
+        namer = self.namer.get()
+        editor = namer.open(image, stage, granularity)
+        own = namer.granularity
+        view = View(
+            editor, None if own is None else (own if granularity is None else granularity, own)
+        )
         session = self.sessions.get(key)
         with session.lock:
             session.editor, session.view = editor, view

@@ -113,6 +113,24 @@ slider.addEventListener("input", () => {
     trigger("input", { action: "threshold", value: Number(slider.value) });
   }, 60);
 });
+let cutting = null;
+grain.addEventListener("input", drawSlider);
+grain.addEventListener("change", () => {
+  clearTimeout(cutting); // arrow keys may take several steps
+  cutting = setTimeout(() => {
+    const value = Number(grain.value);
+    const undone = "Cutting anew forgets the names and joins that were made by hand. Go on?";
+    if (value === scene.granularity[0]) return;
+    if (state.undo && !window.confirm(undone)) {
+      grain.value = scene.granularity[0];
+      drawSlider();
+      return;
+    }
+    recut = true;
+    show({ work: { name: scene.name, stage: "queue" } });
+    trigger("select", { granularity: value });
+  }, 400);
+});
 find(".zg-reset").addEventListener("click", () => {
   clearTimeout(asked);
   dragging = false;

@@ -154,8 +154,12 @@ function focused() {
 function drawSlider() {
   const recipe = Math.min(1, scene.threshold); // beyond it nothing joins either
   const [lowest, value] = [Number(slider.min), Number(slider.value)];
-  find(".zg-slider output").textContent = value.toFixed(2);
-  find(".zg-mark").style.setProperty("--share", (recipe - lowest) / (1 - lowest));
+  find(".zg-threshold output").textContent = value.toFixed(2);
+  if (scene.granularity) {
+    find(".zg-grain output").textContent = Number(grain.value).toFixed(2);
+    find(".zg-grain .zg-mark").style.setProperty("--share", scene.granularity[1]);
+  }
+  find(".zg-threshold .zg-mark").style.setProperty("--share", (recipe - lowest) / (1 - lowest));
   const away = dragging || state.threshold !== scene.threshold;
   const reset = find(".zg-reset");
   reset.textContent = away ? `Back to ${recipe.toFixed(2)}` : "the recipe\u2019s";

@@ -47,12 +47,16 @@ function take() {
     const weights = scene.edges.map((edge) => edge[2]);
     const lowest = Math.floor(20 * Math.min(scene.threshold, 0.9, ...weights)) / 20;
     slider.min = Math.max(0, lowest - 0.05);
+    find(".zg-grain").hidden = !scene.granularity;
+    if (scene.granularity) grain.value = scene.granularity[0];
   }
   if (!scene) return;
   state = told;
   if (!dragging) slider.value = Math.min(1, told.threshold);
   unpoint();
   draw();
+  if (told.scene && recut) grain.focus({ preventScroll: true });
+  if (told.scene) recut = false;
 }
 
 function save() {

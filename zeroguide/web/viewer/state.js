@@ -46,8 +46,10 @@ let selected = null; // an over-segment of the segment that is selected in the r
 let viewed = null; // the over-segment that is looked at in another stage
 let joining = false;
 let dragging = false;
+let recut = false; // the picture on its way is the same one, cut anew
 
 const image = find(".zg-frame img");
 const svg = find("svg");
 const tip = find(".zg-tip");
-const slider = find(".zg-slider input");
+const slider = find(".zg-threshold input");
+const grain = find(".zg-grain input");
