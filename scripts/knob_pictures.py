@@ -4,11 +4,11 @@
     python scripts/knob_pictures.py merge-edges    # some
 
 Each picture is one row or grid of panels; between its panels one knob differs, and above each
-stands the value. They are of a photograph under `examples/` with the preset `photo`, but for knobs
-that only act on a class token, which `photo` has none of: those are of a rendered scene with
-`tiny`, where "6 of 7 right" counts regions of the truth (of 1 % and more) that a segment covers
-with an IoU of 0.5 or more under exactly the right name. One picture shows what a knob does, not
-which value is better: that is measured over many, in docs/results.md.
+stands the value. They are of a photograph under `examples/` with the preset `photo`; but masks in
+the attention, which `photo` has none of, and decoders that it doesn't take are shown on a rendered
+scene with `tiny`, where "6 of 7 right" counts regions of the truth (of 1 % and more) that a segment
+covers with an IoU of 0.5 or more under exactly the right name. One picture shows what a knob does,
+not which value is better: that is measured over many, in docs/results.md.
 """
 
 from __future__ import annotations
@@ -80,9 +80,8 @@ def values(key: str, *shown: str, also: Sequence[str] = (), subject: str = "bus"
 # ---- what is shown
 
 # Index and size of scenes of the test world; "example" comes with the project.
-SCENES: dict[str, tuple[int, int | tuple[int, int]]] = {
-    "example": (0, 0), "crowded": (17, 336), "wide": (1, (224, 448)),
-}  # fmt: skip
+Size = int | tuple[int, int]
+SCENES: dict[str, tuple[int, Size]] = dict(example=(0, 0), crowded=(17, 336), wide=(1, (224, 448)))
 
 
 @lru_cache
@@ -244,15 +243,20 @@ def _resized(labeling: Labeling, size: tuple[int, int]) -> tuple[np.ndarray, lis
 # ---- the pictures
 
 
+def of_scene(key: str, *shown: str, also: Sequence[str] = ()) -> list[Panel]:
+    """A knob's values on the rendered scene, with `tiny`."""
+    return values(key, *shown, also=also, subject="example")
+
+
 def own_words() -> list[Panel]:
     """The same segments named from three lists."""
     words = Path(tempfile.mkdtemp()) / "words.txt"
     words.write_text("\n".join(WORDS), encoding="utf-8")
     method = "decoder.method=vocabulary"
     return [
-        Panel("playroom (tiny)", (method,)),
-        Panel("everyday", (method, "decoder.vocabulary=everyday")),
-        Panel(f"a file of {len(WORDS)} words", (method, f"decoder.vocabulary={words}")),
+        Panel("playroom (tiny)", (method,), "example"),
+        Panel("everyday", (method, "decoder.vocabulary=everyday"), "example"),
+        Panel(f"a file of {len(WORDS)} words", (method, f"decoder.vocabulary={words}"), "example"),
     ]
 
 
@@ -307,7 +311,7 @@ PICTURES: dict[str, tuple[Kind, Callable[[], list[Panel]]]] = {
     ),
     "segmenter-n_segments": (cut, lambda: values("segmenter.n_segments", "4", "40", "auto")),
     "segmenter-granularity": (
-        named,
+        cut,
         lambda: values("segmenter.granularity", "0.0", "0.5", "0.85", "1.0"),
     ),
     "segmenter-min_share": (
@@ -386,25 +390,22 @@ PICTURES: dict[str, tuple[Kind, Callable[[], list[Panel]]]] = {
     "refine-temperature": (borders, lambda: values("refine.temperature", "none", "0.04", "0.2")),
     "embedding-mode": (
         named,
-        lambda: values(
+        lambda: of_scene(
             "embedding.mode",
             "exact",
             "packed",
             "packed+global",
             "pooled",
             "crop",
-            subject="example",
         ),
     ),
     "embedding-masked_blocks": (
         named,
-        lambda: values("embedding.masked_blocks", "1", "3", "5", subject="example"),
+        lambda: values("embedding.masked_blocks", "1", "3", "5"),
     ),
     "embedding-subtraction_sd": (
         named,
-        lambda: values(
-            "embedding.subtraction_sd", "none", "5.0", "50.0", also=EXACT, subject="example"
-        ),
+        lambda: of_scene("embedding.subtraction_sd", "none", "5.0", "50.0", also=EXACT),
     ),
     "embedding-softness": (
         named,
@@ -420,24 +421,24 @@ PICTURES: dict[str, tuple[Kind, Callable[[], list[Panel]]]] = {
     ),
     "decoder-method": (
         named,
-        lambda: values("decoder.method", "beam", "vocabulary", "text-memory", "zerocap"),
+        lambda: of_scene("decoder.method", "beam", "vocabulary", "text-memory", "zerocap"),
     ),
     "decoder-prompt": (
         named,
-        lambda: values("decoder.prompt", "a photo of", "a photo of a", "two"),
+        lambda: of_scene("decoder.prompt", "a photo of", "a photo of a", "two"),
     ),
-    "decoder-beam_size": (named, lambda: values("decoder.beam_size", "1", "3", "12")),
-    "decoder-n_candidates": (named, lambda: values("decoder.n_candidates", "4", "16", "128")),
-    "decoder-max_tokens": (named, lambda: values("decoder.max_tokens", "1", "2", "4")),
-    "decoder-lm_weight": (named, lambda: values("decoder.lm_weight", "0.0", "0.5", "20.0")),
+    "decoder-beam_size": (named, lambda: of_scene("decoder.beam_size", "1", "3", "12")),
+    "decoder-n_candidates": (named, lambda: of_scene("decoder.n_candidates", "4", "16", "128")),
+    "decoder-max_tokens": (named, lambda: of_scene("decoder.max_tokens", "1", "2", "4")),
+    "decoder-lm_weight": (named, lambda: of_scene("decoder.lm_weight", "0.0", "0.5", "20.0")),
     "decoder-iterations": (
         named,
-        lambda: values("decoder.iterations", "1", "5", "15", also=("decoder.method=zerocap",)),
+        lambda: of_scene("decoder.iterations", "1", "5", "15", also=("decoder.method=zerocap",)),
     ),
     "decoder-vocabulary": (named, own_words),
     "decoder-templates": (
         named,
-        lambda: values(
+        lambda: of_scene(
             "decoder.templates",
             "templates_playroom",
             "templates_photo",
@@ -446,13 +447,13 @@ PICTURES: dict[str, tuple[Kind, Callable[[], list[Panel]]]] = {
     ),
     "confidence-midpoint": (
         with_confidence,
-        lambda: values("confidence.midpoint", "2.0", "3.02", "4.0"),
+        lambda: of_scene("confidence.midpoint", "2.0", "3.02", "4.0"),
     ),
     "confidence-slope": (
         with_confidence,
-        lambda: values("confidence.slope", "0.5", "2.46", "10.0"),
+        lambda: of_scene("confidence.slope", "0.5", "2.46", "10.0"),
     ),
-    "merge-threshold": (named, lambda: values("merge.threshold", "0.5", "0.75", "2.0")),
+    "merge-threshold": (named, lambda: values("merge.threshold", "0.5", "0.8", "2.0")),
     "merge-embedding_weight": (
         named,
         lambda: values("merge.embedding_weight", "0.0", "0.5", "1.0"),
