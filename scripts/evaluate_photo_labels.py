@@ -131,6 +131,27 @@ def calibration_error(pairs: list[tuple[float, bool]], bins: int = 10) -> float:
     return 100 * float(sum(gaps)) / len(pairs)
 
 
+def draw_reliability(pairs: list[tuple[float, bool]], path: Path, bins: int = 10) -> None:
+    """How often labels of each tenth of confidence hold, and how many there are."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    confidence = np.array([p for p, _ in pairs])
+    held = np.array([ok for _, ok in pairs], float)
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    figure, axes = plt.subplots(figsize=(4.2, 4.0), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="#999", linewidth=1)
+    for b in np.flatnonzero(counts):
+        share = held[place == b].mean()
+        axes.bar((b + 0.5) / bins, share, width=0.9 / bins, color="#3f51b5")
+        axes.text((b + 0.5) / bins, share + 0.015, str(counts[b]), ha="center", fontsize=8)
+    axes.set(xlabel="confidence", ylabel="share of labels that hold", xlim=(0, 1), ylim=(0, 1.05))
+    figure.savefig(path, dpi=120)
+
+
 def curve(pairs: list[tuple[float, bool]]) -> tuple[float, float]:
     """Slope and offset of `zeroguide.confidence.calibrated` that fit best."""
     shares = np.array([p for p, _ in pairs]).clip(1e-6, 1 - 1e-6)
@@ -149,6 +170,7 @@ def main() -> None:
     parser.add_argument("--half", choices=("even", "odd", "all"), default="odd")
     parser.add_argument("--limit", type=int, help="photographs of each set")
     parser.add_argument("--worst", type=Path, help="folder for the 24 worst overlays")
+    parser.add_argument("--reliability", type=Path, help="picture of all sets' confidence")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     labeler = Labeler(load_recipe(args.preset, args.set), offline=True)
@@ -183,6 +205,10 @@ def main() -> None:
             for place, i in enumerate(np.argsort(share)[:24]):
                 overlay = done[i][1].overlay(legend="always")
                 overlay.save(folder / f"{place:02d}-{photographs[i].name}.png")
+    every = [pair for photos in confidences.values() for own in photos.values() for pair in own]
+    print(f"all: calibration error {calibration_error(every):.1f} of {len(every)} segments")
+    if args.reliability:
+        draw_reliability(every, args.reliability)
     if args.json:
         args.json.write_text(json.dumps(confidences) + "\n", encoding="utf-8")
 
