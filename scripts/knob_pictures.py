@@ -401,7 +401,7 @@ PICTURES: dict[str, tuple[Kind, Callable[[], list[Panel]]]] = {
     ),
     "embedding-masked_blocks": (
         named,
-        lambda: values("embedding.masked_blocks", "1", "3", "5"),
+        lambda: of_scene("embedding.masked_blocks", "1", "3", "5"),
     ),
     "embedding-subtraction_sd": (
         named,

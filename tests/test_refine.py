@@ -187,7 +187,7 @@ def test_a_temperature_moves_a_cell_to_what_it_is_like():
     soft = refine(grid, pixels, temperature=0.04, features=features)
     assert (soft[42:48, 12:18] == 1).all()
     assert (soft == np.kron(like, np.ones((10, 10), int))).mean() > 0.98
-    with pytest.raises(ValueError, match="needs features"):
+    with pytest.raises(ValueError, match="needs the features"):
         refine(grid, pixels, temperature=0.04)
 
 

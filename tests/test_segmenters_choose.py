@@ -96,6 +96,20 @@ def test_granularity_divides_and_multiplies_by_four(criterion):
     assert choose_n_segments(np.ones((6, 6, 3), np.float32), criterion, 1) == 1
 
 
+def test_granularity_starts_from_the_methods_own_number():
+    """Ward's own tree, with its knobs, says the number that is made finer."""
+    rng = np.random.default_rng(2)
+    features = rng.standard_normal((9, 12, 5)).astype(np.float32)
+    counts = [
+        1
+        + segment(
+            features, method="agglomerative", spatial_weight=2.0, granularity=g
+        ).label_map.max()
+        for g in (0.5, 0.500001, 0.75)
+    ]
+    assert counts[0] == counts[1] and counts[2] == 2 * counts[0]
+
+
 @pytest.mark.parametrize("method", ["agglomerative", "ncut"])
 def test_granularity_reaches_the_method(method):
     rng = np.random.default_rng(0)

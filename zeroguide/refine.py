@@ -56,7 +56,8 @@ def refine(
 
     Ids stay as they are and no segment vanishes: one that loses all its pixels keeps, of the pixels
     it had before refinement, the half with its best soft scores. Memory: 32 bytes for every pixel
-    at `max_side` and dilation, and a few maps of the picture's size, however many segments.
+    at `max_side` and dilation, and a few maps of the picture's size, however many segments; with a
+    temperature, 8 bytes more for every segment and pixel at `max_side`.
 
     Raises UsageError for an unknown method or values out of range, ZeroguideError for a picture
     with fewer pixels than the label map has segments.
@@ -75,8 +76,8 @@ def refine(
     grid = torch.from_numpy(np.ascontiguousarray(label_map)).to(device)
     cells: Iterable[torch.Tensor] = ((grid == i).float() for i in range(n_segments))  # (h, w) each
     if temperature is not None and method != "none":
-        if features is None:
-            raise ValueError("refine with a temperature needs features")
+        if features is None or features.shape[:2] != label_map.shape:
+            raise ValueError("refine with a temperature needs the features of these cells")
         cells = soft_masks(grid, features.to(device), temperature)
     if method == "pamr":
         scale = min(1.0, max_side / max(height, width))

@@ -357,6 +357,14 @@ def test_a_photograph_is_cut_anew(browser: Any, photographs: Running) -> None:
     grain.fill("0.5")
     grain.dispatch_event("change")
     page.wait_until(lambda: page.labels() and "mine" not in page.labels())
+
+    for key in list(photographs.server.sessions._kept):
+        photographs.server.sessions.end(key)
+    grain.fill("0.9")
+    grain.dispatch_event("change")
+    tab.wait_for_selector(".zg-alert", state="visible")
+    assert "no picture in this session" in tab.inner_text(".zg-alert")
+    assert tab.locator(".zg-row").count() and grain.input_value() == "0.5"
     context.close()
     assert page.outside == [] and page.errors == []
 

@@ -259,9 +259,13 @@ def test_a_picture_is_cut_anew(work: Work) -> None:
     assert list(work.run("key")) == ["models", "segments"]
     assert work.scene("key")["granularity"] == (0, 0.5)
     assert len(work.labels("key")["segments"]) == 1
-    for wrong in (-0.1, 1.1, float("nan")):
+    work.edit("key", {"action": "threshold", "value": 0.9})
+    work.put_again("key", 1)
+    list(work.run("key"))
+    assert work.state("key")["threshold"] == 0.9  # the page's other slider stays where it is
+    for wrong in (-0.1, 1.1, float("nan"), 10**400, "0.5", True, None):
         with pytest.raises(UsageError, match="out of range"):
-            work.put_again("key", wrong)
+            work.put_again("key", wrong)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="no picture"):
         work.put_again("other", 0.5)
 

@@ -65,8 +65,13 @@ def segment(
     if not 0 <= granularity <= 1:
         raise UsageError(f"segmenter.granularity={granularity:g} is out of range: choose 0 to 1")
     number: int | str | None = n_segments
-    if number == "auto" and method == "agglomerative" and granularity == 0.5:
+    if number == "auto" and method == "agglomerative":
         number = None  # its own tree says
+        if granularity != 0.5:
+            from zeroguide.segmenters.automatic import finer
+
+            own = _function(method)(features, n_segments=None, seed=seed, **params).label_map
+            number = finer(1 + int(own.max()), granularity)
     elif isinstance(number, str):
         from zeroguide.segmenters.automatic import choose_n_segments
 

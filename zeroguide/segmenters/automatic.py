@@ -37,7 +37,11 @@ def choose_n_segments(
     of the 1 to 30 segments of Ward's tree. granularity: 0 to 1; the number is multiplied by
     ``RANGE ** (2 * granularity - 1)``, but what the criterion holds for one segment stays one.
     """
-    number = _number(features, criterion, seed)
+    return finer(_number(features, criterion, seed), granularity)
+
+
+def finer(number: int, granularity: float) -> int:
+    """The number that a criterion has found, made finer or coarser: 1 or more."""
     return number if number == 1 else max(1, round(number * RANGE ** (2 * granularity - 1)))
 
 

@@ -97,10 +97,11 @@ def _connect(
 
     def choose(event: gr.EventData, request: gr.Request) -> str:
         """An example, or the same picture cut anew."""
-        granularity = event._data.get("granularity")
-        if isinstance(granularity, int | float):
-            with _said():
-                again = work.put_again(_key(request), granularity)
+        if "granularity" in event._data:
+            try:
+                again = work.put_again(_key(request), event._data["granularity"])
+            except ZeroguideError as error:
+                return _failure(sentence(error))
             return json.dumps({"work": {"name": again.file_name, "stage": "queue"}})
         number = event._data.get("example")
         if not isinstance(number, int) or not 0 <= number < len(examples):

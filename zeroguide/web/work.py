@@ -72,13 +72,18 @@ class Work:
         self.sessions.get(key).waiting = image, None
 
     def put_again(self, key: str, granularity: float) -> Image:
-        """Let `run` cut the session's picture anew; what was done by hand will be gone."""
-        if not 0 <= granularity <= 1:
-            raise UsageError(f"the granularity {granularity:g} is out of range: choose 0 to 1")
-        if self.namer.get().granularity is None:
-            raise UsageError("this recipe says how many segments there are: granularity is no use")
-        with self.sessions.editing(key) as (editor, _):
-            self.sessions.get(key).waiting = editor.image, granularity
+        """Let `run` cut the session's picture anew.
+
+        What was done by hand will be gone; the threshold stays.
+        """
+        if not _is_number(granularity) or not 0 <= granularity <= 1:
+            raise UsageError(f"the granularity {granularity} is out of range: choose 0 to 1")
+        with self.sessions.editing(key) as (editor, view):
+            if view.granularity is None:
+                raise UsageError(
+                    "this recipe says how many segments there are: granularity is no use"
+                )
+            self.sessions.get(key).waiting = editor.image, float(granularity)
             return editor.image
 
     def run(self, key: str) -> Iterator[str]:
@@ -130,6 +135,8 @@ class Work:
         )
         session = self.sessions.get(key)
         with session.lock:
+            if granularity is not None and session.editor is not None:
+                editor.set_threshold(session.editor.threshold)
             session.editor, session.view = editor, view
 
     def scene(self, key: str) -> dict[str, Any]:
@@ -182,6 +189,10 @@ class Work:
 
     def _name_again(self, editor: Editor, part: int) -> None:
         self.namer.get().name_again(editor, part)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _are_ints(values: Sequence[object]) -> bool:

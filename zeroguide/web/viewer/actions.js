@@ -113,7 +113,6 @@ slider.addEventListener("input", () => {
     trigger("input", { action: "threshold", value: Number(slider.value) });
   }, 60);
 });
-let cutting = null;
 grain.addEventListener("input", drawSlider);
 grain.addEventListener("change", () => {
   clearTimeout(cutting); // arrow keys may take several steps

@@ -23,6 +23,7 @@ function drawWork(work) {
 
 function show(told) {
   say(told.error || "");
+  clearTimeout(cutting); // another picture is on its way
   drawWork(told.work);
   const result = Boolean(told.segments || (told.error && state)); // the last picture is still there
   find(".zg-result").hidden = !result;
@@ -34,6 +35,11 @@ function take() {
   const told = parse(props.value);
   if (!told) return;
   show(told);
+  if (told.error && scene?.granularity) {
+    recut = false;
+    grain.value = scene.granularity[0];
+    drawSlider();
+  }
   if (!told.segments) return;
   if (told.scene) {
     scene = parse(props.scene);

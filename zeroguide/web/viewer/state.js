@@ -46,6 +46,7 @@ let selected = null; // an over-segment of the segment that is selected in the r
 let viewed = null; // the over-segment that is looked at in another stage
 let joining = false;
 let dragging = false;
+let cutting = null; // the timer until the picture is cut anew
 let recut = false; // the picture on its way is the same one, cut anew
 
 const image = find(".zg-frame img");
