@@ -325,50 +325,6 @@ def test_the_recipes_threshold_is_marked_and_found_again(labelled: Page) -> None
     assert slider.input_value() == "0.75" and reset.is_disabled()
 
 
-def test_a_photograph_is_cut_anew(browser: Any, photographs: Running) -> None:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = Page(context.new_page(), photographs.url)
-    page.take_example(0)
-    tab = page.tab
-    grain = tab.locator(".zg-grain input")
-    assert grain.is_visible() and grain.input_value() == "0.85"
-    parts = {}
-    for value in ("0", "1", "0.85"):
-        grain.fill(value)
-        grain.dispatch_event("change")
-        tab.wait_for_selector(".zg-work", state="visible")
-        tab.wait_for_selector(".zg-row")
-        page.wait_until(lambda: tab.locator(".zg-work").is_hidden())
-        assert grain.input_value() == value
-        assert tab.evaluate("document.activeElement.closest('.zg-grain') !== null")
-        (parts[value],) = re.findall(r"(\d+) over-segments? became", tab.inner_text(".zg-note"))
-    assert int(parts["0"]) < int(parts["0.85"]) <= int(parts["1"])
-
-    tab.click(".zg-row >> nth=0")
-    tab.fill(".zg-edit input", "mine")
-    tab.press(".zg-edit input", "Enter")
-    page.wait_until(lambda: "mine" in page.labels())
-    tab.once("dialog", lambda dialog: dialog.dismiss())
-    grain.fill("0.5")
-    grain.dispatch_event("change")
-    page.wait_until(lambda: grain.input_value() == "0.85")
-    assert "mine" in page.labels()
-    tab.once("dialog", lambda dialog: dialog.accept())
-    grain.fill("0.5")
-    grain.dispatch_event("change")
-    page.wait_until(lambda: page.labels() and "mine" not in page.labels())
-
-    for key in list(photographs.server.sessions._kept):
-        photographs.server.sessions.end(key)
-    grain.fill("0.9")
-    grain.dispatch_event("change")
-    tab.wait_for_selector(".zg-alert", state="visible")
-    assert "no picture in this session" in tab.inner_text(".zg-alert")
-    assert tab.locator(".zg-row").count() and grain.input_value() == "0.5"
-    context.close()
-    assert page.outside == [] and page.errors == []
-
-
 def test_a_fixed_number_of_segments_has_no_granularity(labelled: Page) -> None:
     assert labelled.tab.locator(".zg-threshold").is_visible()
     assert labelled.tab.locator(".zg-grain").is_hidden()

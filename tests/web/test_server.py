@@ -11,7 +11,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -120,22 +119,9 @@ def test_a_threshold_that_is_no_similarity_is_refused(client: Any) -> None:
     assert client.predict(0.75, api_name="/merge") == first
 
 
-def test_a_program_cuts_anew(photographs: Running, client: Any) -> None:
-    from gradio_client import Client
+def test_a_fixed_number_of_segments_is_not_cut_anew(client: Any) -> None:
     from gradio_client.exceptions import AppError
 
-    from zeroguide import label
-
-    photo = Path(str(files("sklearn.datasets.images") / "china.jpg"))
-    other = Client(photographs.url, verbose=False)
-    first = other.predict(handle(photo), api_name="/label")
-    coarse = other.predict(0.0, api_name="/cut")
-    overrides = ["segmenter.granularity=0.0"]
-    expected = label(photo, preset="photo", overrides=overrides, device="cpu").to_dict()
-    assert coarse["segments"] == expected["segments"] and coarse["recipe"] == expected["recipe"]
-    with pytest.raises(AppError, match=r"^the granularity 1.5 is out of range: choose 0 to 1"):
-        other.predict(1.5, api_name="/cut")
-    assert other.predict(0.85, api_name="/cut") == first
     client.predict(handle(SCENE), api_name="/label")
     with pytest.raises(AppError, match=r"^this recipe says how many segments there are"):
         client.predict(0.5, api_name="/cut")

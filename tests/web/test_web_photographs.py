@@ -1,0 +1,82 @@
+"""The page with `photo`, in a browser and for programs.
+
+In a file of its own, the last of this folder: a second Gradio server in one process can disturb the
+first.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Running
+from .test_browser import Page
+from .test_server import handle
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_photograph_is_cut_anew(browser: Any, photographs: Running) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = Page(context.new_page(), photographs.url)
+    page.take_example(0)
+    tab = page.tab
+    grain = tab.locator(".zg-grain input")
+    assert grain.is_visible() and grain.input_value() == "0.85"
+    parts = {}
+    for value in ("0", "1", "0.85"):
+        grain.fill(value)
+        grain.dispatch_event("change")
+        tab.wait_for_selector(".zg-work", state="visible")
+        tab.wait_for_selector(".zg-row")
+        page.wait_until(lambda: tab.locator(".zg-work").is_hidden())
+        assert grain.input_value() == value
+        assert tab.evaluate("document.activeElement.closest('.zg-grain') !== null")
+        (parts[value],) = re.findall(r"(\d+) over-segments? became", tab.inner_text(".zg-note"))
+    assert int(parts["0"]) < int(parts["0.85"]) <= int(parts["1"])
+
+    tab.click(".zg-row >> nth=0")
+    tab.fill(".zg-edit input", "mine")
+    tab.press(".zg-edit input", "Enter")
+    page.wait_until(lambda: "mine" in page.labels())
+    tab.once("dialog", lambda dialog: dialog.dismiss())
+    grain.fill("0.5")
+    grain.dispatch_event("change")
+    page.wait_until(lambda: grain.input_value() == "0.85")
+    assert "mine" in page.labels()
+    tab.once("dialog", lambda dialog: dialog.accept())
+    grain.fill("0.5")
+    grain.dispatch_event("change")
+    page.wait_until(lambda: page.labels() and "mine" not in page.labels())
+
+    for key in list(photographs.server.sessions._kept):
+        photographs.server.sessions.end(key)
+    grain.fill("0.9")
+    grain.dispatch_event("change")
+    tab.wait_for_selector(".zg-alert", state="visible")
+    assert "no picture in this session" in tab.inner_text(".zg-alert")
+    assert tab.locator(".zg-row").count() and grain.input_value() == "0.5"
+    context.close()
+    assert page.outside == [] and page.errors == []
+
+
+def test_a_program_cuts_anew(photographs: Running) -> None:
+    from gradio_client import Client
+    from gradio_client.exceptions import AppError
+
+    from zeroguide import label
+
+    photo = Path(str(files("sklearn.datasets.images") / "china.jpg"))
+    other = Client(photographs.url, verbose=False)
+    first = other.predict(handle(photo), api_name="/label")
+    coarse = other.predict(0.0, api_name="/cut")
+    overrides = ["segmenter.granularity=0.0"]
+    expected = label(photo, preset="photo", overrides=overrides, device="cpu").to_dict()
+    assert coarse["segments"] == expected["segments"] and coarse["recipe"] == expected["recipe"]
+    with pytest.raises(AppError, match=r"^the granularity 1.5 is out of range: choose 0 to 1"):
+        other.predict(1.5, api_name="/cut")
+    assert other.predict(0.85, api_name="/cut") == first
