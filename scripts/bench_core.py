@@ -43,18 +43,16 @@ import hub_folders
 from pages import replace_block, table
 from parity import reference_zerocap
 
-from zeroguide.decoders.beam import BeamDecoder
-from zeroguide.decoders.vocabulary import VocabularyDecoder
-from zeroguide.decoders.zerocap import ZeroCapDecoder
-from zeroguide.embeddings import SegmentEmbedder
+from zeroguide.clip import Picture, Region, SegmentEmbedder, TextEncoder
 from zeroguide.image import from_array
 from zeroguide.labeler import Labeler
 from zeroguide.models import Clip, LanguageModel, load_language_model
+from zeroguide.name.beam import BeamDecoder
+from zeroguide.name.phrase_files import read_prompts
+from zeroguide.name.vocabulary import VocabularyDecoder
+from zeroguide.name.zerocap import ZeroCapDecoder
 from zeroguide.playroom import render
-from zeroguide.prompts_folder import read_prompts
 from zeroguide.recipe import load_recipe
-from zeroguide.region import Picture, Region
-from zeroguide.texts import TextEncoder
 
 SEGMENTS = 20
 # The spread of a random GPT-2's logits is 0.55; at 3, some hundred words are likelier than 1/1000.

@@ -17,23 +17,23 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from zeroguide.datasets import ClassName, Dataset, Regions
-from zeroguide.datasets.base import Entry
-from zeroguide.evaluation.predictions import Prediction
-from zeroguide.evaluation.protocols import score_image
-from zeroguide.evaluation.scoring import Classes
-from zeroguide.metrics import bootstrap
-from zeroguide.metrics.assignment import ST_THRESHOLD, TT_THRESHOLD, assign, keep_best
-from zeroguide.metrics.boundary import boundary_counts, boundary_iou
-from zeroguide.metrics.class_agnostic import ClassAgnostic, encode
-from zeroguide.metrics.lac import same_text
-from zeroguide.metrics.open_vocabulary import class_ious, misnamed, soft_ious
-from zeroguide.metrics.overlap import intersections
-from zeroguide.metrics.panoptic import panoptic_counts
-from zeroguide.metrics.recall import best_overlap, segment_recall
-from zeroguide.metrics.saliency import f_curve, foreground_iou
-from zeroguide.metrics.semantic import class_counts
-from zeroguide.metrics.unsupervised import image_matching, majority_vote
+from zeroguide.evaluate.datasets import ClassName, Dataset, Regions
+from zeroguide.evaluate.datasets.base import Entry
+from zeroguide.evaluate.metrics import bootstrap
+from zeroguide.evaluate.metrics.assignment import ST_THRESHOLD, TT_THRESHOLD, assign, keep_best
+from zeroguide.evaluate.metrics.boundary import boundary_counts, boundary_iou
+from zeroguide.evaluate.metrics.class_agnostic import ClassAgnostic, encode
+from zeroguide.evaluate.metrics.lac import same_text
+from zeroguide.evaluate.metrics.open_vocabulary import class_ious, misnamed, soft_ious
+from zeroguide.evaluate.metrics.overlap import intersections
+from zeroguide.evaluate.metrics.panoptic import panoptic_counts
+from zeroguide.evaluate.metrics.recall import best_overlap, segment_recall
+from zeroguide.evaluate.metrics.saliency import f_curve, foreground_iou
+from zeroguide.evaluate.metrics.semantic import class_counts
+from zeroguide.evaluate.metrics.unsupervised import image_matching, majority_vote
+from zeroguide.evaluate.predictions.prediction import Prediction
+from zeroguide.evaluate.scoring.image import Classes
+from zeroguide.evaluate.scoring.protocols import score_image
 
 HEIGHT, WIDTH, SEGMENTS, CLASSES = 480, 640, 20, 150
 

@@ -36,15 +36,15 @@ import torch
 from naming_parts import MINILM, SMOLLM2, Gap, level_for, read_names, text_side
 from pages import replace_block
 
-from zeroguide.decoders import make_decoder
-from zeroguide.memo import Memo
-from zeroguide.metrics.lac import Level
-from zeroguide.metrics.wordnet import WordNet, wordnet_folders
+from zeroguide.clip import TextEncoder
+from zeroguide.evaluate.metrics.lac import Level
+from zeroguide.evaluate.metrics.wordnet import WordNet, wordnet_folders
 from zeroguide.models import LanguageModel, LoadedModels, load_language_model
-from zeroguide.noun_forms import american, base_forms, squeezed
-from zeroguide.prompts_folder import read_prompts
+from zeroguide.name import make_decoder
+from zeroguide.name.noun_forms import american, base_forms, squeezed
+from zeroguide.name.phrase_files import read_prompts
 from zeroguide.recipe import load_recipe
-from zeroguide.texts import TextEncoder
+from zeroguide.system.memo import Memo
 
 LISTS = {
     "COCO-Stuff": "coco_stuff",

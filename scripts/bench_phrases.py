@@ -20,8 +20,8 @@ import torch
 from bench_core import random_clip
 from pages import replace_block, table
 
-from zeroguide.prompts_folder import read_prompts
-from zeroguide.texts import TextEncoder
+from zeroguide.clip import TextEncoder
+from zeroguide.name.phrase_files import read_prompts
 
 
 def main() -> None:

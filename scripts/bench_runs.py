@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING
 # Set before torch is loaded: what a user has who sets nothing.
 os.environ.pop("OMP_NUM_THREADS", None)
 
-from zeroguide.batch import write_png
 from zeroguide.image import open_image
 from zeroguide.recipe import load_recipe
 from zeroguide.runs.label_run import Observer, Run, Summary
 from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.runs.sources import find_items
 from zeroguide.runs.worker import Worker
-from zeroguide.sources import find_items
+from zeroguide.system.files import write_png
 
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler
@@ -55,7 +55,7 @@ def render_scenes(folder: Path, n: int, n_different: int) -> None:
 def loop(folder: Path, output: Path, overlay: bool) -> tuple[float, float]:
     """Images per second of the loop, and its start in seconds."""
     from zeroguide.labeler import Labeler
-    from zeroguide.overlay import draw
+    from zeroguide.result.overlay import draw
 
     output.mkdir()
     started = time.perf_counter()

@@ -24,13 +24,13 @@ from evaluate_segmenters_playroom import METHODS
 from pages import replace_block, table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from zeroguide.features import extract_features_and_attention
 from zeroguide.models import choose_device, load_dino
 from zeroguide.playroom import render
 from zeroguide.recipe import load_recipe
-from zeroguide.segmenters import segment
-from zeroguide.segmenters.affinity import cosines, unit_rows
-from zeroguide.segmenters.eigen import dense
+from zeroguide.segment.features import extract_features_and_attention
+from zeroguide.segment.segmenters import segment
+from zeroguide.segment.segmenters.affinity import cosines, unit_rows
+from zeroguide.segment.segmenters.eigen import dense
 
 CELLS = 60  # a side
 N_SEGMENTS = 10

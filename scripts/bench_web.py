@@ -22,9 +22,9 @@ import urllib.request
 
 import numpy as np
 
-from zeroguide.editing import Editor, Naming, Parts, TextTable
 from zeroguide.image import from_array
 from zeroguide.recipe import Merge
+from zeroguide.web.editing import Editor, Naming, Parts, TextTable
 from zeroguide.web.examples import SCENES
 from zeroguide.web.view import View
 

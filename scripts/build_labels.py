@@ -23,8 +23,8 @@ from label_senses import Nodes, Senses
 from label_sources import LONGEST, Frequency, read_classes, read_list, read_open_images
 from wordnet_nouns import ARTIFACT, OBJECT, WHOLE, WordNet, licence
 
-from zeroguide.noun_forms import american, base_forms, squeezed
-from zeroguide.prompts_folder import read_prompts
+from zeroguide.name.noun_forms import american, base_forms, squeezed
+from zeroguide.name.phrase_files import read_prompts
 
 HAND = Path(__file__).parent / "labels"
 PROMPTS = Path(__file__).parent.parent / "prompts"

@@ -26,13 +26,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import hub_folders
 
-from zeroguide.embeddings.pooled import embed_pooled, encode_pooled
-from zeroguide.embeddings.towers import has_attention_pool, patch_size
+from zeroguide.clip.pooled import embed_pooled, encode_pooled
+from zeroguide.clip.texts import encode_tokens
+from zeroguide.clip.towers import has_attention_pool, patch_size
 from zeroguide.image import open_image
 from zeroguide.labeler import Labeler
 from zeroguide.models import Clip
 from zeroguide.recipe import list_recipes, load_recipe
-from zeroguide.texts import encode_tokens
 
 # Sizes as in the checkpoints' own configurations; the last entry is their number of parameters in
 # millions, by the sizes of their files.

@@ -24,18 +24,18 @@ from pages import replace_block, table
 from PIL import Image
 from training import TEST_SEED, TRAIN_SEED
 
-from zeroguide.fitted import METHODS, FeatureStore, fit
-from zeroguide.fitted.store import add_image
+from zeroguide.evaluate.metrics.overlap import Overlap, intersections
+from zeroguide.evaluate.metrics.semantic import class_counts
+from zeroguide.evaluate.metrics.unsupervised import fit_linear_probe, hungarian_counts
+from zeroguide.evaluate.taxonomy import Survey
 from zeroguide.image import open_image
 from zeroguide.labeler import Labeler
-from zeroguide.metrics.overlap import Overlap, intersections
-from zeroguide.metrics.semantic import class_counts
-from zeroguide.metrics.unsupervised import fit_linear_probe, hungarian_counts
 from zeroguide.models import load_dino
 from zeroguide.playroom import NAMES, Scene, render
 from zeroguide.recipe import Recipe, load_recipe
-from zeroguide.refine import refine
-from zeroguide.taxonomy import Survey
+from zeroguide.segment.fitted import METHODS, FeatureStore, fit
+from zeroguide.segment.fitted.store import add_image
+from zeroguide.segment.refine import refine
 
 Row = dict[str, str | float]
 PROBE_TOKENS = 20_000  # that the linear probe is taught on, drawn from all scenes

@@ -23,10 +23,10 @@ import numpy as np
 from evaluate_photographs import interval
 from pages import replace_block, table
 
-from zeroguide.datasets import Sample, load_dataset
-from zeroguide.features import extract_features
+from zeroguide.evaluate.datasets import Sample, load_dataset
 from zeroguide.models import load_dino
-from zeroguide.segmenters import segment
+from zeroguide.segment.features import extract_features
+from zeroguide.segment.segmenters import segment
 
 FACETS = ("token", "key", "query", "value")
 SHORTER_SIDE = 336

@@ -25,11 +25,11 @@ from evaluate_photographs import SETS, interval, true_regions
 from pages import table
 from sklearn.linear_model import LogisticRegression
 
-from zeroguide.datasets import Dataset, Sample, load_dataset
+from zeroguide.evaluate.datasets import Dataset, Sample, load_dataset
+from zeroguide.evaluate.metrics.wordnet import WordNet
 from zeroguide.labeler import Labeler
-from zeroguide.labeling import Labeling
-from zeroguide.metrics.wordnet import WordNet
 from zeroguide.recipe import load_recipe
+from zeroguide.result import Labeling
 
 STEPS = 3
 RIGHT, HELD, WRONG = "right", "held", "wrong"
@@ -153,7 +153,7 @@ def draw_reliability(pairs: list[tuple[float, bool]], path: Path, bins: int = 10
 
 
 def curve(pairs: list[tuple[float, bool]]) -> tuple[float, float]:
-    """Slope and offset of `zeroguide.confidence.calibrated` that fit best."""
+    """Slope and offset of `zeroguide.clip.confidence.calibrated` that fit best."""
     shares = np.array([p for p, _ in pairs]).clip(1e-6, 1 - 1e-6)
     odds = np.log(shares / (1 - shares))[:, None]
     fit = LogisticRegression(C=1e6).fit(odds, [ok for _, ok in pairs])

@@ -26,14 +26,12 @@ import torch
 import torch.nn.functional as F
 from pages import table
 
-from zeroguide.datasets import Dataset, Sample, load_dataset
-from zeroguide.embeddings import SegmentEmbedder
-from zeroguide.metrics import bootstrap
+from zeroguide.clip import Picture, Region, SegmentEmbedder, TextEncoder
+from zeroguide.evaluate.datasets import Dataset, Sample, load_dataset
+from zeroguide.evaluate.metrics import bootstrap
 from zeroguide.models import Clip, load_clip
-from zeroguide.prompts_folder import read_prompts
+from zeroguide.name.phrase_files import read_prompts
 from zeroguide.recipe import load_recipe
-from zeroguide.region import Picture, Region
-from zeroguide.texts import TextEncoder
 
 SETS = {"coco_panoptic": "coco-panoptic", "coco_stuff": "folder", "ade20k_33": "folder"}
 LEAST_SHARE = 0.01

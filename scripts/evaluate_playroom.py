@@ -21,15 +21,14 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 from training import TEST_SEED
 
-from zeroguide.decoders.vocabulary import VocabularyDecoder
-from zeroguide.embeddings import SegmentEmbedder
+from zeroguide.clip import Picture, Region, SegmentEmbedder
 from zeroguide.image import from_array
 from zeroguide.labeler import Labeler
-from zeroguide.labeling import Labeling
+from zeroguide.name.phrase_files import read_prompts
+from zeroguide.name.vocabulary import VocabularyDecoder
 from zeroguide.playroom import NAMES, Scene, render
-from zeroguide.prompts_folder import read_prompts
 from zeroguide.recipe import load_recipe
-from zeroguide.region import Picture, Region
+from zeroguide.result import Labeling
 
 LEAST_SHARE = 0.01
 MATCH_IOU = 0.5

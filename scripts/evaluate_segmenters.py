@@ -34,20 +34,20 @@ import torch
 from evaluate_photographs import SETS as NAMED_SETS
 from pages import replace_block, table
 
-from zeroguide.datasets import Sample, load_dataset
-from zeroguide.embeddings.frame import make_frame, token_shares
-from zeroguide.evaluation.predictions import Prediction
-from zeroguide.evaluation.results import ImageRow, image_sums
-from zeroguide.evaluation.scoring import Classes, ratio, score
-from zeroguide.evaluation.scoring_masks import class_agnostic, per_image
+from zeroguide.clip.frame import make_frame, token_shares
+from zeroguide.evaluate.datasets import Sample, load_dataset
+from zeroguide.evaluate.metrics.bootstrap import of_ratio
+from zeroguide.evaluate.predictions.prediction import Prediction
+from zeroguide.evaluate.scoring.image import Classes, ratio, score
+from zeroguide.evaluate.scoring.masks import class_agnostic, per_image
+from zeroguide.evaluate.scoring.results import ImageRow, image_sums
 from zeroguide.labeler import Labeler
-from zeroguide.metrics.bootstrap import of_ratio
-from zeroguide.overlay.colours import choose_colours
 from zeroguide.recipe import Recipe, load_recipe
-from zeroguide.refine import refine
-from zeroguide.segmenters import segment
-from zeroguide.segmenters.common import contiguous, prepare
-from zeroguide.segmenters.ward import ward_of_grid
+from zeroguide.result.overlay.colours import choose_colours
+from zeroguide.segment.refine import refine
+from zeroguide.segment.segmenters import arguments, segment
+from zeroguide.segment.segmenters.common import contiguous, prepare
+from zeroguide.segment.segmenters.ward import ward_of_grid
 
 METHODS: dict[str, dict[str, str]] = {
     "kmeans": {},
@@ -76,10 +76,10 @@ CEILING = "best nodes of Ward's tree"
 def settings(recipe: Recipe, method: str, **changes: Any) -> dict[str, Any]:
     """Keyword arguments of `segment` under a recipe for one of METHODS, or for its own."""
     if method == OWN:
-        return recipe.segmenter.parameters()
+        return arguments(recipe.segmenter)
     plain = {"method": method.partition(",")[0], "granularity": 0.5, "min_share": 0.0}
     changed = {**plain, **METHODS[method], **changes}
-    return recipe.segmenter.model_copy(update=changed).parameters()
+    return arguments(recipe.segmenter.model_copy(update=changed))
 
 
 def felzenszwalb_segments(pixels: np.ndarray) -> np.ndarray:

@@ -26,15 +26,15 @@ from evaluate_segmenters import settings
 from pages import replace_block, table
 from training import TEST_SEED
 
-from zeroguide.features import extract_features_and_attention
-from zeroguide.metrics.boundary import boundary_counts
-from zeroguide.metrics.overlap import intersections
-from zeroguide.metrics.recall import best_ious, recall_curve
+from zeroguide.evaluate.metrics.boundary import boundary_counts
+from zeroguide.evaluate.metrics.overlap import intersections
+from zeroguide.evaluate.metrics.recall import best_ious, recall_curve
 from zeroguide.models import choose_device, load_dino
 from zeroguide.playroom import render
 from zeroguide.recipe import Recipe, load_recipe
-from zeroguide.refine import refine
-from zeroguide.segmenters import segment
+from zeroguide.segment.features import extract_features_and_attention
+from zeroguide.segment.refine import refine
+from zeroguide.segment.segmenters import segment
 
 METHODS = {**PHOTO_METHODS, "saliency": {}}  # reads the attention of the class token
 FIXED = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20)

@@ -18,7 +18,7 @@ from pathlib import Path
 from pages import replace_block, table
 
 from zeroguide.cli import main as zeroguide
-from zeroguide.evaluation.results import PROTOCOLS, Results, Value
+from zeroguide.evaluate.scoring.results import PROTOCOLS, Results, Value
 
 STAGES = {
     "full": "ours",

@@ -22,9 +22,9 @@ from training import VALIDATION_SEED
 
 from zeroguide.image import from_array
 from zeroguide.labeler import Labeler
-from zeroguide.memo import Memo
 from zeroguide.playroom import render
 from zeroguide.recipe import load_recipe
+from zeroguide.system.memo import Memo
 
 NAMES = (
     "zebra", "pizza", "umbrella", "sky", "brick wall", "traffic light", "surfboard", "tree",

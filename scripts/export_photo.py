@@ -1,7 +1,7 @@
 """The last step of the photo model: one folder in open_clip's format that is CLIP and DINO.
 
     python scripts/export_photo.py --work out/photo --text out/photo/names/checkpoint.pt \
-        --output zeroguide/weights/photo/clip
+        --output zeroguide/models/weights/photo/clip
 
 The trunk's weights are stored once, in float16. `--read-out class-token` writes the network that
 scripts/evaluate_photographs.py compares with; its blocks are DINOv2's own.

@@ -26,8 +26,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from zeroguide.labeling import Labeling
-from zeroguide.run_folder import RunFolder
+from zeroguide.result import Labeling
+from zeroguide.runs.run_folder import RunFolder
 
 
 def render_scenes(folder: Path, n: int) -> None:

@@ -25,15 +25,15 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from zeroguide.features import extract_features
 from zeroguide.image import from_array
 from zeroguide.labeler import Labeler, Segmenter
-from zeroguide.labeling import Label, Labeling
-from zeroguide.overlay import drawing
-from zeroguide.overlay.colours import choose_colours
-from zeroguide.overlay.text import load_font
 from zeroguide.playroom import Scene, render
 from zeroguide.recipe import load_recipe
+from zeroguide.result import Label, Labeling
+from zeroguide.result.overlay import drawing
+from zeroguide.result.overlay.colours import choose_colours
+from zeroguide.result.overlay.text import load_font
+from zeroguide.segment.features import extract_features
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"

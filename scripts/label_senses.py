@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from wordnet_nouns import FOOD, OFFENSIVE, PERSON, PLANT, WordNet
 
-from zeroguide.hypernyms import head_forms
-from zeroguide.noun_forms import base_forms, squeezed
+from zeroguide.name.hypernyms import head_forms
+from zeroguide.name.noun_forms import base_forms, squeezed
 
 # How the gloss of flesh, fur and wood begins.
 MADE_OF = re.compile(
@@ -146,7 +146,7 @@ class Nodes:
         return {node: len(phrases) for node, phrases in below.items()}
 
     def lines(self, spellings: dict[str, set[str]]) -> list[str]:
-        """The lines of the file: see `zeroguide.hypernyms`."""
+        """The lines of the file: see `zeroguide.name.hypernyms`."""
         taken = {phrase for own in self.labels.values() for phrase in own}
         lines = []
         for node in self.in_order():

@@ -29,8 +29,8 @@ from formats.reading import READERS
 from formats.runs import ListRun, labelled, segments, shapes_run, truth_run
 from pages import replace_block, table
 
-from zeroguide.formats.registry import FORMATS, export
 from zeroguide.playroom import render
+from zeroguide.result.formats.registry import FORMATS, export
 
 SCENES, SEED, SIZE = 50, 3, 224
 

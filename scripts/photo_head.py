@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from zeroguide.hypernyms import Hypernyms
+from zeroguide.name.hypernyms import Hypernyms
 
 WIDTH = 384  # of DINOv2-S, of MiniLM and of the embeddings
 FLOOR = 0.3  # of the whitening

@@ -7,8 +7,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from zeroguide.hypernyms import Hypernyms
-from zeroguide.prompts_folder import read_prompts
+from zeroguide.name.hypernyms import Hypernyms
+from zeroguide.name.phrase_files import read_prompts
 
 LONGEST_NAME = 4  # words
 _ARTICLES = frozenset({"a", "an", "the", "two", "three", "some", "his", "her", "their", "its"})

@@ -12,7 +12,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeroguide.hypernyms import Hypernyms
+from zeroguide.name.hypernyms import Hypernyms
 
 FILE = Path(__file__).with_suffix(".tsv")
 

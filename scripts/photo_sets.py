@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zeroguide.hypernyms import Hypernyms
-from zeroguide.noun_forms import base_forms
+from zeroguide.name.hypernyms import Hypernyms
+from zeroguide.name.noun_forms import base_forms
 
 # How much it says that a name which the set uses is absent. Single-label sets say it of each
 # other's names only, and rarely: a photograph of a dog may well show its collar.

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from zeroguide.models import Dino, load_dino
-from zeroguide.prompts_folder import read_prompts
+from zeroguide.name.phrase_files import read_prompts
 
 REAL_WEIGHTS = Path(__file__).parent.parent / "out" / "real-weights"
 BLOCKS = 9

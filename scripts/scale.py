@@ -32,18 +32,18 @@ from unittest import mock
 import numpy as np
 from pages import replace_block, table
 
-from zeroguide.batch import write_png
 from zeroguide.image import Image, read_image
-from zeroguide.labeling import Labeling
 from zeroguide.playroom import render
-from zeroguide.provenance import provenance
 from zeroguide.recipe import load_recipe
+from zeroguide.result import Labeling
+from zeroguide.result.provenance import provenance
 from zeroguide.runs import ray_run
 from zeroguide.runs.label_run import Observer, Run, Summary
 from zeroguide.runs.parts import Known, Row, read_parts, write_part
 from zeroguide.runs.pool import ATTEMPTS
+from zeroguide.runs.sources import find_items
 from zeroguide.runs.worker import Outcome, Settings
-from zeroguide.sources import find_items
+from zeroguide.system.files import write_png
 
 Table = list[dict[str, str | float]]
 
@@ -108,7 +108,7 @@ def measure(paths: list[Path], folder: Path) -> Measured:
     import torch
 
     from zeroguide import labeler as module
-    from zeroguide.overlay import draw
+    from zeroguide.result.overlay import draw
 
     torch.set_num_threads(1)
     labeler = module.Labeler(load_recipe("tiny"), device="cpu", offline=True)

@@ -22,9 +22,9 @@ import numpy as np
 
 from zeroguide.image import Image, from_array, open_image
 from zeroguide.labeler import Labeler
-from zeroguide.labeling import Labeling
 from zeroguide.playroom import render
 from zeroguide.recipe import load_recipe
+from zeroguide.result import Labeling
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 SIDE = 320  # photographs are shrunk to it: this is about threads, not about pixels

@@ -50,8 +50,8 @@ from training import (
     parameter_groups,
 )
 
+from zeroguide.clip.texts import encode_tokens
 from zeroguide.playroom import NAMES, STUFF, THINGS, Scene, caption, phrase, render
-from zeroguide.texts import encode_tokens
 
 MODEL_CONFIG: dict[str, Any] = {
     "embed_dim": 128,

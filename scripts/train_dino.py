@@ -1,6 +1,6 @@
 """Train the tiny DINO on Playroom pictures, without labels; writes a transformers ViT folder.
 
-    python scripts/train_dino.py --work runs/dino --output zeroguide/weights/tiny/dino
+    python scripts/train_dino.py --work runs/dino --output zeroguide/models/weights/tiny/dino
 
 A student sees large and small crops of a picture, some of the large ones' patches blanked; its
 teacher, a moving average of itself, sees the large crops whole. The student must predict the

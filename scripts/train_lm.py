@@ -1,6 +1,6 @@
 """Train the tiny language model on Playroom captions; writes a transformers GPT-2 folder.
 
-    python scripts/train_lm.py --work runs/lm --output zeroguide/weights/tiny/lm
+    python scripts/train_lm.py --work runs/lm --output zeroguide/models/weights/tiny/lm
 
 The captions are the wording of `zeroguide.playroom.caption` over random names: text only, no
 scene is rendered. The tokenizer is a byte-level BPE trained on such captions first.

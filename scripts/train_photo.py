@@ -33,9 +33,9 @@ from photo_regions import NamedPoint, named_points
 from photo_sets import Said, Targets, read_set, targets, with_person
 from training import Run, learning_rate
 
-from zeroguide.hypernyms import Hypernyms
-from zeroguide.prompts_folder import read_prompts
-from zeroguide.texts import TextEncoder
+from zeroguide.clip import TextEncoder
+from zeroguide.name.hypernyms import Hypernyms
+from zeroguide.name.phrase_files import read_prompts
 
 LEAVES = 32
 REGIONS = (8, 24)  # of a cut

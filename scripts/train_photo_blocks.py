@@ -31,11 +31,11 @@ from train_photo import BLUR_NAMED, LEAVES, REGIONS, SCALE, kin, noise
 from train_photo_features import SMALLEST, without_frame
 from training import Run, learning_rate
 
-from zeroguide.embeddings.frame import make_frame, preprocess
-from zeroguide.hypernyms import Hypernyms
+from zeroguide.clip import TextEncoder
+from zeroguide.clip.frame import make_frame, preprocess
 from zeroguide.models import Dino
-from zeroguide.prompts_folder import read_prompts
-from zeroguide.texts import TextEncoder
+from zeroguide.name.hypernyms import Hypernyms
+from zeroguide.name.phrase_files import read_prompts
 
 TAUGHT = 2  # last blocks
 SIZES = (1.0, 1.35)  # of the views; photographs are small copies, and are looked at larger later

@@ -22,7 +22,7 @@ from PIL import Image
 from sklearn.cluster import ward_tree
 from sklearn.feature_extraction.image import grid_to_graph
 
-from zeroguide.embeddings.frame import Frame, make_frame, preprocess
+from zeroguide.clip.frame import Frame, make_frame, preprocess
 from zeroguide.models import Dino
 
 BATCH = 8

@@ -1,7 +1,7 @@
 """A small GPT-2 of captions' noun phrases, for the photo model: what may stand before a name.
 
     python scripts/train_photo_lm.py --captions ../shared/captioned/flickr8k/captions.tsv \
-        --work out/photo/lm --output zeroguide/weights/photo/lm
+        --work out/photo/lm --output zeroguide/models/weights/photo/lm
 
 It reads phrases in the sentences that decoders continue ("Image of a black dog"), as often as
 captions have them, and names of the list, so that none is impossible.
@@ -21,8 +21,8 @@ from train_lm import CONTEXT, encode, loss_of, train_tokenizer
 from training import Run, attention_kernel, learning_rate, parameter_groups
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from zeroguide.hypernyms import Hypernyms
-from zeroguide.prompts_folder import read_prompts
+from zeroguide.name.hypernyms import Hypernyms
+from zeroguide.name.phrase_files import read_prompts
 
 VOCABULARY = 5000
 BEGINNINGS = ("Image of a ", "a photo of a ", "a ", "the ")

@@ -23,9 +23,10 @@ from photo_phrases import modifiers, noun_phrases
 from photo_tower import CONTEXT, text_tower, tokenizer_for
 from training import Run, attention_kernel, learning_rate, parameter_groups
 
-from zeroguide.hypernyms import Hypernyms
-from zeroguide.prompts_folder import read_prompts
-from zeroguide.texts import TextEncoder, encode_tokens
+from zeroguide.clip import TextEncoder
+from zeroguide.clip.texts import encode_tokens
+from zeroguide.name.hypernyms import Hypernyms
+from zeroguide.name.phrase_files import read_prompts
 
 SENTENCES = (
     "a photo of a {}.", "a close-up photo of {}.", "{}", "a photo of a {}", "Image of a {}", "a {}",

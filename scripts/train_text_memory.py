@@ -1,7 +1,7 @@
 """Train a text memory for a CLIP: a language model that writes what a CLIP embedding says.
 
     python scripts/train_text_memory.py --clip shipped:tiny/clip --language-model shipped:tiny/lm \\
-        --texts playroom --output zeroguide/weights/tiny/text_memory
+        --texts playroom --output zeroguide/models/weights/tiny/text_memory
 
 Text only, as in DeCap (Li et al., ICLR 2023): CLIP reads a phrase in the wording of a template, and
 the language model learns to write the phrase from that embedding, through one projected vector in
@@ -22,8 +22,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from training import attention_kernel, learning_rate, parameter_groups
 
-from zeroguide.decoders.noun_phrases import clean_phrase
-from zeroguide.decoders.text_memory import TextMemoryDecoder
+from zeroguide.clip import TextEncoder
 from zeroguide.models import (
     LanguageModel,
     TextMemory,
@@ -32,9 +31,10 @@ from zeroguide.models import (
     load_language_model,
 )
 from zeroguide.models.hub import TEXT_MEMORY
+from zeroguide.name.noun_phrases import clean_phrase
+from zeroguide.name.phrase_files import read_prompts
+from zeroguide.name.text_memory import TextMemoryDecoder
 from zeroguide.playroom import NAMES, phrase
-from zeroguide.prompts_folder import read_prompts
-from zeroguide.texts import TextEncoder
 
 NOISE = 1.0
 """Length of the noise beside unit embeddings. With less, alternatives to the best text are odd."""

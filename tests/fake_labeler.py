@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from zeroguide.image import Image
-from zeroguide.labeling import Label, Labeling
-from zeroguide.provenance import provenance
 from zeroguide.recipe import Recipe
-from zeroguide.segmenters import SegmenterResult
+from zeroguide.result import Label, Labeling
+from zeroguide.result.provenance import provenance
+from zeroguide.segment.segmenters import SegmenterResult
 
 
 class FakeLabeler:

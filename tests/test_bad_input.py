@@ -26,7 +26,7 @@ import zeroguide
 from zeroguide.cli import main
 from zeroguide.errors import ImageError
 from zeroguide.image import open_image
-from zeroguide.labeling import Labeling
+from zeroguide.result import Labeling
 
 ROOT = Path(zeroguide.__file__).parent.parent
 

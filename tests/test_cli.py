@@ -20,8 +20,8 @@ from fake_labeler import FakeLabeler
 import zeroguide
 from zeroguide.cli import main
 from zeroguide.errors import WeightsError
-from zeroguide.labeling import Labeling
-from zeroguide.segmenters import SEGMENTERS
+from zeroguide.result import Labeling
+from zeroguide.segment.segmenters import SEGMENTERS
 
 ROOT = Path(zeroguide.__file__).parent.parent
 ENVIRONMENT = {

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from zeroguide.cli import main
-from zeroguide.datasets import load_dataset
-from zeroguide.evaluation.results import Results
+from zeroguide.evaluate.datasets import load_dataset
+from zeroguide.evaluate.scoring.results import Results
 from zeroguide.models import choose_device
 from zeroguide.playroom import render
 
@@ -206,7 +206,7 @@ def test_two_runs_in_one_folder(command, tmp_path, capsys):
     before = {path.name: path.read_bytes() for path in output.iterdir()}
     capsys.readouterr()
     code = (
-        "import sys; from pathlib import Path; from zeroguide.folder_lock import locked"
+        "import sys; from pathlib import Path; from zeroguide.system.folder_lock import locked"
         "\nwith locked(Path(sys.argv[1])): print('ready', flush=True); sys.stdin.read()"
     )
     first = subprocess.Popen(

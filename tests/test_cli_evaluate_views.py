@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 from zeroguide.cli import main
-from zeroguide.evaluation.results import Results
+from zeroguide.evaluate.scoring.results import Results
 from zeroguide.playroom import render
 
 

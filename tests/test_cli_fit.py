@@ -16,11 +16,11 @@ from safetensors.torch import save_file
 from test_fitted_stego import published
 
 from zeroguide.cli import main
-from zeroguide.features import extract_features
-from zeroguide.fitted import METHODS, load_fitted
 from zeroguide.models import load_dino
 from zeroguide.playroom import render
 from zeroguide.recipe import load_recipe
+from zeroguide.segment.features import extract_features
+from zeroguide.segment.fitted import METHODS, load_fitted
 
 TINY = ["--preset", "tiny", "--device", "cpu", "-q"]
 
@@ -99,7 +99,7 @@ def test_takes_over_a_published_head(scenes, capsys):
 def test_an_unusable_head_is_told_before_the_features(
     scenes, capsys, monkeypatch, state, code, message
 ):
-    monkeypatch.setattr("zeroguide.fitted.store.add_image", None)
+    monkeypatch.setattr("zeroguide.segment.fitted.store.add_image", None)
     if state is None:
         Path("head.safetensors").write_bytes(b"nonsense")
     else:

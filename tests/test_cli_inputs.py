@@ -15,11 +15,11 @@ from fake_labeler import FakeLabeler
 
 from zeroguide.cli import main
 from zeroguide.image import open_image
-from zeroguide.labeling import Labeling
-from zeroguide.pictures import read_pixels
 from zeroguide.recipe import load_recipe
-from zeroguide.run_folder import RunFolder
-from zeroguide.search.sources import Sources
+from zeroguide.result import Labeling
+from zeroguide.result.pixels import read_pixels
+from zeroguide.runs.run_folder import RunFolder
+from zeroguide.runs.search.sources import Sources
 
 ODD = os.fsdecode(b"caf\xe9.jpg")
 KEY = "caf\ufffdE9.jpg"
@@ -180,7 +180,7 @@ def test_exports_find_a_photo_whose_name_is_not_utf8(
 
 def test_search_finds_it_too(odd: Path) -> None:
     assert run("label", "in") == 0
-    from zeroguide.search.searcher import Searcher
+    from zeroguide.runs.search.searcher import Searcher
 
     searcher = object.__new__(Searcher)
     searcher.run = RunFolder("out")

@@ -17,7 +17,7 @@ import pytest
 from fake_labeler import FakeLabeler
 
 from zeroguide.cli import main
-from zeroguide.console import Console
+from zeroguide.system.console import Console
 
 N = 40  # more than are labelled without further ado
 

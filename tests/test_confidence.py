@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zeroguide.confidence import Confidence, calibrated
+from zeroguide.clip.confidence import Confidence, calibrated
 from zeroguide.errors import UsageError
 
 

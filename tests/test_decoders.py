@@ -12,18 +12,18 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroguide.decoders import make_decoder
-from zeroguide.decoders.beam import BeamDecoder
-from zeroguide.decoders.cache import read
-from zeroguide.decoders.noun_phrases import clean_phrase
-from zeroguide.decoders.proposals import phrase_ends, start_ids
-from zeroguide.decoders.vocabulary import VocabularyDecoder
+from zeroguide.clip import TextEncoder
 from zeroguide.errors import UsageError
-from zeroguide.memo import Memo
 from zeroguide.models import LanguageModel, LoadedModels, load_clip, load_language_model
-from zeroguide.prompts_folder import read_prompts
+from zeroguide.name import make_decoder
+from zeroguide.name.beam import BeamDecoder
+from zeroguide.name.cache import read
+from zeroguide.name.noun_phrases import clean_phrase
+from zeroguide.name.phrase_files import read_prompts
+from zeroguide.name.proposals import phrase_ends, start_ids
+from zeroguide.name.vocabulary import VocabularyDecoder
 from zeroguide.recipe import load_recipe
-from zeroguide.texts import TextEncoder
+from zeroguide.system.memo import Memo
 
 
 @pytest.fixture(scope="module")
@@ -332,8 +332,8 @@ def test_contexts_of_a_call_are_read_once(texts, lm):
 def test_memory_of_contexts_is_bounded(texts, lm, monkeypatch):
     embeddings = torch.randn(3, 32, generator=torch.Generator().manual_seed(4))
     unbounded = beam(texts, lm)(embeddings)
-    monkeypatch.setattr("zeroguide.decoders.proposals._STATES_KEPT", 2)
-    monkeypatch.setattr("zeroguide.decoders.proposals._BATCH", 3)
+    monkeypatch.setattr("zeroguide.name.proposals._STATES_KEPT", 2)
+    monkeypatch.setattr("zeroguide.name.proposals._BATCH", 3)
     decode, memo = beam(texts, lm), Memo()
     for _ in range(2):
         assert_same(decode(embeddings, (), memo), unbounded)

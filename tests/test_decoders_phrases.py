@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from conftest import REPOSITORY
 
-from zeroguide.decoders import Name, make_decoder
-from zeroguide.decoders.phrases import Modifiers, PhraseList, PhrasesDecoder
-from zeroguide.decoders.phrases.specificity import Specificity
+from zeroguide.clip import TextEncoder
 from zeroguide.models import LoadedModels, load_clip, load_language_model
-from zeroguide.noun_forms import plural
-from zeroguide.prompts_folder import list_names, read_prompts
+from zeroguide.name import Name, make_decoder
+from zeroguide.name.noun_forms import plural
+from zeroguide.name.phrase_files import list_names, read_prompts
+from zeroguide.name.phrases import Modifiers, PhraseList, PhrasesDecoder
+from zeroguide.name.phrases.specificity import Specificity
 from zeroguide.recipe import load_recipe
-from zeroguide.texts import TextEncoder
 
 LIST = ["beagle", "basset", "dog", "cat", "couch", "sofa", "animal", "rusty brick wall", "wall"]
 UNIFORM = torch.full((len(LIST),), -math.log(len(LIST)))

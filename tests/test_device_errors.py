@@ -14,13 +14,13 @@ from runs.stand_ins import ILLEGAL_ACCESS, picture
 
 import zeroguide.labeler
 from zeroguide.cli import main
-from zeroguide.device_errors import device_errors, failure, is_out_of_memory
 from zeroguide.errors import DeviceError, ZeroguideError
 from zeroguide.image import to_image
 from zeroguide.labeler import Labeler
 from zeroguide.models.reading import place
 from zeroguide.recipe import load_recipe
-from zeroguide.search import Searcher
+from zeroguide.runs.search import Searcher
+from zeroguide.system.device_errors import device_errors, failure, is_out_of_memory
 
 HINT = "\nCUDA kernel errors might be asynchronously reported at some other API call"
 

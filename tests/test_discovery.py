@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroguide.cli import main
-from zeroguide.discovery import discover_classes
+from zeroguide.evaluate.discovery import discover_classes
+from zeroguide.evaluate.taxonomy import Survey, labeling_of
 from zeroguide.image import from_array
 from zeroguide.labeler import Labeler
-from zeroguide.overlay.contact_sheet import MARGIN, TILE, Card, contact_sheet, cut_out
 from zeroguide.playroom import render
 from zeroguide.recipe import load_recipe
-from zeroguide.taxonomy import Survey, labeling_of
+from zeroguide.result.overlay.contact_sheet import MARGIN, TILE, Card, contact_sheet, cut_out
 
 
 def planted(

@@ -23,16 +23,16 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 import zeroguide
-from zeroguide.display import SIDE
 from zeroguide.errors import ImageError, UsageError, ZeroguideError
-from zeroguide.formats import coco
-from zeroguide.formats.base import Run
 from zeroguide.image import from_array, open_image, to_image
 from zeroguide.labeler import Labeler
-from zeroguide.labeling import Label, Labeling
-from zeroguide.overlay import segment_colours
 from zeroguide.recipe import load_recipe
-from zeroguide.run_folder import Entry
+from zeroguide.result import Label, Labeling
+from zeroguide.result.display import SIDE
+from zeroguide.result.formats import coco
+from zeroguide.result.formats.base import Run
+from zeroguide.result.overlay import segment_colours
+from zeroguide.runs.run_folder import Entry
 
 NASTY = "<script>alert(\"x\")</script> & 'more'"
 

@@ -223,7 +223,7 @@ def test_recipes_run(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 assert run_cli([*arguments, "--quiet"]) == 0, arguments
                 ran += 1
     assert ran >= 5
-    named = zeroguide.labeling.Labeling.load("kitchen/photo.jpg.json")
+    named = zeroguide.result.labeling.Labeling.load("kitchen/photo.jpg.json")
     words = Path("words.txt").read_text(encoding="utf-8").split("\n")
     assert {segment.label for segment in named.segments} <= set(words)
 
@@ -318,7 +318,7 @@ def test_every_preset_is_described() -> None:
 
 
 def test_the_page_of_json_has_the_schemas_keys(labelled: Path) -> None:
-    result = zeroguide.labeling.Labeling.load(labelled / "run" / "photo.jpg.json").to_dict()
+    result = zeroguide.result.labeling.Labeling.load(labelled / "run" / "photo.jpg.json").to_dict()
     text = (DOCS / "json.md").read_text(encoding="utf-8")
     top, _, own = text.partition("Of each segment:")
     assert set(re.findall(r"^\| `(\w+)` ", own, re.M)) == set(result["segments"][0])
@@ -358,6 +358,6 @@ def test_nothing_is_left_to_be_filled_in() -> None:
     pages = [
         ROOT / "README.md",
         *(ROOT / "docs").glob("*.md"),
-        *(ROOT / "zeroguide/weights").rglob("*.md"),
+        *(ROOT / "zeroguide/models/weights").rglob("*.md"),
     ]
-    assert not [page.name for page in pages if "@@" in page.read_text(encoding="utf-8")]
+    assert not [page.name for page in pages if "" in page.read_text(encoding="utf-8")]

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroguide.editing import UNNAMED, Editor, Naming, TextTable
 from zeroguide.errors import UsageError
 from zeroguide.image import from_array
 from zeroguide.recipe import Merge
+from zeroguide.web.editing import UNNAMED, Editor, Naming, TextTable
 
 PROVENANCE = {"name": "test", "seed": 0}
 

@@ -10,16 +10,15 @@ import pytest
 import timm
 import torch
 
-from zeroguide.embeddings import SegmentEmbedder
-from zeroguide.embeddings.exact import embed_exact
-from zeroguide.embeddings.frame import make_frame, preprocess, token_shares
-from zeroguide.embeddings.packed import embed_packed
-from zeroguide.embeddings.packed_global import embed_packed_global
-from zeroguide.embeddings.pooled import embed_pooled, encode_pooled
-from zeroguide.embeddings.towers import encode_early, patch_size, positions
+from zeroguide.clip import Picture, Region, SegmentEmbedder
+from zeroguide.clip.exact import embed_exact
+from zeroguide.clip.frame import make_frame, preprocess, token_shares
+from zeroguide.clip.packed import embed_packed
+from zeroguide.clip.packed_global import embed_packed_global
+from zeroguide.clip.pooled import embed_pooled, encode_pooled
+from zeroguide.clip.towers import encode_early, patch_size, positions
 from zeroguide.errors import UsageError, WeightsError
 from zeroguide.models import Clip, load_clip
-from zeroguide.region import Picture, Region
 
 MODES = ["exact", "packed", "packed+global", "pooled", "crop"]
 FITS = ["squash", "letterbox", "native"]

@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from zeroguide.embeddings.crop import cut_out
-from zeroguide.embeddings.extents import Box, measure
-from zeroguide.embeddings.frame import make_frame, preprocess, soften, token_shares
-from zeroguide.embeddings.windows import best_window, window_boxes
-from zeroguide.region import Picture, Region
+from zeroguide.clip import Picture, Region
+from zeroguide.clip.crop import cut_out
+from zeroguide.clip.extents import Box, measure
+from zeroguide.clip.frame import make_frame, preprocess, soften, token_shares
+from zeroguide.clip.windows import best_window, window_boxes
 
 SHAPES = [(60, 90), (90, 60), (7, 131), (1, 1), (48, 48), (500, 333), (1, 3000)]
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.3, 0.2)

@@ -8,9 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroguide.embeddings import SegmentEmbedder
+from zeroguide.clip import Picture, Region, SegmentEmbedder
 from zeroguide.models import Clip
-from zeroguide.region import Picture, Region
 
 MODES = ["exact", "packed", "packed+global", "pooled", "crop"]
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.features import (
+from zeroguide.segment.features import (
     extract_features,
     extract_features_and_attention,
     extract_features_batch,

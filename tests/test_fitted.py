@@ -16,11 +16,18 @@ import torch
 from PIL import Image
 
 from zeroguide.errors import UsageError, WeightsError, ZeroguideError
-from zeroguide.fitted import METHODS, FeatureStore, check_model, count_classes, fit, load_fitted
-from zeroguide.fitted.multilevel import Levels
-from zeroguide.fitted.sphere import Projection, unit
 from zeroguide.recipe import load_recipe
-from zeroguide.segmenters.saliency import saliency, salient_object
+from zeroguide.segment.fitted import (
+    METHODS,
+    FeatureStore,
+    check_model,
+    count_classes,
+    fit,
+    load_fitted,
+)
+from zeroguide.segment.fitted.multilevel import Levels
+from zeroguide.segment.fitted.sphere import Projection, unit
+from zeroguide.segment.segmenters.saliency import saliency, salient_object
 
 FEATURES = {"shorter_side": 112, "stride": 8, "layer": -1, "facet": "token"}
 D = 16
@@ -249,8 +256,9 @@ def test_check_model_says_which_preset_fits(tmp_path, overrides, remedy):
 
 def test_check_model_imports_no_torch(folder):
     code = (
-        "import sys; from zeroguide.fitted import check_model; from zeroguide.recipe import "
-        f"load_recipe; check_model({str(folder)!r}, load_recipe('tiny', ['models.dino=some/dino']))"
+        "import sys; from zeroguide.segment.fitted import check_model;"
+        "from zeroguide.recipe import load_recipe;"
+        f"check_model({str(folder)!r}, load_recipe('tiny', ['models.dino=some/dino']))"
         ";sys.exit(bool({'torch', 'scipy', 'sklearn', 'transformers'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

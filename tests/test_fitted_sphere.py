@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroguide.errors import UsageError
-from zeroguide.fitted.sphere import fit_projection, nearest_centres, spherical_kmeans, unit
+from zeroguide.segment.fitted.sphere import fit_projection, nearest_centres, spherical_kmeans, unit
 
 
 def planted(sizes: list[int], d: int = 12, noise: float = 0.05) -> tuple[np.ndarray, np.ndarray]:

@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from zeroguide.errors import UsageError, WeightsError
-from zeroguide.fitted import Backbone, FeatureStore, fit
-from zeroguide.fitted.stego import codes
-from zeroguide.fitted.stego_checkpoint import read_checkpoint
-from zeroguide.fitted.stego_training import (
+from zeroguide.segment.fitted import Backbone, FeatureStore, fit
+from zeroguide.segment.fitted.stego import codes
+from zeroguide.segment.fitted.stego_checkpoint import read_checkpoint
+from zeroguide.segment.fitted.stego_training import (
     Head,
     Places,
     _batches,
@@ -95,7 +95,7 @@ def test_places_are_interpolated_as_torch_does(h, w):
 
 def test_codes_are_those_of_the_whole_grid_interpolated(monkeypatch):
     """The head sees only the cells around the places: with dropout off that changes nothing."""
-    monkeypatch.setattr("zeroguide.fitted.stego_training.DROPOUT", 0.0)
+    monkeypatch.setattr("zeroguide.segment.fitted.stego_training.DROPOUT", 0.0)
     torch.manual_seed(0)
     head = Head(D, 7)
     grid = torch.randn(5, 6, D)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from zeroguide.errors import ZeroguideError
-from zeroguide.files import write_atomically
-from zeroguide.formats import json_
-from zeroguide.labeling import Label, Labeling
+from zeroguide.result import Label, Labeling
+from zeroguide.result.formats import json_
+from zeroguide.system.files import write_atomically
 
 
 @pytest.fixture

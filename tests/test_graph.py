@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups, sibling_pairs
+from zeroguide.name.merging import adjacent_pairs, merge_graph, merge_groups, sibling_pairs
 
 # Three directions: 0 and 1 look alike, 2 does not; the texts of 1 and 2 are equal.
 VISUAL = torch.tensor([[2.0, 0.0], [0.96, 0.28], [0.0, 1.0]])

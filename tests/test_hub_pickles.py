@@ -16,11 +16,9 @@ import torch
 import writing_folders
 from conftest import TINY
 
+from zeroguide.clip import TextEncoder
 from zeroguide.errors import UsageError, WeightsError
-from zeroguide.evaluation.sentences import check_modules
-from zeroguide.fitted import load_fitted
-from zeroguide.fitted.config import Backbone, Config
-from zeroguide.fitted.stego_checkpoint import check_file
+from zeroguide.evaluate.scoring.sentences import check_modules
 from zeroguide.models import (
     load_clip,
     load_dino,
@@ -28,7 +26,9 @@ from zeroguide.models import (
     load_text_memory,
     load_vlm,
 )
-from zeroguide.texts import TextEncoder
+from zeroguide.segment.fitted import load_fitted
+from zeroguide.segment.fitted.config import Backbone, Config
+from zeroguide.segment.fitted.stego_checkpoint import check_file
 
 LOADERS: dict[str, Any] = {
     "dino": load_dino,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from conftest import REPOSITORY
 
-from zeroguide.hypernyms import Hypernyms, head_forms
-from zeroguide.noun_forms import base_forms, squeezed
-from zeroguide.prompts_folder import read_prompts
+from zeroguide.name.hypernyms import Hypernyms, head_forms
+from zeroguide.name.noun_forms import base_forms, squeezed
+from zeroguide.name.phrase_files import read_prompts
 
 SMALL = """\
 # a comment

@@ -23,7 +23,7 @@ from zeroguide.image import (
     read_file,
     read_image,
 )
-from zeroguide.image_limits import MAX_PIXELS
+from zeroguide.image.limits import MAX_PIXELS
 
 
 @pytest.fixture

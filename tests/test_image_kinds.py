@@ -12,7 +12,7 @@ import pytest
 
 from zeroguide.errors import ImageError
 from zeroguide.image import check_image, open_image
-from zeroguide.image_kinds import HEIF, kind_of_content, kind_of_name
+from zeroguide.image.kinds import HEIF, kind_of_content, kind_of_name
 from zeroguide.web.uploads import read_photo
 
 
@@ -74,7 +74,7 @@ def test_a_heic_without_its_reader(
     data = heic(pixels)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     monkeypatch.delitem(PIL.Image.OPEN, "HEIF", raising=False)
-    monkeypatch.setattr("zeroguide.image_kinds.find_spec", lambda name: None)
+    monkeypatch.setattr("zeroguide.image.kinds.find_spec", lambda name: None)
     (tmp_path / "x.jpg").write_bytes(data)
     assert refusal(tmp_path / "x.jpg") == (
         "is a HEIC photo, which can't be read; needs `pip install 'zeroguide[heif]'`."

@@ -12,7 +12,7 @@ import pytest
 
 from zeroguide.errors import ImageError
 from zeroguide.image import from_pillow, open_image, to_image
-from zeroguide.value_range import own_range
+from zeroguide.image.value_range import own_range
 
 
 def ramp(low: float, high: float, shape: tuple[int, ...] = (24, 40)) -> np.ndarray:
@@ -156,7 +156,7 @@ def test_the_range_does_not_depend_on_blocks(
     values[3, 3], values[7] = 1e9, -9999
     path = written(tmp_path / "x.tif", values)
     whole = open_image(path)
-    monkeypatch.setattr("zeroguide.rgb._BLOCK", 50)
+    monkeypatch.setattr("zeroguide.image.rgb._BLOCK", 50)
     parts = open_image(path)
     assert np.array_equal(whole.pixels, parts.pixels)
     assert whole.notes == parts.notes

@@ -9,13 +9,13 @@ import torch
 from conftest import REPOSITORY
 from PIL import Image
 
-from zeroguide.decoders import UNNAMED
+from zeroguide.clip import Picture, Region
 from zeroguide.errors import UsageError
 from zeroguide.image import from_array, open_image
 from zeroguide.labeler import Labeler, NamedSegment, Segmenter, Watcher
-from zeroguide.memo import Memo
+from zeroguide.name import UNNAMED
 from zeroguide.recipe import load_recipe
-from zeroguide.region import Picture, Region
+from zeroguide.system.memo import Memo
 
 
 @pytest.fixture(scope="module")

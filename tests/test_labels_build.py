@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from zeroguide.hypernyms import Hypernyms
-from zeroguide.noun_forms import base_forms, squeezed
-from zeroguide.prompts_folder import read_prompts
+from zeroguide.name.hypernyms import Hypernyms
+from zeroguide.name.noun_forms import base_forms, squeezed
+from zeroguide.name.phrase_files import read_prompts
 
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 from label_sources import read_classes

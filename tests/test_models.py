@@ -15,7 +15,8 @@ import torch
 import writing_folders
 from safetensors.torch import load_file, save_file
 
-from zeroguide.embeddings.towers import has_attention_pool
+from zeroguide.clip import TextEncoder, encode_tokens
+from zeroguide.clip.towers import has_attention_pool
 from zeroguide.errors import UsageError, WeightsError
 from zeroguide.models import (
     check,
@@ -28,7 +29,6 @@ from zeroguide.models import (
 )
 from zeroguide.models.reading import _LOADING
 from zeroguide.recipe import Models, load_recipe
-from zeroguide.texts import TextEncoder, encode_tokens
 
 SHARED = Path(__file__).parents[2] / "shared"
 GPT2_BPE = SHARED / "gpt2"

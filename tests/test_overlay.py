@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from zeroguide.labeling import Label, Labeling
-from zeroguide.overlay import draw
-from zeroguide.overlay.colours import (
+from zeroguide.result import Label, Labeling
+from zeroguide.result.overlay import draw
+from zeroguide.result.overlay.colours import (
     SEPARATION,
     SIGHT,
     choose_colours,
@@ -25,12 +25,12 @@ from zeroguide.overlay.colours import (
     palette,
     text_colour,
 )
-from zeroguide.overlay.drawing import format_share, label_shapes, pill_size
-from zeroguide.overlay.legend import MOST_ENTRIES, Entry, add_legend, choose_layout
-from zeroguide.overlay.placement import Placement, place
-from zeroguide.overlay.regions import FILL, render_regions, soft_borders
-from zeroguide.overlay.shapes import draw_line, draw_pill
-from zeroguide.overlay.text import ELLIPSIS, ellipsise, legible, load_font, wrap
+from zeroguide.result.overlay.drawing import format_share, label_shapes, pill_size
+from zeroguide.result.overlay.legend import MOST_ENTRIES, Entry, add_legend, choose_layout
+from zeroguide.result.overlay.placement import Placement, place
+from zeroguide.result.overlay.regions import FILL, render_regions, soft_borders
+from zeroguide.result.overlay.shapes import draw_line, draw_pill
+from zeroguide.result.overlay.text import ELLIPSIS, ellipsise, legible, load_font, wrap
 
 
 def cells(height: int, width: int, n: int, seed: int = 0) -> np.ndarray:
@@ -137,7 +137,7 @@ def test_pillow_font_draws_ascii_and_the_ellipsis() -> None:
 
 
 def test_without_system_fonts_accents_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zeroguide.overlay.text.SYSTEM_FONTS", ())
+    monkeypatch.setattr("zeroguide.result.overlay.text.SYSTEM_FONTS", ())
     legible.cache_clear()
     try:
         assert legible("café à Zürich") == ("cafe a Zurich", "")
@@ -441,7 +441,7 @@ def test_auto_takes_the_legend_when_captions_do_not_fit(monkeypatch: pytest.Monk
     text = "a caption of three lines, each as long as a line can be at all in so small a picture"
     wordy, pixels = make(quarters, [text] * 4)
     assert draw(wordy, pixels).size == (640, 480)
-    monkeypatch.setattr("zeroguide.overlay.drawing.MOST_COVERED", 0.1)
+    monkeypatch.setattr("zeroguide.result.overlay.drawing.MOST_COVERED", 0.1)
     assert draw(wordy, pixels).size != (640, 480)
     monkeypatch.undo()
     islands = np.ones((480, 640), int)  # few segments, but crowded into a corner
@@ -489,7 +489,7 @@ def test_fast_enough() -> None:
 
 def test_no_heavy_imports() -> None:
     code = (
-        "import sys, zeroguide.overlay, zeroguide.formats.json_;"
+        "import sys, zeroguide.result.overlay, zeroguide.result.formats.json_;"
         "print([m for m in ('torch', 'scipy', 'sklearn', 'transformers') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

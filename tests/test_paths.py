@@ -17,30 +17,29 @@ import pytest
 
 import zeroguide
 from tests.conftest import TINY
-from zeroguide import datasets, fitted, models, search, sources
-from zeroguide.batch import output_folder, plan, write_png
-from zeroguide.console import Console
-from zeroguide.datasets import load_dataset
-from zeroguide.datasets.registry import _READERS
+from zeroguide import models
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.evaluation import report
-from zeroguide.evaluation.command import Options
-from zeroguide.evaluation.command import run as run_evaluation
-from zeroguide.evaluation.drawing import pictures
-from zeroguide.evaluation.prediction_folder import FolderPredictions
-from zeroguide.evaluation.results import Results
-from zeroguide.evaluation.rows import RowFile, read_rows
-from zeroguide.evaluation.suite import Suite
-from zeroguide.fitted.config import read_config
-from zeroguide.folder_lock import locked
-from zeroguide.formats import json_
-from zeroguide.formats.registry import export
+from zeroguide.evaluate import datasets
+from zeroguide.evaluate.command import Options
+from zeroguide.evaluate.command import run as run_evaluation
+from zeroguide.evaluate.datasets import load_dataset
+from zeroguide.evaluate.datasets.registry import _READERS
+from zeroguide.evaluate.metrics.wordnet import WordNet
+from zeroguide.evaluate.predictions.folder import FolderPredictions
+from zeroguide.evaluate.reports import report
+from zeroguide.evaluate.reports.drawing import pictures
+from zeroguide.evaluate.scoring.results import Results
+from zeroguide.evaluate.scoring.rows import RowFile, read_rows
+from zeroguide.evaluate.suite import Suite
 from zeroguide.image import check_image, open_image, read_file
-from zeroguide.labeling import Label, Labeling
-from zeroguide.metrics.wordnet import WordNet
 from zeroguide.models.checksums import compare
 from zeroguide.recipe import load_recipe
-from zeroguide.run_folder import (
+from zeroguide.result import Label, Labeling
+from zeroguide.result.formats import json_
+from zeroguide.result.formats.registry import export
+from zeroguide.runs import search, sources
+from zeroguide.runs.batch import plan
+from zeroguide.runs.run_folder import (
     Manifest,
     RunFolder,
     first_result,
@@ -49,7 +48,12 @@ from zeroguide.run_folder import (
     overlay_path,
     result_path,
 )
-from zeroguide.sources import find_images, find_items
+from zeroguide.runs.sources import find_images, find_items
+from zeroguide.segment import fitted
+from zeroguide.segment.fitted.config import read_config
+from zeroguide.system.console import Console
+from zeroguide.system.files import output_folder, write_png
+from zeroguide.system.folder_lock import locked
 
 Kind = Callable[[Path], Any]
 

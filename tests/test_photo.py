@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from zeroguide.hypernyms import Hypernyms
 from zeroguide.image import open_image
 from zeroguide.labeler import Labeler
-from zeroguide.labeling import Labeling
+from zeroguide.name.hypernyms import Hypernyms
 from zeroguide.recipe import load_recipe
+from zeroguide.result import Labeling
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 from photo_regions import named_points
 from train_photo_features import LEAVES, nodes, without_frame
 
-from zeroguide.hypernyms import Hypernyms
+from zeroguide.name.hypernyms import Hypernyms
 
 
 def test_regions_named_by_hand_have_names_that_one_would_write() -> None:

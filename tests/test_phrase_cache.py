@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zeroguide.phrase_cache import embed_in_parts
+from zeroguide.clip.phrase_cache import embed_in_parts
 
 SIZES = [3, 3, 2]
 

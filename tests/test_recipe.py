@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from zeroguide.errors import UsageError
-from zeroguide.prompts_folder import FOLDER as PROMPTS
-from zeroguide.prompts_folder import read_prompts
+from zeroguide.name.phrase_files import FOLDER as PROMPTS
+from zeroguide.name.phrase_files import read_prompts
 from zeroguide.recipe import FOLDER, list_recipes, load_recipe, recipe_keys
 
 
@@ -185,15 +185,15 @@ def test_a_section_that_is_no_table(tmp_path: Path) -> None:
 
 
 def test_segmenters_and_recipe_agree() -> None:
-    segmenters = pytest.importorskip("zeroguide.segmenters")
+    segmenters = pytest.importorskip("zeroguide.segment.segmenters")
     features = np.random.default_rng(0).normal(size=(6, 8, 4)).astype(np.float32)
     for method in segmenters.SEGMENTERS:
         knobs = load_recipe("fast", [f"segmenter.method={method}"]).segmenter
         assert ("connected" in knobs.parameters()) == (method == "agglomerative")
-        result = segmenters.segment(features, **knobs.parameters())
+        result = segmenters.segment(features, **segmenters.arguments(knobs))
         assert result.label_map.shape == (6, 8)
         five = load_recipe("fast", [f"segmenter.method={method}", "segmenter.n_segments=5"])
-        result = segmenters.segment(features, **five.segmenter.parameters())
+        result = segmenters.segment(features, **segmenters.arguments(five.segmenter))
         assert result.label_map.max() < 5
 
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.refine import pamr, refine, soft_masks
+from zeroguide.segment.refine import pamr, refine, soft_masks
 
 
 def pamr_by_loops(
     colours: np.ndarray, masks: np.ndarray, iterations: int, dilations: tuple[int, ...]
 ) -> np.ndarray:
-    """The formula of zeroguide.refine's docstring, pixel by pixel, in float64."""
+    """The formula of zeroguide.segment.refine's docstring, pixel by pixel, in float64."""
     _, height, width = colours.shape
 
     def at(image: np.ndarray, y: int, x: int) -> np.ndarray:
@@ -125,7 +125,7 @@ def test_bands_of_a_large_picture_fit_together(monkeypatch):
     grid = np.random.default_rng(3).integers(0, 4, (8, 11)).astype(np.int32)
     pixels = two_colours(300, 400, 170)
     whole = refine(grid, pixels, max_side=120)
-    monkeypatch.setattr("zeroguide.refine._BAND", 1000)
+    monkeypatch.setattr("zeroguide.segment.refine._BAND", 1000)
     assert np.array_equal(refine(grid, pixels, max_side=120), whole)
 
 

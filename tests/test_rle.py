@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from zeroguide.rle import checked, decode, enclose_nothing, from_polygons, whole
+from zeroguide.result.rle import checked, decode, enclose_nothing, from_polygons, whole
 
 SIZE = (6, 8)
 MASK = np.zeros(SIZE, bool)

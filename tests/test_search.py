@@ -17,21 +17,21 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from zeroguide.cli import main
+from zeroguide.clip import TextEncoder
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.image import from_array
-from zeroguide.labeling import Label, Labeling
 from zeroguide.models import load_clip
 from zeroguide.playroom import render
-from zeroguide.provenance import provenance
 from zeroguide.recipe import load_recipe
-from zeroguide.run_folder import PARTS, Manifest, RunFolder, result_path
-from zeroguide.search import Hit, Searcher, search
-from zeroguide.search import index as index_module
-from zeroguide.search.index import FILE, open_index
-from zeroguide.search.index_file import Index
-from zeroguide.search.searcher import best_rows, cosines_with
-from zeroguide.search.sheet import HEIGHT, MOST_TILES, WIDTH, draw_sheet, view
-from zeroguide.texts import TextEncoder
+from zeroguide.result import Label, Labeling
+from zeroguide.result.provenance import provenance
+from zeroguide.runs.run_folder import PARTS, Manifest, RunFolder, result_path
+from zeroguide.runs.search import Hit, Searcher, search
+from zeroguide.runs.search import index as index_module
+from zeroguide.runs.search.index import FILE, open_index
+from zeroguide.runs.search.index_file import Index
+from zeroguide.runs.search.searcher import best_rows, cosines_with
+from zeroguide.runs.search.sheet import HEIGHT, MOST_TILES, WIDTH, draw_sheet, view
 
 SEED, N_ROOMS = 7, 6
 LENGTH = 128  # of the tiny CLIP's embeddings

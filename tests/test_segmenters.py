@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.segmenters import SEGMENTERS, segment
-from zeroguide.segmenters.automatic import choose_n_segments
-from zeroguide.segmenters.common import contiguous, prepare
-from zeroguide.segmenters.regions import connected_parts
+from zeroguide.segment.segmenters import SEGMENTERS, segment
+from zeroguide.segment.segmenters.automatic import choose_n_segments
+from zeroguide.segment.segmenters.common import contiguous, prepare
+from zeroguide.segment.segmenters.regions import connected_parts
 
 METHODS = ["kmeans", "agglomerative"]  # the others have tests of their own
 TRUTH = np.zeros((12, 16), dtype=np.int32)  # four rectangles, ids in row order

@@ -8,11 +8,11 @@ from sklearn.metrics import silhouette_score
 from test_segmenters import TRUTH, blobs
 
 from zeroguide.errors import UsageError
-from zeroguide.segmenters import segment
-from zeroguide.segmenters.automatic import choose_n_segments
-from zeroguide.segmenters.choose import eigengap, mean_silhouette, merge_cost, silhouette
-from zeroguide.segmenters.common import SegmenterResult
-from zeroguide.segmenters.regions import connected_parts, remove_small
+from zeroguide.segment.segmenters import segment
+from zeroguide.segment.segmenters.automatic import choose_n_segments
+from zeroguide.segment.segmenters.choose import eigengap, mean_silhouette, merge_cost, silhouette
+from zeroguide.segment.segmenters.common import SegmenterResult
+from zeroguide.segment.segmenters.regions import connected_parts, remove_small
 
 
 def laplacian_eigenvalues(rows: np.ndarray) -> np.ndarray:

@@ -9,17 +9,23 @@ import pytest
 import torch
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.features import extract_features
 from zeroguide.models import load_dino
 from zeroguide.playroom import render
-from zeroguide.segmenters import affinity as affinities
-from zeroguide.segmenters.affinity import Grid, cosines, first_equal, neighbour_graph, sharpened
-from zeroguide.segmenters.common import SegmenterResult, contiguous
-from zeroguide.segmenters.communities import communities
-from zeroguide.segmenters.eigen import cut_vectors, dense, lanczos
-from zeroguide.segmenters.kway import kway
-from zeroguide.segmenters.ncut import ncut
-from zeroguide.segmenters.spectral import spectral
+from zeroguide.segment.features import extract_features
+from zeroguide.segment.segmenters import affinity as affinities
+from zeroguide.segment.segmenters.affinity import (
+    Grid,
+    cosines,
+    first_equal,
+    neighbour_graph,
+    sharpened,
+)
+from zeroguide.segment.segmenters.common import SegmenterResult, contiguous
+from zeroguide.segment.segmenters.communities import communities
+from zeroguide.segment.segmenters.eigen import cut_vectors, dense, lanczos
+from zeroguide.segment.segmenters.kway import kway
+from zeroguide.segment.segmenters.ncut import ncut
+from zeroguide.segment.segmenters.spectral import spectral
 
 METHODS: dict[str, Callable[..., SegmenterResult]] = {
     "spectral": spectral,
@@ -303,7 +309,7 @@ def test_cut_vectors_solve_the_generalised_problem(scenes):
 
 
 def test_dense_solver_takes_over_where_lanczos_stalls(scenes, monkeypatch):
-    from zeroguide.segmenters import eigen
+    from zeroguide.segment.segmenters import eigen
 
     graph = graphs(scenes[0])[2]
     _, fast = cut_vectors(graph, 1)

@@ -7,9 +7,9 @@ from scipy.ndimage import label
 from test_segmenters import TRUTH, blobs
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.segmenters.multilevel import multilevel
-from zeroguide.segmenters.prima import prima
-from zeroguide.segmenters.saliency import saliency
+from zeroguide.segment.segmenters.multilevel import multilevel
+from zeroguide.segment.segmenters.prima import prima
+from zeroguide.segment.segmenters.saliency import saliency
 
 METHODS = [prima, multilevel, saliency]
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.cluster import ward_tree
 from sklearn.feature_extraction.image import grid_to_graph
 
-from zeroguide.segmenters.ward import ward, ward_of_grid
+from zeroguide.segment.segmenters.ward import ward, ward_of_grid
 
 
 def ordered(merges: np.ndarray) -> np.ndarray:

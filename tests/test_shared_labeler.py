@@ -18,12 +18,12 @@ import pytest
 import torch
 from conftest import REPOSITORY
 
-from zeroguide.decoders.beam import BeamDecoder
+from zeroguide.clip import Picture, Region
 from zeroguide.image import Image, from_array, open_image
 from zeroguide.labeler import Labeler
-from zeroguide.labeling import Labeling
+from zeroguide.name.beam import BeamDecoder
 from zeroguide.recipe import load_recipe
-from zeroguide.region import Picture, Region
+from zeroguide.result import Labeling
 
 pytestmark = pytest.mark.slow
 

@@ -14,14 +14,14 @@ import writing_folders
 from conftest import REPOSITORY
 from safetensors.torch import load_file, save_file
 
-from zeroguide.decoders import make_decoder
-from zeroguide.decoders.noun_phrases import clean_phrase
-from zeroguide.decoders.text_memory import TextMemoryDecoder
+from zeroguide.clip import TextEncoder
 from zeroguide.errors import WeightsError
 from zeroguide.models import LoadedModels, load_clip, load_text_memory
+from zeroguide.name import make_decoder
+from zeroguide.name.noun_phrases import clean_phrase
+from zeroguide.name.text_memory import TextMemoryDecoder
 from zeroguide.playroom import NAMES, phrase
 from zeroguide.recipe import load_recipe
-from zeroguide.texts import TextEncoder
 
 SHIPPED = "shipped:tiny/text_memory"
 

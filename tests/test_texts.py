@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroguide.memo import Memo
+from zeroguide.clip import TextEncoder, encode_tokens
+from zeroguide.clip.text_trie import tries
 from zeroguide.models import load_clip
-from zeroguide.text_trie import tries
-from zeroguide.texts import TextEncoder, encode_tokens
+from zeroguide.system.memo import Memo
 
 TEXTS = ["a dog", "a photo of a golden retriever on a beach", "sky", "é 日本", ""]
 ALIKE = [
@@ -75,8 +75,8 @@ def test_shared_beginnings_equal_encode_text(clip, texts, whole_texts):
 @torch.inference_mode()
 @pytest.mark.parametrize(("chunk", "block"), [(1, 1), (10, 4), (40, 7), (2048, 3)])
 def test_chunks_and_blocks_change_nothing(clip, monkeypatch, chunk, block):
-    monkeypatch.setattr("zeroguide.text_trie._CHUNK", chunk)
-    monkeypatch.setattr("zeroguide.text_trie._BLOCK", block)
+    monkeypatch.setattr("zeroguide.clip.text_trie._CHUNK", chunk)
+    monkeypatch.setattr("zeroguide.clip.text_trie._BLOCK", block)
     tokens = clip.tokenize([*ALIKE, *TEXTS])
     expected = clip.network.encode_text(tokens)
     torch.testing.assert_close(encode_tokens(clip.network, tokens), expected)
@@ -183,7 +183,7 @@ def test_a_text_is_encoded_once(clip):
 
 
 def test_what_is_given_out_does_not_change_later(clip, monkeypatch):
-    monkeypatch.setattr("zeroguide.texts._KEPT", 3)
+    monkeypatch.setattr("zeroguide.clip.texts._KEPT", 3)
     encoder, memo = TextEncoder(clip), Memo()
     rows = encoder.embed(["a", "b"], memo)
     kept = rows.clone()
@@ -193,7 +193,7 @@ def test_what_is_given_out_does_not_change_later(clip, monkeypatch):
 
 
 def test_memory_is_bounded_and_what_was_asked_is_always_answered(clip, monkeypatch):
-    monkeypatch.setattr("zeroguide.texts._KEPT", 3)
+    monkeypatch.setattr("zeroguide.clip.texts._KEPT", 3)
     calls: list[str] = []
     encoder, memo = TextEncoder(counting(clip, calls)), Memo()
     rows = encoder.embed(["a", "b", "c", "d"], memo)  # more than is kept
@@ -208,7 +208,7 @@ def test_memory_is_bounded_and_what_was_asked_is_always_answered(clip, monkeypat
 
 
 def test_phrases_are_averaged_over_templates_and_cached(clip, monkeypatch):
-    monkeypatch.setattr("zeroguide.texts._BATCH", 2)
+    monkeypatch.setattr("zeroguide.clip.texts._BATCH", 2)
     calls: list[str] = []
     encoder = TextEncoder(counting(clip, calls))
     phrases, templates = ["red dog", "old cat", "bee"], ["a photo of a {}.", "{}", "two {}s"]
@@ -235,7 +235,7 @@ def test_a_broken_cache_is_written_anew(clip, tmp_path, monkeypatch):
 
 def test_what_an_interrupted_list_had_done_is_kept(clip, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("zeroguide.texts._BATCH", 2)
+    monkeypatch.setattr("zeroguide.clip.texts._BATCH", 2)
     phrases = ["ant", "bee", "cat", "dog", "elk"]
     read = []
 
@@ -255,7 +255,7 @@ def test_what_an_interrupted_list_had_done_is_kept(clip, tmp_path, monkeypatch):
 
 def test_long_lists_are_kept_in_half_precision(clip, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("zeroguide.texts._BATCH", 2)
+    monkeypatch.setattr("zeroguide.clip.texts._BATCH", 2)
     rows = TextEncoder(clip).embed_phrases(["bee", "ant", "cat"], ["a {}"])
     assert rows.dtype == torch.float32
     for path in tmp_path.rglob("*.npy"):
@@ -279,7 +279,7 @@ def test_an_unwritable_cache_only_costs_time(clip, monkeypatch):
 
 
 def test_a_long_list_shows_its_progress_on_a_terminal_only(clip, monkeypatch, capsys):
-    monkeypatch.setattr("zeroguide.texts._BATCH", 2)
+    monkeypatch.setattr("zeroguide.clip.texts._BATCH", 2)
     phrases = [f"{letter}hing" for letter in "abcdefghij"]
     TextEncoder(clip).embed_phrases(phrases, ["one {}"])
     assert capsys.readouterr() == ("", "")

@@ -19,14 +19,13 @@ import writing_folders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroguide.decoders import make_decoder
-from zeroguide.decoders.vlm import OUTLINE, QUESTION, VlmDecoder, outlined_crop
+from zeroguide.clip import Picture, Region, TextEncoder
 from zeroguide.errors import WeightsError
 from zeroguide.models import LoadedModels, Vlm, load_clip, load_vlm
 from zeroguide.models.hub import LAYOUTS
+from zeroguide.name import make_decoder
+from zeroguide.name.vlm import OUTLINE, QUESTION, VlmDecoder, outlined_crop
 from zeroguide.recipe import load_recipe
-from zeroguide.region import Picture, Region
-from zeroguide.texts import TextEncoder
 
 KINDS = {"captioner": writing_folders.captioner_folder, "chat": writing_folders.chat_model_folder}
 KINDS |= vlm_folders.KINDS

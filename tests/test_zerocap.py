@@ -14,14 +14,14 @@ import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from zeroguide.decoders.zerocap import ZeroCapDecoder
-from zeroguide.decoders.zerocap import decoder as decoder_module
-from zeroguide.decoders.zerocap.candidates import Candidates
-from zeroguide.decoders.zerocap.tokens import Tokens
+from zeroguide.clip import TextEncoder
 from zeroguide.errors import UsageError, WeightsError
-from zeroguide.memo import Memo
 from zeroguide.models import Clip, LanguageModel, load_clip, load_language_model
-from zeroguide.texts import TextEncoder
+from zeroguide.name.zerocap import ZeroCapDecoder
+from zeroguide.name.zerocap import decoder as decoder_module
+from zeroguide.name.zerocap.candidates import Candidates
+from zeroguide.name.zerocap.tokens import Tokens
+from zeroguide.system.memo import Memo
 
 KNOBS = {
     "prompt": "Image of a",

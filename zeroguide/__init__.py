@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zeroguide.image import ImageSource
     from zeroguide.labeler import Labeler
-    from zeroguide.labeling import Labeling, Segment
+    from zeroguide.result import Labeling, Segment
 
 __version__ = "0.1.0"
 __all__ = ["Labeler", "Labeling", "Segment", "__version__", "label"]
 
-_HOME = {"Labeler": "labeler", "Labeling": "labeling", "Segment": "labeling"}
+_HOME = {"Labeler": "labeler", "Labeling": "result", "Segment": "result"}
 
 
 def label(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+
 
 class ZeroguideError(Exception):
     """Base of all errors reported to the user without a traceback; exit code 1."""
@@ -17,6 +20,10 @@ class UsageError(ZeroguideError):
 
 class ImageError(ZeroguideError):
     """An image file that can't be read or is outside the supported limits."""
+
+
+class OutputError(ZeroguideError):
+    """Results can't be written: unlike a bad image, this ends the run."""
 
 
 class WeightsError(ZeroguideError):
@@ -40,3 +47,10 @@ class DeviceError(ZeroguideError):
             f"{about}the device {self.device} has failed ({self.reason}) and computes nothing more "
             "in this process: start again, or use the device cpu"
         )
+
+
+def nearest(word: str, choices: Sequence[str]) -> str:
+    """``"did you mean 'fast'? Choices: fast, base"``, or only the choices if none is near."""
+    match = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    hint = f"did you mean {match[0]!r}? " if match else ""
+    return f"{hint}Choices: {', '.join(choices)}"

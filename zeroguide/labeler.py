@@ -13,29 +13,27 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from zeroguide.confidence import Confidence, calibrated
-from zeroguide.decoders import UNNAMED, Name, make_decoder
-from zeroguide.decoders.beam import name_is_next
-from zeroguide.device_errors import device_errors, on_device
-from zeroguide.embeddings import Encoded, Prepared, SegmentEmbedder
+from zeroguide.clip import Encoded, Picture, Prepared, Region, SegmentEmbedder, TextEncoder
+from zeroguide.clip.confidence import Confidence, calibrated
 from zeroguide.errors import UsageError
-from zeroguide.features import extract_features_batch
-from zeroguide.fitted import load_fitted
-from zeroguide.graph import adjacent_pairs, merge_graph, merge_groups, sibling_pairs
 from zeroguide.image import Image, ImageSource, to_image
-from zeroguide.labeling import Label, Labeling
-from zeroguide.memo import Memo
 from zeroguide.models import Dino, choose_device, load_all, load_clip, load_dino, trunk_of
 from zeroguide.models.device import autocast
-from zeroguide.prompts_folder import read_prompts
-from zeroguide.provenance import provenance
+from zeroguide.name import UNNAMED, Name, make_decoder
+from zeroguide.name.beam import name_is_next
+from zeroguide.name.merging import adjacent_pairs, merge_graph, merge_groups, sibling_pairs
+from zeroguide.name.phrase_files import read_prompts
 from zeroguide.recipe import Recipe
-from zeroguide.refine import refine
-from zeroguide.region import Picture, Region
-from zeroguide.segmenters import SegmenterResult, segment
-from zeroguide.segmenters.regions import remove_small
+from zeroguide.result import Label, Labeling
+from zeroguide.result.provenance import provenance
+from zeroguide.segment.features import extract_features_batch
+from zeroguide.segment.fitted import load_fitted
+from zeroguide.segment.refine import refine
+from zeroguide.segment.segmenters import SegmenterResult, arguments, segment
+from zeroguide.segment.segmenters.regions import remove_small
 from zeroguide.streaming import BATCH_SIZE, label_in_order
-from zeroguide.texts import TextEncoder
+from zeroguide.system.device_errors import device_errors, on_device
+from zeroguide.system.memo import Memo
 
 
 class Segmenter:
@@ -121,7 +119,7 @@ class Segmenter:
         features, weights = extracted  # (h, w, d), (h, w)
         attention = None if weights is None else weights.cpu().numpy()
         if self.fitted is None:
-            parameters = self.recipe.segmenter.parameters()
+            parameters = arguments(self.recipe.segmenter)
             over = segment(features, attention=attention, seed=self.recipe.seed, **parameters)
             n_pixels = image.pixels[..., 0].size
             if over.label_map.max() >= n_pixels:  # a picture of a few pixels can't hold them

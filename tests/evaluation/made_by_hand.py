@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zeroguide.evaluation.results import (
+from zeroguide.evaluate.scoring.results import (
     ClassRow,
     Confusion,
     Curve,

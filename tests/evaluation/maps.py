@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zeroguide.datasets import ClassName, Dataset, Regions, Sample
-from zeroguide.datasets.base import Entry
-from zeroguide.evaluation.predictions import Prediction
-from zeroguide.evaluation.protocols import Available, impossible
-from zeroguide.evaluation.results import PROTOCOLS, Results, Source
-from zeroguide.evaluation.runner import evaluate
+from zeroguide.evaluate.datasets import ClassName, Dataset, Regions, Sample
+from zeroguide.evaluate.datasets.base import Entry
+from zeroguide.evaluate.metrics.lac import same_text
+from zeroguide.evaluate.predictions.prediction import Prediction
+from zeroguide.evaluate.runner import evaluate
+from zeroguide.evaluate.scoring.protocols import Available, impossible
+from zeroguide.evaluate.scoring.results import PROTOCOLS, Results, Source
 from zeroguide.image import Image, from_array
-from zeroguide.metrics.lac import same_text
 
 
 class Maps(Dataset):

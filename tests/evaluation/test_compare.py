@@ -7,11 +7,18 @@ import math
 import numpy as np
 import pytest
 
-from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError
-from zeroguide.evaluation.compare import compare
-from zeroguide.evaluation.results import ClassRow, DatasetInfo, ImageRow, Results, Source, Sums
-from zeroguide.evaluation.views import needs_sentences
+from zeroguide.evaluate.datasets import load_dataset
+from zeroguide.evaluate.reports.compare import compare
+from zeroguide.evaluate.reports.views import needs_sentences
+from zeroguide.evaluate.scoring.results import (
+    ClassRow,
+    DatasetInfo,
+    ImageRow,
+    Results,
+    Source,
+    Sums,
+)
 
 from .made_by_hand import IOU, image, results, value
 

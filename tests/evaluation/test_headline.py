@@ -13,14 +13,15 @@ from PIL import Image
 
 from zeroguide.cli import main
 from zeroguide.errors import ZeroguideError
-from zeroguide.evaluation import command, report
-from zeroguide.evaluation.compare import compare
-from zeroguide.evaluation.metrics_table import PROTOCOLS
-from zeroguide.evaluation.results import WORDNET, Results
-from zeroguide.evaluation.suite import PAPER, Part, Suite
-from zeroguide.evaluation.views import main_key
-from zeroguide.evaluation.wording import headline
-from zeroguide.metrics.lac import same_text
+from zeroguide.evaluate import command
+from zeroguide.evaluate.metrics.lac import same_text
+from zeroguide.evaluate.reports import report
+from zeroguide.evaluate.reports.compare import compare
+from zeroguide.evaluate.reports.views import main_key
+from zeroguide.evaluate.reports.wording import headline
+from zeroguide.evaluate.scoring.metrics_table import PROTOCOLS
+from zeroguide.evaluate.scoring.results import WORDNET, Results
+from zeroguide.evaluate.suite import PAPER, Part, Suite
 
 from .made_by_hand import IOU, image, results, value
 from .maps import Words

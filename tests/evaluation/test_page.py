@@ -4,8 +4,8 @@ import doctest
 import re
 from pathlib import Path
 
-from zeroguide.datasets import DATASETS
-from zeroguide.evaluation.results import METRICS
+from zeroguide.evaluate.datasets import DATASETS
+from zeroguide.evaluate.scoring.results import METRICS
 
 PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"
 

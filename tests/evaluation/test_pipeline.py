@@ -3,13 +3,18 @@
 import numpy as np
 import pytest
 
-from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError
-from zeroguide.evaluation.pipeline import Pipeline, check_stage, process_memory, true_names
-from zeroguide.evaluation.segments import Segments
-from zeroguide.metrics.overlap import intersections
-from zeroguide.metrics.semantic import class_counts
-from zeroguide.metrics.unsupervised import hungarian_counts
+from zeroguide.evaluate.datasets import load_dataset
+from zeroguide.evaluate.metrics.overlap import intersections
+from zeroguide.evaluate.metrics.semantic import class_counts
+from zeroguide.evaluate.metrics.unsupervised import hungarian_counts
+from zeroguide.evaluate.predictions.pipeline import (
+    Pipeline,
+    check_stage,
+    process_memory,
+    true_names,
+)
+from zeroguide.evaluate.predictions.segments import Segments
 from zeroguide.recipe import load_recipe
 
 from .maps import Maps, run, values
@@ -110,9 +115,9 @@ def test_memory_is_in_mib():
 @pytest.fixture(scope="module")
 def clustered(tmp_path_factory):
     """A recipe with a model of 6 classes, fitted to four scenes of another world."""
-    from zeroguide.fitted import FeatureStore, fit
-    from zeroguide.fitted.store import add_image
     from zeroguide.models import load_dino
+    from zeroguide.segment.fitted import FeatureStore, fit
+    from zeroguide.segment.fitted.store import add_image
 
     folder = tmp_path_factory.mktemp("model")
     recipe = load_recipe("tiny")

@@ -9,12 +9,12 @@ import PIL.Image
 import pytest
 from pycocotools import mask as codes
 
-from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.evaluation.prediction_folder import FolderPredictions
-from zeroguide.evaluation.protocols import Available, impossible
+from zeroguide.evaluate.datasets import load_dataset
+from zeroguide.evaluate.predictions.folder import FolderPredictions
+from zeroguide.evaluate.scoring.protocols import Available, impossible
 from zeroguide.image import from_array
-from zeroguide.labeling import Label, Labeling
+from zeroguide.result import Label, Labeling
 
 SIZE = (4, 6)
 FOUND = np.zeros(SIZE, np.int32)

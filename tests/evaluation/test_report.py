@@ -11,9 +11,11 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from zeroguide.evaluation import report
-from zeroguide.evaluation.charts import interval_bar, line_chart
-from zeroguide.evaluation.results import (
+from zeroguide.evaluate.reports import report
+from zeroguide.evaluate.reports.charts import interval_bar, line_chart
+from zeroguide.evaluate.reports.views import image_scores, main_key, score
+from zeroguide.evaluate.reports.wording import interval, key_title, number, quantity
+from zeroguide.evaluate.scoring.results import (
     METRICS,
     PROTOCOLS,
     ClassRow,
@@ -24,8 +26,6 @@ from zeroguide.evaluation.results import (
     make_value,
     split_key,
 )
-from zeroguide.evaluation.views import image_scores, main_key, score
-from zeroguide.evaluation.wording import interval, key_title, number, quantity
 
 from .made_by_hand import IOU, NASTY, image, results, value
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from zeroguide.errors import ZeroguideError
-from zeroguide.evaluation.results import (
+from zeroguide.evaluate.metrics.bootstrap import of_ratio
+from zeroguide.evaluate.scoring.results import (
     METRICS,
     PROTOCOLS,
     ClassRow,
@@ -22,7 +23,6 @@ from zeroguide.evaluation.results import (
     make_value,
     split_key,
 )
-from zeroguide.metrics.bootstrap import of_ratio
 
 NAN = math.nan
 

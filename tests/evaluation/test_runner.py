@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from pycocotools import mask as codes
 
-from zeroguide.datasets import ClassName, load_dataset
-from zeroguide.datasets.base import Entry
 from zeroguide.errors import DeviceError, UsageError, ZeroguideError
-from zeroguide.evaluation.drawing import pictures, segment_map
-from zeroguide.evaluation.results import Results
-from zeroguide.evaluation.rows import FILE, read_rows
-from zeroguide.metrics.bootstrap import of_ratio
-from zeroguide.metrics.class_agnostic import ClassAgnostic, encode
+from zeroguide.evaluate.datasets import ClassName, load_dataset
+from zeroguide.evaluate.datasets.base import Entry
+from zeroguide.evaluate.metrics.bootstrap import of_ratio
+from zeroguide.evaluate.metrics.class_agnostic import ClassAgnostic, encode
+from zeroguide.evaluate.reports.drawing import pictures, segment_map
+from zeroguide.evaluate.scoring.results import Results
+from zeroguide.evaluate.scoring.rows import FILE, read_rows
 
 from .maps import Given, Maps, Objects, of_truth, prediction, run, values
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as codes
 
-from zeroguide.datasets import ClassName
-from zeroguide.evaluation.protocols import Available, functions, impossible
-from zeroguide.evaluation.results import Source
-from zeroguide.evaluation.scoring import Classes, score
-from zeroguide.evaluation.scoring_masks import add_masks
-from zeroguide.metrics.class_agnostic import ClassAgnostic, encode
-from zeroguide.metrics.lac import same_text
+from zeroguide.evaluate.datasets import ClassName
+from zeroguide.evaluate.metrics.class_agnostic import ClassAgnostic, encode
+from zeroguide.evaluate.metrics.lac import same_text
+from zeroguide.evaluate.scoring.image import Classes, score
+from zeroguide.evaluate.scoring.masks import add_masks
+from zeroguide.evaluate.scoring.protocols import Available, functions, impossible
+from zeroguide.evaluate.scoring.results import Source
 
 from .maps import Given, Maps, Objects, Words, of_truth, prediction, run, values
 

@@ -12,10 +12,10 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from zeroguide.cli import main
 from zeroguide.errors import UsageError, WeightsError
-from zeroguide.evaluation import sentences
-from zeroguide.evaluation.results import Results
-from zeroguide.evaluation.sentences import SentenceTransformer, check_modules
-from zeroguide.metrics.assignment import TT_THRESHOLD, assign, cosine
+from zeroguide.evaluate.metrics.assignment import TT_THRESHOLD, assign, cosine
+from zeroguide.evaluate.scoring import sentences
+from zeroguide.evaluate.scoring.results import Results
+from zeroguide.evaluate.scoring.sentences import SentenceTransformer, check_modules
 
 LABELS = ["a dog", "puppy", "grey road", "asphalt", "blue sky", "xylophone", "a dog"]
 CLASSES = ["dog", "road", "sky", "potted plant"]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from zeroguide.datasets.registry import DATASETS
 from zeroguide.errors import UsageError
-from zeroguide.evaluation.published import UNVERIFIED, Published, published
-from zeroguide.evaluation.results import METRICS, PROTOCOLS, Results, split_key
-from zeroguide.evaluation.suite import PAPER, SUITES, UNSUPERVISED, Part, Suite, beside, run_parts
+from zeroguide.evaluate.datasets.registry import DATASETS
+from zeroguide.evaluate.reports.published import UNVERIFIED, Published, published
+from zeroguide.evaluate.scoring.results import METRICS, PROTOCOLS, Results, split_key
+from zeroguide.evaluate.suite import PAPER, SUITES, UNSUPERVISED, Part, Suite, beside, run_parts
 
 from .made_by_hand import IOU, image, results, value
 

@@ -19,16 +19,15 @@ import torch
 import writing_folders
 
 import zeroguide
-from zeroguide.embeddings import SegmentEmbedder
-from zeroguide.fitted import FeatureStore, fit
-from zeroguide.fitted.store import add_image
+from zeroguide.clip import Picture, Region, SegmentEmbedder
 from zeroguide.image import Image, from_array
 from zeroguide.labeler import Labeler, Segmenter
 from zeroguide.models import load_clip, load_dino
 from zeroguide.recipe import load_recipe
-from zeroguide.region import Picture, Region
-from zeroguide.search import Searcher
-from zeroguide.segmenters import SEGMENTERS
+from zeroguide.runs.search import Searcher
+from zeroguide.segment.fitted import FeatureStore, fit
+from zeroguide.segment.fitted.store import add_image
+from zeroguide.segment.segmenters import SEGMENTERS
 
 FEW = ("features.shorter_side=64", "segmenter.n_segments=4", "refine.max_side=64")
 
@@ -230,7 +229,7 @@ def test_search(images: list[Image]) -> None:
 
 
 def test_a_folders_own_classes(images: list[Image], tmp_path: Path) -> None:
-    from zeroguide.taxonomy import Survey
+    from zeroguide.evaluate.taxonomy import Survey
 
     labeler, _ = label(images[:1])
     with Survey(labeler) as survey:
@@ -253,7 +252,7 @@ def test_the_page(images: list[Image]) -> None:
 
 @pytest.mark.parametrize("stage", ["full", "true-masks", "true-names"])
 def test_scoring(stage: Any, images: list[Image]) -> None:
-    from zeroguide.evaluation.pipeline import Pipeline
+    from zeroguide.evaluate.predictions.pipeline import Pipeline
 
     pipeline = Pipeline(lambda: Labeler(load_recipe("tiny", FEW), offline=True), stage)
     pipeline.start()

@@ -20,7 +20,7 @@ import PIL.Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from zeroguide.formats.base import Entries, stems
+from zeroguide.result.formats.base import Entries, stems
 
 Segments = dict[str, list[tuple[str, np.ndarray]]]
 
@@ -238,7 +238,7 @@ def read_geojson(folder: Path, run: Entries) -> Segments:
 
 def read_masks(folder: Path, run: Entries) -> Segments:
     """Our own `eval --predictions`, which reads label maps of any tool."""
-    from zeroguide.evaluation.prediction_folder import FolderPredictions
+    from zeroguide.evaluate.predictions.folder import FolderPredictions
 
     predictions = FolderPredictions(folder)
     found: Segments = {}

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import PIL.Image
 
-from zeroguide.labeling import Label, Labeling
-from zeroguide.run_folder import Entry
+from zeroguide.result import Label, Labeling
+from zeroguide.runs.run_folder import Entry
 
 LABELS = (
     "red umbrella",

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from zeroguide.errors import ZeroguideError
-from zeroguide.formats import masks
-from zeroguide.formats.label_studio_brush import encode
-from zeroguide.formats.registry import export
-from zeroguide.run_folder import Entry
+from zeroguide.result.formats import masks
+from zeroguide.result.formats.label_studio_brush import encode
+from zeroguide.result.formats.registry import export
+from zeroguide.runs.run_folder import Entry
 
 from . import yolo_rules
 from .reading import READERS
@@ -290,7 +290,7 @@ def test_parquet(tmp_path: Path) -> None:
 
 def test_parquet_writes_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("zeroguide.formats.parquet.ROWS", 6)
+    monkeypatch.setattr("zeroguide.result.formats.parquet.ROWS", 6)
     run = shapes_run()
     export(run, ["parquet"], tmp_path)
     file = pq.ParquetFile(tmp_path / "parquet" / "segments.parquet")
@@ -301,7 +301,7 @@ def test_parquet_writes_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_hf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyarrow")
     datasets = pytest.importorskip("datasets")
-    monkeypatch.setattr("zeroguide.formats.hf.SHARD_BYTES", 1)
+    monkeypatch.setattr("zeroguide.result.formats.hf.SHARD_BYTES", 1)
     run = two_images(tmp_path / "photos")
     run.entries.append(labelled("d.png", np.zeros((3, 2), int)))
     export(run, ["hf"], tmp_path)

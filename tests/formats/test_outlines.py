@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
-from zeroguide.formats.outlines import parts, polygons
+from zeroguide.result.formats.outlines import parts, polygons
 
 
 @st.composite

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from zeroguide.cli import main
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.formats import coco
-from zeroguide.formats.base import Run, ending, one_line, row_runs, stems
-from zeroguide.formats.registry import FORMATS, export
-from zeroguide.run_folder import Entry
+from zeroguide.result.formats import coco
+from zeroguide.result.formats.base import Run, ending, one_line, row_runs, stems
+from zeroguide.result.formats.registry import FORMATS, export
+from zeroguide.runs.run_folder import Entry
 
 from .reading import READERS
 from .runs import ListRun, labelled, segments, shapes_run
@@ -185,7 +185,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from formats.runs import shapes_run
-from zeroguide.formats.registry import export
+from zeroguide.result.formats.registry import export
 class Killed:
     def __iter__(self):
         for i, entry in enumerate(shapes_run()):

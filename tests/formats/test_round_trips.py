@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from zeroguide.formats.registry import FORMATS, export
+from zeroguide.result.formats.registry import FORMATS, export
 
 from .reading import READERS, Segments
 from .runs import ListRun, labelled, odd_run, segments, shapes_run

@@ -21,7 +21,7 @@ from fuzzing.bombs import BOMBS
 from fuzzing.mutations import mutated
 from zeroguide.errors import ImageError
 from zeroguide.image import read_image
-from zeroguide.image_limits import MAX_PIXELS
+from zeroguide.image.limits import MAX_PIXELS
 
 HANG = 120  # seconds of the clock, after which nothing is waited for; the machine may be busy
 NAME = "folder/photo.img"

@@ -15,7 +15,7 @@ from fuzzing.running import read_files
 from fuzzing.seeds import HEIGHT, WIDTH, seeds
 from zeroguide.errors import ImageError
 from zeroguide.image import open_image, read_image
-from zeroguide.pillow_formats import FORMATS
+from zeroguide.image.pillow_formats import FORMATS
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +130,7 @@ def test_an_icon_with_a_huge_picture_inside() -> None:
 def test_pictures_of_several_blocks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What is read in parts is the same picture, turned or not, with transparency and 16 bits."""
     whole = {name: read_image(data, name) for name, data in seeds().items()}
-    monkeypatch.setattr("zeroguide.rgb._BLOCK", 50)
+    monkeypatch.setattr("zeroguide.image.rgb._BLOCK", 50)
     for name, data in seeds().items():
         parts = read_image(data, name)
         assert np.array_equal(parts.pixels, whole[name].pixels), name

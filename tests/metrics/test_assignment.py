@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from sklearn.metrics.pairwise import cosine_similarity
 
-from zeroguide.metrics.assignment import (
+from zeroguide.evaluate.metrics.assignment import (
     ST_THRESHOLD,
     TT_THRESHOLD,
     assign,

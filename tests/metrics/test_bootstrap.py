@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import bootstrap
 
-from zeroguide.metrics import bootstrap as module
-from zeroguide.metrics.bootstrap import of_difference, of_mean, of_ratio
+from zeroguide.evaluate.metrics import bootstrap as module
+from zeroguide.evaluate.metrics.bootstrap import of_difference, of_mean, of_ratio
 
 from .scenes import untimed
 

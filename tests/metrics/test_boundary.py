@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from zeroguide.metrics.boundary import BoundaryCounts, boundary_counts, boundary_iou, inner_border
+from zeroguide.evaluate.metrics.boundary import (
+    BoundaryCounts,
+    boundary_counts,
+    boundary_iou,
+    inner_border,
+)
 
 from .scenes import CLASSES, SEGMENTS, scenes, untimed
 

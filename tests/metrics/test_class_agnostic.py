@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as codes
 
-from zeroguide.metrics.class_agnostic import ClassAgnostic, average_recall, encode
+from zeroguide.evaluate.metrics.class_agnostic import ClassAgnostic, average_recall, encode
 
 from .scenes import SEGMENTS, photos, scenes, untimed
 

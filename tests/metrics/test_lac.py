@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zeroguide.metrics.lac import Level, assign_up_to, ladder, relation_levels, same_text
+from zeroguide.evaluate.metrics.lac import Level, assign_up_to, ladder, relation_levels, same_text
 
 KNOWN = {
     ("puppy", "dog"): Level.HYPONYM,

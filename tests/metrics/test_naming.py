@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import hmean
 
-from zeroguide.metrics.naming import clip_score, ref_clip_score, similar_enough, top1
+from zeroguide.evaluate.metrics.naming import clip_score, ref_clip_score, similar_enough, top1
 
 SIMILARITY = np.array([[0.5, 0.9], [0.4, 0.3], [0.7, 0.7], [0.1, 1.0]])
 TRUE = np.array([0, 0, 1, 1])

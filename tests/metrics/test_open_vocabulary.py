@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from zeroguide.metrics.open_vocabulary import (
+from zeroguide.evaluate.metrics.open_vocabulary import (
     Naming,
     class_ious,
     image_iou,
@@ -12,7 +12,7 @@ from zeroguide.metrics.open_vocabulary import (
     soft_ious,
     word_iou,
 )
-from zeroguide.metrics.overlap import intersections
+from zeroguide.evaluate.metrics.overlap import intersections
 
 from .scenes import CLASSES, SEGMENTS, assigned, scenes, similarities, untimed
 

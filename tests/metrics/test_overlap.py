@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from zeroguide.metrics.overlap import VOID, intersections
+from zeroguide.evaluate.metrics.overlap import VOID, intersections
 
 from .scenes import CLASSES, SEGMENTS, assigned, scenes, untimed
 

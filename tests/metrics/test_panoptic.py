@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from zeroguide.metrics.overlap import intersections
-from zeroguide.metrics.panoptic import panoptic_counts
+from zeroguide.evaluate.metrics.overlap import intersections
+from zeroguide.evaluate.metrics.panoptic import panoptic_counts
 
 from .scenes import assigned, scenes, untimed
 

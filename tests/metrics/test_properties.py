@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroguide.metrics.assignment import assign, keep_best
-from zeroguide.metrics.bootstrap import of_ratio
-from zeroguide.metrics.boundary import boundary_counts, boundary_iou
-from zeroguide.metrics.open_vocabulary import class_ious, image_iou, misnamed, soft_ious
-from zeroguide.metrics.overlap import intersections
-from zeroguide.metrics.panoptic import panoptic_counts
-from zeroguide.metrics.recall import best_overlap, segment_recall
-from zeroguide.metrics.semantic import class_counts, nan_mean
-from zeroguide.metrics.unsupervised import (
+from zeroguide.evaluate.metrics.assignment import assign, keep_best
+from zeroguide.evaluate.metrics.bootstrap import of_ratio
+from zeroguide.evaluate.metrics.boundary import boundary_counts, boundary_iou
+from zeroguide.evaluate.metrics.open_vocabulary import class_ious, image_iou, misnamed, soft_ious
+from zeroguide.evaluate.metrics.overlap import intersections
+from zeroguide.evaluate.metrics.panoptic import panoptic_counts
+from zeroguide.evaluate.metrics.recall import best_overlap, segment_recall
+from zeroguide.evaluate.metrics.semantic import class_counts, nan_mean
+from zeroguide.evaluate.metrics.unsupervised import (
     hungarian_counts,
     hungarian_iou,
     image_matching,

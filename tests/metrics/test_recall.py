@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from zeroguide.metrics.overlap import intersections
-from zeroguide.metrics.recall import (
+from zeroguide.evaluate.metrics.overlap import intersections
+from zeroguide.evaluate.metrics.recall import (
     THRESHOLDS,
     best_ious,
     best_overlap,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import fbeta_score, jaccard_score
 
-from zeroguide.metrics.saliency import corloc, f_curve, foreground_iou, mask_box, max_f
+from zeroguide.evaluate.metrics.saliency import corloc, f_curve, foreground_iou, mask_box, max_f
 
 from .scenes import untimed
 

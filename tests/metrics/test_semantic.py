@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score, recall_score
 
-from zeroguide.metrics.overlap import intersections
-from zeroguide.metrics.semantic import class_counts
+from zeroguide.evaluate.metrics.overlap import intersections
+from zeroguide.evaluate.metrics.semantic import class_counts
 
 from .scenes import CLASSES, SEGMENTS, assigned, scenes, untimed
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
 
-from zeroguide.metrics.overlap import Overlap, intersections
-from zeroguide.metrics.semantic import class_counts
-from zeroguide.metrics.unsupervised import (
+from zeroguide.evaluate.metrics.overlap import Overlap, intersections
+from zeroguide.evaluate.metrics.semantic import class_counts
+from zeroguide.evaluate.metrics.unsupervised import (
     fit_linear_probe,
     hungarian_counts,
     hungarian_iou,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from zeroguide.errors import ZeroguideError
-from zeroguide.metrics.lac import Level
-from zeroguide.metrics.wordnet import WordNet
+from zeroguide.evaluate.metrics.lac import Level
+from zeroguide.evaluate.metrics.wordnet import WordNet
 
 DEBIAN = Path("/usr/share/wordnet")
 # Words, hypernyms, parts: of each sense by number.

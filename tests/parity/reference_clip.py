@@ -1,6 +1,6 @@
 """Masked CLIP embeddings straight from their definitions: float64, one head and row at a time.
 
-Slow and plain on purpose: what `zeroguide.embeddings` arranges cleverly is compared with this. Only
+Slow and plain on purpose: what `zeroguide.clip` arranges cleverly is compared with this. Only
 what isn't about masks is the network's own: layer norms, MLPs, projections.
 """
 

@@ -1,7 +1,7 @@
 """ZeroCap, plain and slow: one segment, one beam, one text tower pass over the whole context.
 
 Written straight from the definitions (Tewel et al., "ZeroCap", CVPR 2022, as zero-guidance
-segmentation uses it): what `zeroguide.decoders.zerocap` must equal. Nothing is remembered, nothing
+segmentation uses it): what `zeroguide.name.zerocap` must equal. Nothing is remembered, nothing
 is shared. It computes in the precision of the networks it is given.
 """
 
@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from zeroguide.decoders.zerocap.tokens import Tokens
 from zeroguide.models import Clip, LanguageModel
+from zeroguide.name.zerocap.tokens import Tokens
 
 Cache = list[list[torch.Tensor]]
 """Keys and values of every layer."""

@@ -10,15 +10,14 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 
 from parity import reference_clip as reference
-from zeroguide.embeddings import SegmentEmbedder
-from zeroguide.embeddings.exact import embed_exact
-from zeroguide.embeddings.frame import make_frame, token_shares
-from zeroguide.embeddings.packed import embed_packed
-from zeroguide.embeddings.packed_global import embed_packed_global
-from zeroguide.embeddings.pooled import embed_pooled, encode_pooled
-from zeroguide.embeddings.towers import encode_early
+from zeroguide.clip import Picture, Region, SegmentEmbedder
+from zeroguide.clip.exact import embed_exact
+from zeroguide.clip.frame import make_frame, token_shares
+from zeroguide.clip.packed import embed_packed
+from zeroguide.clip.packed_global import embed_packed_global
+from zeroguide.clip.pooled import embed_pooled, encode_pooled
+from zeroguide.clip.towers import encode_early
 from zeroguide.models import Clip
-from zeroguide.region import Picture, Region
 
 N_MASKED = 3  # a first, a last, and one between
 SD = 5.0

@@ -13,12 +13,12 @@ import torch.nn.functional as F
 import transformers
 
 from parity.reference_zerocap import PlainZeroCap, Settings, Step
-from zeroguide.decoders.zerocap import ZeroCapDecoder
-from zeroguide.decoders.zerocap import decoder as decoder_module
-from zeroguide.decoders.zerocap import shift as shift_module
-from zeroguide.decoders.zerocap.shift import Shifted
+from zeroguide.clip import TextEncoder
 from zeroguide.models import Clip, LanguageModel, load_clip
-from zeroguide.texts import TextEncoder
+from zeroguide.name.zerocap import ZeroCapDecoder
+from zeroguide.name.zerocap import decoder as decoder_module
+from zeroguide.name.zerocap import shift as shift_module
+from zeroguide.name.zerocap.shift import Shifted
 
 TINY_LANGUAGE_MODELS = {
     "gpt2": transformers.GPT2Config(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from readers.writing import write_grey, write_image
-from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluate.datasets import load_dataset
 
 NAMES = ("ADE_val_00000001", "ADE_val_00000002")
 

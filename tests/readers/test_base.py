@@ -10,10 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from readers.writing import SHAPE, write_grey, write_image
-from zeroguide.datasets.base import ClassName, Entry, Sample, number_regions, semantic_regions
-from zeroguide.datasets.lookup import Lookup
-from zeroguide.datasets.masks import MaskDataset
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluate.datasets.base import (
+    ClassName,
+    Entry,
+    Sample,
+    number_regions,
+    semantic_regions,
+)
+from zeroguide.evaluate.datasets.lookup import Lookup
+from zeroguide.evaluate.datasets.masks import MaskDataset
 
 small_maps = hnp.arrays(
     np.int32, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.integers(-1, 5)
@@ -173,7 +179,7 @@ def test_check_names_an_unknown_class(tmp_path):
 def test_check_compares_every_size(tmp_path, monkeypatch):
     """Also of masks that aren't decoded."""
     data = dataset(tmp_path)
-    monkeypatch.setattr("zeroguide.datasets.base.CHECKED", 1)
+    monkeypatch.setattr("zeroguide.evaluate.datasets.base.CHECKED", 1)
     write_grey(tmp_path / "masks" / "02.png", np.zeros((3, 5)))
     with pytest.raises(ZeroguideError, match=r"masks/02\.png: the truth is 5 x 3 pixels"):
         data.check()
@@ -188,7 +194,7 @@ def test_check_names_a_damaged_mask(tmp_path):
 
 
 def test_check_decodes_samples_from_all_over(tmp_path, monkeypatch):
-    monkeypatch.setattr("zeroguide.datasets.base.CHECKED", 3)
+    monkeypatch.setattr("zeroguide.evaluate.datasets.base.CHECKED", 3)
     data = dataset(tmp_path, 9)
     seen = []
     monkeypatch.setattr(Sample, "semantic", lambda sample: seen.append(sample.name), raising=True)

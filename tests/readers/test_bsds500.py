@@ -5,8 +5,8 @@ import pytest
 import scipy.io
 
 from readers.writing import SHAPE, write_image
-from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluate.datasets import load_dataset
 
 FIRST = np.ones(SHAPE, dtype=np.uint16)
 FIRST[:, 4:] = 2

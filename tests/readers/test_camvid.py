@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from readers.writing import write_grey, write_image
-from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluate.datasets import load_dataset
 
 # sky, building, bridge, child, moving lane marking, void, bicyclist, truck
 COLOURS = np.array(
@@ -74,7 +74,7 @@ def test_an_unknown_colour(tmp_path, value):
 
 
 def test_all_32_colours_differ_and_every_class_has_one():
-    table = (files("zeroguide.datasets") / "classes" / "camvid_colours.tsv").read_text()
+    table = (files("zeroguide.evaluate.datasets") / "classes" / "camvid_colours.tsv").read_text()
     rows = [line.split("\t") for line in table.splitlines() if not line.startswith("#")]
     assert len({row[0] for row in rows}) == len({row[1] for row in rows}) == len(rows) == 32
     assert len({row[2] for row in rows} - {"void"}) == 11

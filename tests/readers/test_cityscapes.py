@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from readers.writing import write_grey, write_image
-from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluate.datasets import load_dataset
 
 # unlabelled, road, parking, person, car, license plate's neighbour, bicycle, road
 IDS = np.array([[0, 7, 9, 24, 26, 26, 33, 7]] * 6)

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from zeroguide.datasets.classes import read_classes
+from zeroguide.evaluate.datasets.classes import read_classes
 
 COUNTS = {
     "ade20k_150": 150,
@@ -34,7 +34,7 @@ REFERENCES = {
 
 
 def test_every_list_is_tested():
-    tables = (files("zeroguide.datasets") / "classes").iterdir()
+    tables = (files("zeroguide.evaluate.datasets") / "classes").iterdir()
     mappings = {"camvid_colours", "coco_stuff_coarse"}
     assert {path.name.removesuffix(".tsv") for path in tables} == set(COUNTS) | mappings
 

@@ -7,8 +7,8 @@ import PIL.Image
 import pytest
 
 from readers.writing import SHAPE, write_grey, write_image
-from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluate.datasets import load_dataset
 
 CATEGORIES = [
     {"id": 1, "name": "person", "isthing": 1, "supercategory": "person"},

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from readers.writing import write_grey, write_image, write_lines
-from zeroguide.datasets import load_dataset
-from zeroguide.datasets.classes import read_classes
-from zeroguide.datasets.coco_stuff import fine_to_coarse
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluate.datasets import load_dataset
+from zeroguide.evaluate.datasets.classes import read_classes
+from zeroguide.evaluate.datasets.coco_stuff import fine_to_coarse
 
 # person, bicycle, boat, traffic light; banner, wood, sky-other; unlabelled
 IDS = np.array([[0, 1, 8, 9, 91, 181, 156, 255]] * 6)

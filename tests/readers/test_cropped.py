@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from readers.writing import write_grey, write_image, write_lines
-from zeroguide.datasets import load_dataset
-from zeroguide.datasets.cropped import centre_square
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluate.datasets import load_dataset
+from zeroguide.evaluate.datasets.cropped import centre_square
 
 
 @settings(deadline=None)

@@ -6,7 +6,8 @@ import pytest
 import scipy.io
 
 from readers.writing import write_grey, write_image, write_lines, write_palette
-from zeroguide.datasets.files import (
+from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluate.datasets.files import (
     files_by_stem,
     find_root,
     first_folder,
@@ -17,8 +18,7 @@ from zeroguide.datasets.files import (
     read_mat,
     require_files,
 )
-from zeroguide.datasets.masks import paired_entries
-from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluate.datasets.masks import paired_entries
 from zeroguide.image import open_image
 
 
@@ -83,7 +83,7 @@ def test_paired_entries(tmp_path):
 def test_require_files_lists_each_folder_once(tmp_path, monkeypatch):
     paths = [write_lines(tmp_path / f"{i}.txt", "x") for i in range(20)]
     listed = []
-    from zeroguide.datasets import files
+    from zeroguide.evaluate.datasets import files
 
     real = files.os.listdir
     monkeypatch.setattr(files.os, "listdir", lambda path: listed.append(path) or real(path))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from readers.writing import SHAPE, write_grey, write_image, write_lines, write_palette
-from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluate.datasets import load_dataset
 
 IDS = np.array([[0, 1, 2, 255, 0, 0, 0, 0]] * 6)
 

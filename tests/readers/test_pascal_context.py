@@ -5,9 +5,9 @@ import pytest
 import scipy.io
 
 from readers.writing import write_grey, write_image, write_lines
-from zeroguide.datasets import load_dataset
-from zeroguide.datasets.classes import read_classes
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluate.datasets import load_dataset
+from zeroguide.evaluate.datasets.classes import read_classes
 
 # aeroplane, accordion (not among the 59), wood, sky, void
 IDS = np.array([[2, 1, 458, 360, 0, 2, 2, 2]] * 6, dtype=np.uint16)

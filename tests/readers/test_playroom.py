@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError
+from zeroguide.evaluate.datasets import load_dataset
 from zeroguide.playroom import NAMES, render
 
 

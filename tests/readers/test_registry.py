@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from readers.writing import SHAPE, write_grey, write_image, write_lines
-from zeroguide.datasets import DATASETS, load_dataset
 from zeroguide.errors import UsageError
+from zeroguide.evaluate.datasets import DATASETS, load_dataset
 
 FILES = [name for name in DATASETS if name != "playroom"]
 

@@ -5,8 +5,8 @@ import PIL.Image
 import pytest
 
 from readers.writing import SHAPE, write_grey, write_image
-from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluate.datasets import load_dataset
 
 MASK = np.zeros(SHAPE, dtype=int)
 MASK[2:4, 1:5] = 1

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from readers.writing import SHAPE, write_image, write_lines, write_palette
-from zeroguide.datasets import load_dataset
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.evaluate.datasets import load_dataset
 
 CLASSES = np.zeros(SHAPE, dtype=int)
 CLASSES[1:3, 1:7], CLASSES[4, :] = 12, 20

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from zeroguide.device_errors import on_device
 from zeroguide.image import Image
-from zeroguide.labeling import Label, Labeling
-from zeroguide.provenance import provenance
 from zeroguide.recipe import Recipe, load_recipe
+from zeroguide.result import Label, Labeling
+from zeroguide.result.provenance import provenance
 from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.system.device_errors import on_device
 
 # As torch says it; in newer versions the exception is a torch.AcceleratorError.
 ILLEGAL_ACCESS = (

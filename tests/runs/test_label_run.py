@@ -17,13 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroguide.batch import OutputError
-from zeroguide.errors import UsageError
-from zeroguide.run_folder import MANIFEST, Manifest, RunFolder
+from zeroguide.errors import OutputError, UsageError
 from zeroguide.runs.label_run import Observer, Run, Summary
+from zeroguide.runs.run_folder import MANIFEST, Manifest, RunFolder
 from zeroguide.runs.settings import Outcome
 from zeroguide.runs.shard import Shard
-from zeroguide.sources import find_items
+from zeroguide.runs.sources import find_items
 
 from .stand_ins import picture, settings, texts
 
@@ -287,7 +286,7 @@ def test_an_output_that_turns_read_only(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("zeroguide.files.open", refuse, raising=False)
+    monkeypatch.setattr("zeroguide.system.files.open", refuse, raising=False)
     with pytest.raises(OutputError, match=r"can't write to this folder \(Read-only file system\)"):
         make(folder, tmp_path / "out").label()
 
@@ -375,7 +374,8 @@ def test_left_overs_of_dead_writers_are_removed(folder: Path, tmp_path: Path) ->
     output = tmp_path / "out"
     output.mkdir()
     code = (
-        "import os, sys; from pathlib import Path; from zeroguide.files import write_atomically\n"
+        "import os, sys; from pathlib import Path\n"
+        "from zeroguide.system.files import write_atomically\n"
         "Path.replace = lambda *_: os._exit(9)\n"
         "write_atomically(sys.argv[1], b'half')"
     )

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.provenance import provenance
 from zeroguide.recipe import load_recipe
-from zeroguide.run_folder import PARTS
+from zeroguide.result.provenance import provenance
 from zeroguide.runs.parts import (
     ROWS,
     Known,
@@ -24,6 +23,7 @@ from zeroguide.runs.parts import (
     read_parts,
     write_part,
 )
+from zeroguide.runs.run_folder import PARTS
 
 pa = pytest.importorskip("pyarrow")
 

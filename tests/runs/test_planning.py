@@ -14,7 +14,8 @@ from zeroguide.recipe import load_recipe
 from zeroguide.runs import planning
 from zeroguide.runs.planning import plan_workers
 from zeroguide.runs.settings import Settings
-from zeroguide.streaming import BATCH_SIZE, ahead_of
+from zeroguide.streaming import BATCH_SIZE
+from zeroguide.system.prefetch import ahead_of
 
 SETTINGS = Settings(load_recipe("tiny"), Path("out"), batch_size=0)
 GIB = 2**30

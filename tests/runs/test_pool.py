@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from zeroguide.device_errors import device_errors
 from zeroguide.errors import DeviceError, UsageError
 from zeroguide.runs.pool import Pool, WorkersError
 from zeroguide.runs.settings import Outcome
+from zeroguide.runs.sources import find_items
 from zeroguide.runs.worker import Worker
-from zeroguide.sources import find_items
+from zeroguide.system.device_errors import device_errors
 
 from .stand_ins import Collected, KillerItem, StandInSettings, picture, settings, texts
 

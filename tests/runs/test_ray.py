@@ -18,18 +18,17 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from zeroguide.batch import OutputError
-from zeroguide.errors import UsageError
+from zeroguide.errors import OutputError, UsageError
 from zeroguide.playroom import render
-from zeroguide.provenance import provenance
 from zeroguide.recipe import load_recipe
-from zeroguide.run_folder import PARTS, RunFolder
+from zeroguide.result.provenance import provenance
 from zeroguide.runs.label_run import Observer, Run, Summary
 from zeroguide.runs.parts import Row, write_part
 from zeroguide.runs.pool import ATTEMPTS
+from zeroguide.runs.run_folder import PARTS, RunFolder
 from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.runs.sources.item import FileItem
 from zeroguide.runs.worker import Worker
-from zeroguide.sources.item import FileItem
 
 from .stand_ins import StandInSettings
 
@@ -113,7 +112,7 @@ def test_labels_are_those_of_one_machine_to_the_last_bit(tmp_path: Path) -> None
     code = (
         "import sys; from pathlib import Path; from zeroguide.recipe import load_recipe\n"
         "from zeroguide.runs.worker import Settings, Worker\n"
-        "from zeroguide.sources.item import FileItem\n"
+        "from zeroguide.runs.sources.item import FileItem\n"
         "items = [FileItem(p.name, str(p), str(p)) for p in sorted(Path(sys.argv[1]).iterdir())]\n"
         "Worker(Settings(load_recipe('tiny'), Path(sys.argv[2]), device='cpu', overlay=False,\n"
         "    batch_size=1, threads=1)).run(items, lambda outcome: None)\n"

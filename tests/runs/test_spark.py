@@ -15,10 +15,10 @@ import pytest
 from zeroguide.image import open_image
 from zeroguide.labeler import Labeler
 from zeroguide.playroom import render
-from zeroguide.provenance import provenance
 from zeroguide.recipe import load_recipe
-from zeroguide.run_folder import PARTS, RunFolder
+from zeroguide.result.provenance import provenance
 from zeroguide.runs.parts import Known
+from zeroguide.runs.run_folder import PARTS, RunFolder
 
 pytest.importorskip("pyspark", reason="pyspark isn't installed")
 pytest.importorskip("pandas", reason="pandas, which Spark's functions need, isn't installed")

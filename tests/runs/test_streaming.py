@@ -13,17 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroguide.device_errors import is_out_of_memory
 from zeroguide.errors import DeviceError, ImageError, UsageError
 from zeroguide.image import Image, from_array
-from zeroguide.labeling import Labeling
 from zeroguide.recipe import load_recipe
-from zeroguide.streaming import (
-    Background,
-    BatchLabeler,
-    batches,
-    prefetch,
-)
+from zeroguide.result import Labeling
+from zeroguide.streaming import BatchLabeler, batches
+from zeroguide.system.device_errors import is_out_of_memory
+from zeroguide.system.prefetch import Background, prefetch
 
 from .stand_ins import StandIn
 

@@ -12,12 +12,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from zeroguide.batch import OutputError
-from zeroguide.labeling import Labeling
-from zeroguide.run_folder import RunFolder
+from zeroguide.errors import OutputError
+from zeroguide.result import Labeling
+from zeroguide.runs.run_folder import RunFolder
 from zeroguide.runs.settings import Outcome
+from zeroguide.runs.sources import find_items
 from zeroguide.runs.worker import Worker
-from zeroguide.sources import find_items
 
 from .stand_ins import Collected, picture, settings, texts
 
@@ -167,7 +167,7 @@ def test_an_overlay_that_fails_leaves_no_result(
     def fail(*_: object, **__: object) -> None:
         raise ValueError("no font")
 
-    monkeypatch.setattr("zeroguide.overlay.draw", fail)
+    monkeypatch.setattr("zeroguide.result.overlay.draw", fail)
     told = work(folder, tmp_path / "out", overlay=True)
     assert set(told.states().values()) == {"failed"}
     assert texts(tmp_path / "out") == {}

@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 
 from zeroguide.errors import ImageError, UsageError
-from zeroguide.sources import Item, Items, find_items
+from zeroguide.runs.sources import Item, Items, find_items
 
 
 def picture(colour: int, kind: str = "JPEG") -> bytes:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from zeroguide.errors import UsageError
-from zeroguide.sources import find_images
+from zeroguide.runs.sources import find_images
 
 
 def made(folder: Path, *names: str) -> None:

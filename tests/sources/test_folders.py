@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroguide.errors import UsageError
-from zeroguide.sources import find_images
-from zeroguide.sources.walk import braces, split_pattern
+from zeroguide.runs.sources import find_images
+from zeroguide.runs.sources.walk import braces, split_pattern
 
 from .making import failure, items, keys, made, refusal
 

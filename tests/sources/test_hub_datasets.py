@@ -20,7 +20,7 @@ CODE = """
 import json, sys
 from pathlib import Path
 from zeroguide.errors import UsageError
-from zeroguide.sources import find_items
+from zeroguide.runs.sources import find_items
 notes = []
 offline = sys.argv[1] == "offline"
 try:

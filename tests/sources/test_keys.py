@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroguide.sources.keys import Root, apart, component, joined, of_member
+from zeroguide.runs.sources.keys import Root, apart, component, joined, of_member
 
 # What a file system may call a file: any bytes but "/" and NUL.
 file_names = st.binary(min_size=1, max_size=255).map(

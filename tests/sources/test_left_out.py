@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from zeroguide import image_kinds
 from zeroguide.errors import UsageError
-from zeroguide.sources import find_images
+from zeroguide.image import kinds as image_kinds
+from zeroguide.runs.sources import find_images
 
 from .making import items, keys, made, packed, refusal
 

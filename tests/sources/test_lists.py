@@ -90,7 +90,7 @@ def test_paths_ended_by_nul_may_hold_anything(names: list[str]):
 def test_stdin_is_read_as_it_comes():
     """A program that writes a path and waits for its result gets it."""
     code = (
-        "import sys; from pathlib import Path; from zeroguide.sources import find_items\n"
+        "import sys; from pathlib import Path; from zeroguide.runs.sources import find_items\n"
         "for item in find_items(['-'], Path('out'), print): print(item.key, flush=True)"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroguide.sources import replay
-from zeroguide.sources.replay import Replay, Value
-from zeroguide.sources.seen import Seen
+from zeroguide.runs.sources import replay
+from zeroguide.runs.sources.replay import Replay, Value
+from zeroguide.runs.sources.seen import Seen
 
 VALUES: list[Value] = [(bytes([i]) * (i % 4), None) for i in range(30)]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroguide.sources import tars
+from zeroguide.runs.sources import tars
 
 from .making import failure, items, keys, made, packed, picture, refusal
 
@@ -74,7 +74,7 @@ def test_a_compressed_tar_is_not_read_again_for_each_image(monkeypatch: pytest.M
 
 
 def test_a_window_too_small_is_slow_and_right(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("zeroguide.sources.replay._LARGEST", 1)
+    monkeypatch.setattr("zeroguide.runs.sources.replay._LARGEST", 1)
     members = shard(10)
     packed(Path("q.tar.gz"), members, "w:gz")
     for item in reversed(list(items("q.tar.gz"))):

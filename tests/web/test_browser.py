@@ -14,7 +14,7 @@ from typing import Any
 import PIL.Image
 import pytest
 
-from zeroguide.labeling import Labeling
+from zeroguide.result import Labeling
 from zeroguide.web.examples import SCENES
 
 from .conftest import Running

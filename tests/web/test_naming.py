@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zeroguide.editing import Editor
 from zeroguide.image import Image, open_image
 from zeroguide.labeler import Labeler
 from zeroguide.recipe import load_recipe
+from zeroguide.web.editing import Editor
 from zeroguide.web.examples import SCENES
 from zeroguide.web.naming import Namer
 

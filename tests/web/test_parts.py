@@ -14,12 +14,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from zeroguide.editing import Editor, Naming, TextTable
 from zeroguide.errors import ImageError, UsageError, ZeroguideError
 from zeroguide.image import Image, from_array
-from zeroguide.labeling import Labeling
 from zeroguide.recipe import Merge, load_recipe
+from zeroguide.result import Labeling
 from zeroguide.web.downloads import download
+from zeroguide.web.editing import Editor, Naming, TextTable
 from zeroguide.web.examples import find_examples
 from zeroguide.web.sessions import Sessions
 from zeroguide.web.uploads import MAX_BYTES, read_photo

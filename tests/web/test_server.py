@@ -18,7 +18,7 @@ import PIL.Image
 import pytest
 
 import zeroguide.web
-from zeroguide.labeling import Labeling
+from zeroguide.result import Labeling
 from zeroguide.web.examples import SCENES
 
 from .conftest import Running

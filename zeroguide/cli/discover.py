@@ -10,16 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeroguide.batch import (
-    EXIT_FAILED,
-    EXIT_SOME_FAILED,
-    Job,
-    output_folder,
-    plan,
-    run,
-    saving,
-    write_png,
-)
 from zeroguide.cli.options import (
     Device,
     Images,
@@ -35,13 +25,14 @@ from zeroguide.cli.options import (
     read_recipe,
 )
 from zeroguide.cli.running import note_device
-from zeroguide.console import Console
 from zeroguide.errors import UsageError
-from zeroguide.files import write_atomically
+from zeroguide.runs.batch import EXIT_FAILED, EXIT_SOME_FAILED, Job, plan, run, saving
+from zeroguide.system.console import Console
+from zeroguide.system.files import output_folder, write_atomically, write_png
 
 if TYPE_CHECKING:
+    from zeroguide.evaluate.taxonomy import Survey
     from zeroguide.image import Image
-    from zeroguide.taxonomy import Survey
 
 TAXONOMY, SHEET = "taxonomy.json", "classes.png"
 MOST_CLASSES = 65_535  # that a 16-bit map can hold
@@ -72,7 +63,7 @@ def discover(
     segments and images, and share of all pixels.
     """
     from zeroguide.models import prepare
-    from zeroguide.sources import find_images
+    from zeroguide.runs.sources import find_images
 
     console = Console(quiet=quiet, verbose=verbose)
     n_classes = _number(classes)
@@ -90,8 +81,8 @@ def discover(
         nonlocal survey
         console.note(recipe.introduction)
         prepare(recipe.checkpoints(), offline=offline)
+        from zeroguide.evaluate.taxonomy import Survey
         from zeroguide.labeler import Labeler  # imports torch
-        from zeroguide.taxonomy import Survey
 
         labeler = Labeler(recipe, device=device, offline=offline)
         note_device(console, device, labeler.device)
@@ -121,10 +112,10 @@ def _write(
     survey: Survey, n_classes: int | None, jobs: list[Job], output: Path, console: Console
 ) -> bool:
     """Find the classes and write everything; whether an image failed on the way."""
+    from zeroguide.evaluate.taxonomy import counted, labeling_of
     from zeroguide.image import open_image
-    from zeroguide.overlay import draw
-    from zeroguide.overlay.contact_sheet import MOST_CARDS, contact_sheet
-    from zeroguide.taxonomy import counted, labeling_of
+    from zeroguide.result.overlay import draw
+    from zeroguide.result.overlay.contact_sheet import MOST_CARDS, contact_sheet
 
     console.step("finding classes")
     taxonomy, found = survey.find_classes(n_classes)

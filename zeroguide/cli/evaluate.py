@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from zeroguide.batch import EXIT_FAILED, EXIT_SOME_FAILED, OutputError, output_folder
 from zeroguide.cli.options import (
     Device,
     Offline,
@@ -22,13 +21,15 @@ from zeroguide.cli.options import (
     Verbose,
     read_recipe,
 )
-from zeroguide.console import Console
-from zeroguide.errors import UsageError
+from zeroguide.errors import OutputError, UsageError
+from zeroguide.runs.batch import EXIT_FAILED, EXIT_SOME_FAILED
+from zeroguide.system.console import Console
+from zeroguide.system.files import output_folder
 
 if TYPE_CHECKING:
-    from zeroguide.evaluation.command import Options
-    from zeroguide.evaluation.results import Results, Stage
-    from zeroguide.evaluation.suite import Part
+    from zeroguide.evaluate.command import Options
+    from zeroguide.evaluate.scoring.results import Results, Stage
+    from zeroguide.evaluate.suite import Part
 
 STAGES = ("full", "true-masks", "true-names", "segments")
 SUITES = ("paper", "unsupervised")
@@ -102,13 +103,13 @@ def evaluate(
     if dataset == "list" or protocol == "list":
         return _list(console, dataset == "list")
     if stage not in STAGES:
-        from zeroguide.recipe_errors import nearest
+        from zeroguide.errors import nearest
 
         raise UsageError(f"unknown --stage {stage!r}: {nearest(stage, STAGES)}")
     if predictions is not None and stage != "full":
         raise UsageError("--stage is for our own pipeline: leave it or --predictions out")
     recipe = read_recipe(preset, set_ or [], seed, device)
-    from zeroguide.evaluation.command import Options, run
+    from zeroguide.evaluate.command import Options, run
 
     options = Options(
         data, split, limit, crop, predictions, sentence_encoder, recipe, device, offline, overwrite
@@ -153,9 +154,9 @@ def compare(
     verbose: Verbose = False,
 ) -> int:
     """Compare two runs: differences b - a with 95 % intervals, images drawn in pairs."""
-    from zeroguide.evaluation.compare import compare as compare_results
-    from zeroguide.evaluation.results import Results
-    from zeroguide.files import write_atomically
+    from zeroguide.evaluate.reports.compare import compare as compare_results
+    from zeroguide.evaluate.scoring.results import Results
+    from zeroguide.system.files import write_atomically
 
     console = Console(quiet=quiet, verbose=verbose)
     if output is not None and output.exists():
@@ -190,11 +191,11 @@ def _check_output(output: Path, overwrite: bool) -> None:
 def _list(console: Console, datasets: bool) -> int:
     """Print the names of data sets, or of protocols."""
     if datasets:
-        from zeroguide.datasets import DATASETS
+        from zeroguide.evaluate.datasets import DATASETS
 
         console.table(["data set", "what it is"], list(DATASETS.items()))
     else:
-        from zeroguide.evaluation.metrics_table import PROTOCOLS
+        from zeroguide.evaluate.scoring.metrics_table import PROTOCOLS
 
         rows = [(each.name, each.title, each.description) for each in PROTOCOLS.values()]
         console.table(["protocol", "title", "what it asks"], rows)
@@ -206,14 +207,14 @@ def _command_line() -> str:
 
 
 def _print(results: Results, console: Console) -> None:
-    from zeroguide.evaluation.report import table_rows
+    from zeroguide.evaluate.reports.report import table_rows
 
     for table in table_rows(results):
         console.table(table.columns, table.rows, table.title, table.about)
 
 
 def _note_headline(results: Results, console: Console) -> None:
-    from zeroguide.evaluation.wording import headline
+    from zeroguide.evaluate.reports.wording import headline
 
     if text := headline(results):
         console.note(f"headline: {text}")
@@ -221,9 +222,9 @@ def _note_headline(results: Results, console: Console) -> None:
 
 def _run_suite(name: str, options: Options, output: Path, console: Console) -> int:
     """Every part of a suite in a folder of its own; published beside measured."""
-    from zeroguide.evaluation import suite
-    from zeroguide.evaluation.command import run
-    from zeroguide.evaluation.wording import headline, of_what
+    from zeroguide.evaluate import suite
+    from zeroguide.evaluate.command import run
+    from zeroguide.evaluate.reports.wording import headline, of_what
 
     def run_part(part: Part) -> Results:
         assert options.data is not None

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from zeroguide.cli.options import Overwrite, Quiet, Verbose
-from zeroguide.console import Console
+from zeroguide.system.console import Console
 
 
 def _list_formats(formats: str) -> str:
     if formats == "list":
-        from zeroguide.formats.registry import FORMATS, JSON
+        from zeroguide.result.formats.registry import FORMATS, JSON
 
         rows = [(JSON, "what `zeroguide label` always writes, one file an image")]
         rows += [(name, each.about) for name, each in FORMATS.items()]
@@ -48,7 +48,7 @@ def export(
 
     Each format gets a folder of its own, FOLDER/NAME.
     """
-    from zeroguide.run_folder import EXPORTS
+    from zeroguide.runs.run_folder import EXPORTS
 
     names = format_names(formats)
     console = Console(quiet=quiet, verbose=verbose)
@@ -59,7 +59,7 @@ def export(
 
 def format_names(formats: str) -> list[str]:
     """The names in a comma-separated list; UsageError for one that can't be written here."""
-    from zeroguide.formats.registry import check_formats
+    from zeroguide.result.formats.registry import check_formats
 
     names = list(dict.fromkeys(name.strip() for name in formats.split(",")))
     check_formats(names)
@@ -70,9 +70,9 @@ def write_formats(
     run: Path, names: list[str], folder: Path, console: Console, *, overwrite: bool
 ) -> None:
     """Write a run in these formats, telling how far the work is."""
-    from zeroguide.formats.registry import JSON
-    from zeroguide.formats.registry import export as write
-    from zeroguide.run_folder import RunFolder
+    from zeroguide.result.formats.registry import JSON
+    from zeroguide.result.formats.registry import export as write
+    from zeroguide.runs.run_folder import RunFolder
 
     with console.progress():
         write(

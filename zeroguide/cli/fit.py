@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeroguide.batch import EXIT_FAILED, Job, OutputError, output_folder, run
 from zeroguide.cli.options import (
     Device,
     Offline,
@@ -23,13 +22,15 @@ from zeroguide.cli.options import (
     read_recipe,
 )
 from zeroguide.cli.running import note_device
-from zeroguide.console import Console
-from zeroguide.errors import UsageError
+from zeroguide.errors import OutputError, UsageError
+from zeroguide.runs.batch import EXIT_FAILED, Job, run
+from zeroguide.system.console import Console
+from zeroguide.system.files import output_folder
 
 if TYPE_CHECKING:
-    from zeroguide.fitted import FeatureStore
     from zeroguide.image import Image
     from zeroguide.recipe import Recipe
+    from zeroguide.segment.fitted import FeatureStore
 
 CLASSES = 27
 # Flags that only one method has.
@@ -82,9 +83,10 @@ def fit(
     Writes MODEL/model.safetensors and MODEL/config.json, for `zeroguide segment --model MODEL`;
     prints class, share of the tokens and number of images.
     """
-    from zeroguide.fitted import METHODS, FeatureStore, check
     from zeroguide.models import choose_device, load_dino, prepare
-    from zeroguide.sources import find_images
+    from zeroguide.runs.sources import find_images
+    from zeroguide.segment.fitted import METHODS, FeatureStore, check
+    from zeroguide.segment.segmenters import arguments
 
     console = Console(quiet=quiet, verbose=verbose)
     if method == "list":
@@ -99,7 +101,7 @@ def fit(
         raise UsageError("no place for the model: name its folder with -o MODEL")
     recipe = read_recipe(preset, set_ or [], seed, device, value_range)
     if over == "segments":
-        params["segmenter"] = recipe.segmenter.parameters()
+        params["segmenter"] = arguments(recipe.segmenter)
     _check_output(output, masks, overwrite)
     paths = find_images(folders, output, console.note)
     if masks is not None:  # those of an earlier run are no pictures to learn from
@@ -119,7 +121,7 @@ def fit(
             _check_checkpoint(checkpoint, recipe, dino.network.config.hidden_size)
         if method == "stego":
             params["device"] = str(place)
-        from zeroguide.fitted.store import add_image
+        from zeroguide.segment.fitted.store import add_image
 
         def work(job: Job, image: Image) -> None:
             add_image(store, job.source, image, dino, recipe)
@@ -153,7 +155,7 @@ def _fit(
     console: Console,
 ) -> None:
     """Fit, save and count; say what came out."""
-    from zeroguide.fitted import count_classes, fit
+    from zeroguide.segment.fitted import count_classes, fit
 
     model = fit(
         store,
@@ -178,8 +180,8 @@ def _fit(
 
 def _check_checkpoint(path: Path, recipe: Recipe, width: int) -> None:
     """Read it once before all features, to find out whether it can be used with them."""
-    from zeroguide.fitted import Backbone
-    from zeroguide.fitted.stego_checkpoint import read_checkpoint
+    from zeroguide.segment.fitted import Backbone
+    from zeroguide.segment.fitted.stego_checkpoint import read_checkpoint
 
     read_checkpoint(path, Backbone(recipe.models.dino, recipe.features.model_dump(), width))
 
@@ -187,7 +189,7 @@ def _check_checkpoint(path: Path, recipe: Recipe, width: int) -> None:
 def _check(method: str, params: dict[str, Any], classes: int | None, methods: list[str]) -> None:
     """UsageError for an unknown method, and for a flag that has no effect."""
     if method not in methods:
-        from zeroguide.recipe_errors import nearest
+        from zeroguide.errors import nearest
 
         raise UsageError(f"unknown --method {method!r}: {nearest(method, methods)}")
     for name in params:
@@ -211,7 +213,7 @@ def _check_output(output: Path, masks: Path | None, overwrite: bool) -> None:
             f"{masks}: is not empty; write into it with --overwrite or name another folder with "
             "--masks"
         )
-    from zeroguide.fitted.config import CONFIG, SCHEMA, WEIGHTS
+    from zeroguide.segment.fitted.config import CONFIG, SCHEMA, WEIGHTS
 
     config = output / CONFIG
     if config.exists():

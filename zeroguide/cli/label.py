@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeroguide.batch import EXIT_FAILED, EXIT_SOME_FAILED, output_folder
 from zeroguide.cli.export import format_names, write_formats
 from zeroguide.cli.options import (
     DefaultPreset,
@@ -27,14 +26,16 @@ from zeroguide.cli.options import (
     read_recipe,
 )
 from zeroguide.cli.running import note_device
-from zeroguide.console import Console
 from zeroguide.errors import UsageError
+from zeroguide.runs.batch import EXIT_FAILED, EXIT_SOME_FAILED
+from zeroguide.system.console import Console
+from zeroguide.system.files import output_folder
 
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler
     from zeroguide.runs.label_run import Summary
     from zeroguide.runs.shard import Shard
-    from zeroguide.sources import Item
+    from zeroguide.runs.sources import Item
 
 INTERRUPTED = 130
 
@@ -102,11 +103,11 @@ def label(
     """
     from zeroguide.cli.run_progress import RunProgress
     from zeroguide.models import prepare
-    from zeroguide.run_folder import EXPORTS
     from zeroguide.runs.label_run import Run
+    from zeroguide.runs.run_folder import EXPORTS
     from zeroguide.runs.settings import Settings
     from zeroguide.runs.shard import Shard
-    from zeroguide.sources import find_items
+    from zeroguide.runs.sources import find_items
 
     console = Console(quiet=quiet, verbose=verbose)
     formats = format_names(format_) if format_ else []
@@ -189,7 +190,7 @@ def label(
 
 def _tell(summary: Summary, output: Path, shard: Shard | None, console: Console) -> None:
     """Say what came of a run over several images."""
-    from zeroguide.run_folder import FAILURES
+    from zeroguide.runs.run_folder import FAILURES
 
     phrases = [f"{summary.labelled} image{'s' * (summary.labelled != 1)} labelled"]
     if summary.kept:
@@ -204,7 +205,7 @@ def _tell(summary: Summary, output: Path, shard: Shard | None, console: Console)
 def _began_with(output: Path, engine: Engine, *, overwrite: bool) -> str | None:
     """The preset that a run without --preset is bound to."""
     from zeroguide.recipe import DEFAULT
-    from zeroguide.run_folder import Manifest
+    from zeroguide.runs.run_folder import Manifest
 
     if engine == Engine.ray:  # a cluster's machines have models of their own
         return DEFAULT

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from zeroguide.cli.options import Device, Presets, Quiet, Set, Verbose, read_recipe
-from zeroguide.console import Console
+from zeroguide.system.console import Console
 
 if TYPE_CHECKING:
     from zeroguide.models import ModelInfo

@@ -90,7 +90,7 @@ def read_recipe(
 
         recipe = load_recipe(preset, [*overrides, *own])
     if recipe.segmenter.model is not None:
-        from zeroguide.fitted import check_model
+        from zeroguide.segment.fitted import check_model
 
         check_model(recipe.segmenter.model, recipe)
     return recipe

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeroguide.console import Console
 from zeroguide.errors import ZeroguideError
-from zeroguide.formats import json_
-from zeroguide.labeling import Labeling
-from zeroguide.run_folder import result_path
+from zeroguide.result import Labeling
+from zeroguide.result.formats import json_
 from zeroguide.runs.label_run import Observer, Summary
+from zeroguide.runs.run_folder import result_path
 from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.system.console import Console
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeroguide.batch import EXIT_FAILED, Job, output_folder, run
-from zeroguide.console import Console
+from zeroguide.runs.batch import EXIT_FAILED, Job, run
+from zeroguide.system.console import Console
+from zeroguide.system.files import output_folder
 
 if TYPE_CHECKING:
     from zeroguide.image import Image
@@ -21,7 +22,7 @@ def run_jobs(
     output: Path,
     console: Console,
 ) -> int:
-    """Do every job with what `start` returns (see `zeroguide.batch.run`); the exit code."""
+    """Do every job with what `start` returns (see `zeroguide.runs.batch.run`); the exit code."""
 
     def start_telling() -> Callable[[Job, Image], None]:
         console.note(recipe.introduction)

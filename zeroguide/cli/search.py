@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from zeroguide.batch import write_png
 from zeroguide.cli.options import Device, Offline, Overwrite, Quiet, Verbose
 from zeroguide.cli.running import note_device
-from zeroguide.console import Console
 from zeroguide.errors import UsageError
+from zeroguide.system.console import Console
+from zeroguide.system.files import write_png
 
 
 def search(
@@ -47,8 +47,8 @@ def search(
     if output is not None:
         _check(output, overwrite=overwrite)
     from zeroguide.recipe import introduce
-    from zeroguide.search import Searcher, query_text
-    from zeroguide.search.sheet import draw_sheet
+    from zeroguide.runs.search import Searcher, query_text
+    from zeroguide.runs.search.sheet import draw_sheet
 
     query = query_text(" ".join(text))
     with console.progress():

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeroguide.batch import Job, plan, saving, write_png
 from zeroguide.cli.options import (
     DefaultPreset,
     Device,
@@ -25,8 +24,10 @@ from zeroguide.cli.options import (
     read_recipe,
 )
 from zeroguide.cli.running import note_device, run_jobs, table_name
-from zeroguide.console import Console
 from zeroguide.errors import UsageError
+from zeroguide.runs.batch import Job, plan, saving
+from zeroguide.system.console import Console
+from zeroguide.system.files import write_png
 
 if TYPE_CHECKING:
     from zeroguide.image import Image
@@ -36,7 +37,7 @@ SUFFIXES = (".png", ".mask.png", ".map.png", ".json")
 
 def _list_methods(method: str | None) -> str | None:
     if method == "list":
-        from zeroguide.segmenters import SEGMENTERS
+        from zeroguide.segment.segmenters import SEGMENTERS
 
         Console().table(["method", "what it does"], list(SEGMENTERS.items()))
         raise typer.Exit
@@ -76,7 +77,7 @@ def segment(
     FOLDER/photo.jpg.json; prints id and share of the image.
     """
     from zeroguide.models import prepare
-    from zeroguide.sources import find_images
+    from zeroguide.runs.sources import find_images
 
     console = Console(quiet=quiet, verbose=verbose)
     overrides = list(set_ or [])
@@ -95,9 +96,9 @@ def segment(
     def start() -> Callable[[Job, Image], None]:
         prepare(recipe.checkpoints(labels=False), offline=offline)
         from zeroguide.labeler import Segmenter  # imports torch
-        from zeroguide.labeling import Label, Labeling
-        from zeroguide.overlay import colour_mask, draw, side_by_side
-        from zeroguide.provenance import provenance
+        from zeroguide.result import Label, Labeling
+        from zeroguide.result.overlay import colour_mask, draw, side_by_side
+        from zeroguide.result.provenance import provenance
 
         segmenter = Segmenter(recipe, device=device, offline=offline)
         note_device(console, device, segmenter.device)

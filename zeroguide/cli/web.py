@@ -20,8 +20,8 @@ from zeroguide.cli.options import (
     read_recipe,
 )
 from zeroguide.cli.running import note_device
-from zeroguide.console import Console
 from zeroguide.errors import UsageError
+from zeroguide.system.console import Console
 
 if TYPE_CHECKING:
     from zeroguide.web.naming import Namer

@@ -24,7 +24,7 @@ from zeroguide.models.usable import CONFIG, CONFIGS, check_usable
 Role = Literal["dino", "clip", "language_model", "text_memory", "vlm", "sentence_encoder"]
 # What recipes name; the sentence encoder belongs to an evaluation.
 ROLES: tuple[Role, ...] = ("dino", "clip", "language_model", "text_memory", "vlm")
-WEIGHTS = Path(__file__).parent.parent / "weights"
+WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED = "shipped:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeroguide.device_errors import device_errors
 from zeroguide.errors import WeightsError, ZeroguideError
-from zeroguide.models import forks
 from zeroguide.models.hub import Role, weights_file
+from zeroguide.system import forks
+from zeroguide.system.device_errors import device_errors
 
 if TYPE_CHECKING:
     import torch

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import IO
 
-from zeroguide.batch import OutputError
-from zeroguide.files import readable_name
+from zeroguide.errors import OutputError
 from zeroguide.runs.settings import Outcome
+from zeroguide.system.files import readable_name
 
 
 class Failures:

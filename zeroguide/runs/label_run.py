@@ -15,24 +15,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from zeroguide.batch import OutputError
-from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.files import remove_leftovers
-from zeroguide.folder_lock import locked
+from zeroguide.errors import OutputError, UsageError, ZeroguideError
 from zeroguide.models import prepare
-from zeroguide.provenance import differences, provenance
-from zeroguide.run_folder import FAILURES, MANIFEST, Manifest, RunFolder, first_result
+from zeroguide.result.provenance import differences, provenance
 from zeroguide.runs.failures import Failures
 from zeroguide.runs.interruption import interruptible
 from zeroguide.runs.opening import once, open_manifest
 from zeroguide.runs.parts import Engine, check_engine
 from zeroguide.runs.planning import plan_workers
 from zeroguide.runs.pool import Pool
+from zeroguide.runs.run_folder import FAILURES, MANIFEST, Manifest, RunFolder, first_result
 from zeroguide.runs.settings import Outcome, Settings
 from zeroguide.runs.shard import Shard
+from zeroguide.runs.sources import Item
 from zeroguide.runs.worker import Worker
-from zeroguide.sources import Item
-from zeroguide.streaming import Feed
+from zeroguide.system.files import remove_leftovers
+from zeroguide.system.folder_lock import locked
+from zeroguide.system.prefetch import Feed
 
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from zeroguide.errors import ImageError, UsageError, ZeroguideError
-from zeroguide.formats import json_
-from zeroguide.provenance import differences
-from zeroguide.run_folder import Manifest, first_result, result_path
-from zeroguide.sources.item import Item
-from zeroguide.sources.keys import Root
+from zeroguide.result.formats import json_
+from zeroguide.result.provenance import differences
+from zeroguide.runs.run_folder import Manifest, first_result, result_path
+from zeroguide.runs.sources.item import Item
+from zeroguide.runs.sources.keys import Root
 
 Confirm = Callable[[str], bool]
 

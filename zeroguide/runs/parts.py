@@ -25,9 +25,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.files import write_atomically
-from zeroguide.provenance import made_alike
-from zeroguide.run_folder import PARTS, RunFolder
+from zeroguide.result.provenance import made_alike
+from zeroguide.runs.run_folder import PARTS, RunFolder
+from zeroguide.system.files import write_atomically
 
 ROWS = 64  # in a row group, which is what is in memory of a part that is being read
 _NAME = re.compile(r"(\d+)-[0-9a-f]{16}\.parquet")

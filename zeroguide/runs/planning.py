@@ -10,7 +10,8 @@ from zeroguide.errors import UsageError
 from zeroguide.models import choose_device
 from zeroguide.models.hub import Role, find
 from zeroguide.runs.settings import Settings
-from zeroguide.streaming import BATCH_SIZE, available_cores
+from zeroguide.streaming import BATCH_SIZE
+from zeroguide.system.prefetch import available_cores
 
 # What a worker needs beside its weights, and how much more these are in memory than on disk, where
 # they may have half precision.

@@ -25,9 +25,9 @@ from typing import Any
 
 from zeroguide.errors import DeviceError, ZeroguideError
 from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.runs.sources import Item
 from zeroguide.runs.worker import Worker
-from zeroguide.sources import Item
-from zeroguide.streaming import Feed, ahead_of
+from zeroguide.system.prefetch import Feed, ahead_of
 
 ATTEMPTS = 3
 _END, _STOP = "end", "stop"

@@ -30,12 +30,12 @@ from pathlib import Path
 from typing import Any
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.provenance import provenance
-from zeroguide.run_folder import PARTS
+from zeroguide.result.provenance import provenance
 from zeroguide.runs.parts import Known, next_number
 from zeroguide.runs.ray_stages import LabelStage, Watch, write_stage
+from zeroguide.runs.run_folder import PARTS
 from zeroguide.runs.settings import Outcome, Settings
-from zeroguide.sources import Item
+from zeroguide.runs.sources import Item
 from zeroguide.streaming import BATCH_SIZE
 
 WINDOW_PER_ACTOR = 2000  # images between two loads of the models

@@ -10,15 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeroguide.batch import OutputError
-from zeroguide.errors import DeviceError, ZeroguideError
-from zeroguide.labeling import Labeling
+from zeroguide.errors import DeviceError, OutputError, ZeroguideError
+from zeroguide.result import Labeling
 from zeroguide.runs.parts import Row, write_part
 from zeroguide.runs.pool import ATTEMPTS, WorkersError, given_up, nothing_labelled, picklable
 from zeroguide.runs.result_files import Found
 from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.runs.sources import Item
 from zeroguide.runs.worker import Worker
-from zeroguide.sources import Item
 
 if TYPE_CHECKING:
     from zeroguide.image import Image

@@ -16,14 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeroguide.batch import OutputError, is_own_png, write_png
-from zeroguide.errors import ImageError, ZeroguideError
+from zeroguide.errors import ImageError, OutputError, ZeroguideError
 from zeroguide.image import Image
-from zeroguide.labeling import SCHEMA, Labeling
-from zeroguide.provenance import made_alike, provenance
-from zeroguide.run_folder import overlay_path, result_path
+from zeroguide.result import SCHEMA, Labeling
+from zeroguide.result.provenance import made_alike, provenance
+from zeroguide.runs.run_folder import overlay_path, result_path
 from zeroguide.runs.settings import Settings
-from zeroguide.sources import Item
+from zeroguide.runs.sources import Item
+from zeroguide.system.files import is_own_png, write_png
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -122,7 +122,7 @@ class ResultFiles:
             write_png(picture, overlay_path(self.settings.output, item.key))
 
     def _picture(self, image: Image, labeling: Labeling) -> PIL.Image.Image:
-        from zeroguide.overlay import draw
+        from zeroguide.result.overlay import draw
 
         return draw(labeling, image.pixels, legend=self.settings.legend)
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from zeroguide.labeling import Labeling
 from zeroguide.recipe import Recipe
-from zeroguide.run_folder import overlay_path, result_path
-from zeroguide.sources import Item
+from zeroguide.result import Labeling
+from zeroguide.runs.run_folder import overlay_path, result_path
+from zeroguide.runs.sources import Item
 
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler

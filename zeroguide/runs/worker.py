@@ -13,15 +13,15 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
-from zeroguide.batch import OutputError
-from zeroguide.console import sentence
-from zeroguide.errors import ZeroguideError
+from zeroguide.errors import OutputError, ZeroguideError
 from zeroguide.image import Image, read_image
-from zeroguide.labeling import Labeling
+from zeroguide.result import Labeling
 from zeroguide.runs.result_files import Found, ResultFiles
 from zeroguide.runs.settings import Outcome, Settings
-from zeroguide.sources import Item
-from zeroguide.streaming import Background, BatchLabeler, ahead_of, prefetch
+from zeroguide.runs.sources import Item
+from zeroguide.streaming import BatchLabeler
+from zeroguide.system.console import sentence
+from zeroguide.system.prefetch import Background, ahead_of, prefetch
 
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler

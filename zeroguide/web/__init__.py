@@ -1,6 +1,6 @@
 """The page of `zeroguide web`: a labeler in the browser, and the segments to work on.
 
-naming.py     the networks: picture -> `zeroguide.editing.Editor`
+naming.py     the networks: picture -> `zeroguide.web.editing.Editor`
 sessions.py   who works on what; forgotten when they leave
 view.py       Editor -> what the page draws: outlines, colours, places for names
 downloads.py  Editor -> files

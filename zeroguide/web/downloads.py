@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from zeroguide.editing import Editor
 from zeroguide.errors import UsageError
+from zeroguide.web.editing import Editor
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def download(editor: Editor, kind: str) -> Download:
 
 
 def _overlay(editor: Editor) -> Download:
-    from zeroguide.overlay import draw
+    from zeroguide.result.overlay import draw
 
     file = io.BytesIO()
     draw(editor.labeling(), editor.image.pixels).save(file, "PNG")
@@ -55,7 +55,7 @@ def _json(editor: Editor) -> Download:
 
 
 def _coco(editor: Editor) -> Download:
-    from zeroguide.formats.coco import to_coco
+    from zeroguide.result.formats.coco import to_coco
 
     text = json.dumps(to_coco(editor.labeling()), ensure_ascii=False)
     return Download(f"{_stem(editor)}.coco.json", "application/json", text.encode())

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from zeroguide.editing import UNNAMED, Editor, Naming, TextTable
+from zeroguide.clip import Picture, Region
 from zeroguide.image import Image
 from zeroguide.labeler import Labeler, NamedSegment, Watcher
-from zeroguide.memo import Memo
-from zeroguide.provenance import provenance
-from zeroguide.region import Picture, Region
+from zeroguide.result.provenance import provenance
+from zeroguide.system.memo import Memo
+from zeroguide.web.editing import UNNAMED, Editor, Naming, TextTable
 
 
 class _Listener(Watcher):

@@ -17,10 +17,10 @@ import gradio as gr
 from gradio.components.api_component import Api
 from gradio.data_classes import FileData
 
-from zeroguide.console import sentence
-from zeroguide.editing import LONGEST_NAME
 from zeroguide.errors import ImageError, UsageError, ZeroguideError
 from zeroguide.image import open_image
+from zeroguide.system.console import sentence
+from zeroguide.web.editing import LONGEST_NAME
 from zeroguide.web.examples import Example
 from zeroguide.web.uploads import MAX_BYTES, MAX_PIXELS, read_photo
 from zeroguide.web.view import data_url

@@ -77,7 +77,7 @@ def serve(
         host: address to listen at.
         port: None for the first free one from 7860.
         queue: pictures that may wait.
-        value_range: see `zeroguide.image.open_image`.
+        value_range: see `zeroguide.image.opening.open_image`.
 
     Needs Gradio. Raises UsageError if the address can't be had.
     """

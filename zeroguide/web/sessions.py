@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from zeroguide.errors import UsageError
 
 if TYPE_CHECKING:
-    from zeroguide.editing import Editor
     from zeroguide.image import Image
+    from zeroguide.web.editing import Editor
     from zeroguide.web.view import View
 
 

@@ -7,8 +7,8 @@ import math
 
 from zeroguide.errors import ImageError
 from zeroguide.image import Image, read_image
-from zeroguide.pillow_formats import open_header
-from zeroguide.value_range import Range
+from zeroguide.image.pillow_formats import open_header
+from zeroguide.image.value_range import Range
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 25_000_000  # with its label map about 200 MB for as long as the session lasts

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from zeroguide.editing import EditedSegment, Editor, Parts
-from zeroguide.formats.outlines import parts as trace
-from zeroguide.overlay.colours import choose_colours, text_colour
+from zeroguide.result.formats.outlines import parts as trace
+from zeroguide.result.overlay.colours import choose_colours, text_colour
+from zeroguide.web.editing import EditedSegment, Editor, Parts
 
 MAP_SIDE = 448  # pixels of the outlines' label map at its longer side
 PICTURE_SIDE = 1280  # pixels of the picture in the page at its longer side

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import UsageError
 from zeroguide.image import Image
-from zeroguide.value_range import Range
+from zeroguide.image.value_range import Range
 from zeroguide.web.sessions import Sessions
 
 if TYPE_CHECKING:
-    from zeroguide.editing import Editor
+    from zeroguide.web.editing import Editor
     from zeroguide.web.naming import Namer
 
 
@@ -55,7 +55,7 @@ class LazyNamer:
 class Work:
     """All that a session may ask for.
 
-    value_range : with which uploads are read, see `zeroguide.image.open_image`
+    value_range : with which uploads are read, see `zeroguide.image.opening.open_image`
 
     Raises UsageError and ImageError, one sentence each, for what a user can mend.
     """

@@ -1,0 +1,12 @@
+"""CLIP: embeddings of segments, its attention masked to each, and of texts.
+
+`embedder` is the stage, one file a mode beside it (`exact`, `packed`, `packed_global`, `pooled`,
+`crop`) and what they share: `frame`, `towers`, `attention`, `windows`. `texts` are encoded through
+`text_trie`; `confidence` says how far a label stands out; `region` is what is asked about.
+"""
+
+from zeroguide.clip.embedder import Encoded, Prepared, SegmentEmbedder
+from zeroguide.clip.region import Picture, Region
+from zeroguide.clip.texts import TextEncoder
+
+__all__ = ["Encoded", "Picture", "Prepared", "Region", "SegmentEmbedder", "TextEncoder"]

@@ -1,0 +1,164 @@
+"""Decoders: segment embeddings -> ranked noun phrases. One file per method.
+
+A decoder is called with embeddings (n, e), normalised or not, and the n regions they belong to,
+of one picture or of many. It returns for each region its labels with scores, best first, at least
+one. A score is the cosine of the region's embedding and the label's text.
+
+What a decoder reads, and wants to know when it is called again for the same pictures, it keeps in
+the memo that it is given; without one, it forgets at the end. It has no state of its own, so that
+threads may share it, and that labels depend on nothing labelled before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from zeroguide.clip import Region, TextEncoder
+from zeroguide.errors import UsageError
+from zeroguide.name.beam import BeamDecoder
+from zeroguide.name.name import Name
+from zeroguide.name.noun_phrases import UNNAMED
+from zeroguide.name.phrase_files import list_names, read_prompts
+from zeroguide.name.proposals import start_ids
+from zeroguide.name.vocabulary import VocabularyDecoder
+from zeroguide.recipe import Recipe
+from zeroguide.system.memo import Memo
+
+if TYPE_CHECKING:
+    import torch
+
+    from zeroguide.models import LanguageModel, LoadedModels
+
+__all__ = ["UNNAMED", "Decoder", "Name", "Ranked", "make_decoder"]
+
+Ranked = Sequence[Name | tuple[str, float]]
+"""A region's labels with their scores, best first; a `Name` says more."""
+
+LABELS = "labels"
+"""The list in prompts/ whose order tells how often a phrase is said."""
+
+
+class Decoder(Protocol):
+    """Embeddings (n, e) of n regions -> n ranked lists of labels."""
+
+    def __call__(
+        self, embeddings: torch.Tensor, regions: Sequence[Region], memo: Memo | None = None, /
+    ) -> Sequence[Ranked]: ...
+
+
+def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> Decoder:
+    """The decoder a recipe names; `models` holds what `Recipe.checkpoints` lists.
+
+    Raises UsageError if prompt and label could be longer than the language model takes.
+    """
+    knobs = recipe.decoder
+    if models.language_model is not None:
+        _check_length(models.language_model, knobs.prompt, knobs.max_tokens)
+    n_alternatives = knobs.n_alternatives
+    match knobs.method:
+        case "phrases":
+            return _phrases_decoder(recipe, texts, models.language_model)
+        case "vocabulary":
+            return VocabularyDecoder(
+                texts,
+                phrases=read_prompts(knobs.vocabulary),
+                templates=read_prompts(knobs.templates),
+                n_alternatives=n_alternatives,
+            )
+        case "beam":
+            assert models.language_model is not None
+            return BeamDecoder(
+                texts,
+                models.language_model,
+                phrases=read_prompts(knobs.vocabulary),
+                templates=read_prompts(knobs.templates),
+                prompt=knobs.prompt,
+                beam_size=knobs.beam_size,
+                n_candidates=knobs.n_candidates,
+                max_tokens=knobs.max_tokens,
+                lm_weight=knobs.lm_weight,
+                n_alternatives=n_alternatives,
+            )
+        case "zerocap":
+            from zeroguide.name.zerocap import ZeroCapDecoder
+
+            assert models.language_model is not None
+            return ZeroCapDecoder(
+                texts,
+                models.language_model,
+                prompt=knobs.prompt,
+                beam_size=knobs.beam_size,
+                n_candidates=knobs.n_candidates,
+                max_tokens=knobs.max_tokens,
+                iterations=knobs.iterations,
+                n_alternatives=n_alternatives,
+            )
+        case "text-memory":
+            from zeroguide.name.text_memory import TextMemoryDecoder
+
+            assert models.text_memory is not None
+            return TextMemoryDecoder(
+                texts,
+                models.text_memory,
+                beam_size=knobs.beam_size,
+                max_tokens=knobs.max_tokens,
+                n_alternatives=n_alternatives,
+            )
+        case "vlm":
+            from zeroguide.name.vlm import VlmDecoder
+
+            assert models.vlm is not None
+            return VlmDecoder(
+                texts,
+                models.vlm,
+                prompt=knobs.prompt,
+                beam_size=knobs.beam_size,
+                max_tokens=knobs.max_tokens,
+                n_alternatives=n_alternatives,
+            )
+
+
+def _phrases_decoder(
+    recipe: Recipe, texts: TextEncoder, language_model: LanguageModel | None
+) -> Decoder:
+    from zeroguide.name.phrases import Modifiers, PhraseList, PhrasesDecoder
+
+    knobs = recipe.decoder
+    phrases = read_prompts(knobs.vocabulary)
+    # Of the package's list the order tells how often a phrase is said. Whoever brings a list wants
+    # to see its phrases: they count as if nothing were said more often.
+    common = read_prompts(LABELS) if LABELS in list_names(knobs.vocabulary) else []
+    rank = {phrase: i for i, phrase in enumerate(common)}
+    modifiers = None
+    if language_model is not None:
+        modifiers = Modifiers(
+            texts,
+            language_model,
+            read_prompts("modifiers"),
+            prompt=knobs.prompt,
+            lm_weight=knobs.lm_weight,
+        )
+    return PhrasesDecoder(
+        PhraseList(
+            texts,
+            phrases,
+            read_prompts(knobs.templates),
+            ranks=[rank.get(phrase, 0) for phrase in phrases],
+            frequency_weight=knobs.frequency_weight,
+        ),
+        certainty=knobs.certainty,
+        modifiers=modifiers,
+        n_alternatives=knobs.n_alternatives,
+    )
+
+
+def _check_length(model: LanguageModel, prompt: str, max_tokens: int) -> None:
+    """UsageError where the language model has no positions for the longest text."""
+    most = getattr(model.network.config.get_text_config(), "max_position_embeddings", None)
+    needed = len(start_ids(model, prompt)) + max_tokens + 1
+    if most is not None and needed > most:
+        raise UsageError(
+            f"decoder.max_tokens={max_tokens} and the prompt need {needed} positions where the "
+            f"language model has {most}: choose a smaller decoder.max_tokens"
+        )

@@ -1,0 +1,56 @@
+"""How likely each phrase of a list is for a segment.
+
+By Bayes: CLIP's softmax is the likelihood, and how often a phrase is said the prior. Of tens of
+thousands of phrases, some rare ones lie near whatever noise or a wording adds to an embedding: they
+are the hubs of nearest-neighbour search (Radovanovic et al., "Hubs in space", JMLR 2010). The
+prior takes them back, because hardly anybody says them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from zeroguide.clip import TextEncoder
+
+# A list in order of frequency follows Zipf's law, but for its first ranks, which are much alike
+# (Mandelbrot's shift).
+_SHIFT = 10
+
+
+class PhraseList:
+    """A list of phrases as CLIP reads it, with a prior.
+
+    Args:
+        texts: the encoder of the CLIP that made the segments' embeddings.
+        phrases: p phrases.
+        templates: with ``{}`` for the phrase; embeddings are averaged over them.
+        ranks: each phrase's place by frequency, from 0 for the commonest; all alike: no prior.
+        frequency_weight: exponent of the prior; 0: none.
+
+    Attributes:
+        phrases: (p,) the phrases.
+        embeddings: (p, e) float32, unit.
+        log_prior: (p,) float32.
+    """
+
+    def __init__(
+        self,
+        texts: TextEncoder,
+        phrases: Sequence[str],
+        templates: Sequence[str],
+        *,
+        ranks: Sequence[int],
+        frequency_weight: float,
+    ) -> None:
+        self.phrases = tuple(phrases)
+        self.embeddings = texts.embed_phrases(phrases, templates)
+        places = torch.tensor(ranks, dtype=torch.float32, device=self.embeddings.device)
+        self.log_prior = (-frequency_weight * (places + _SHIFT).log()).log_softmax(0)
+        self._scale = float(texts.clip.network.logit_scale.exp())
+
+    def posterior(self, unit: torch.Tensor) -> torch.Tensor:
+        """Unit embeddings of segments (n, e) -> the phrases' probabilities (n, p) float32."""
+        logits = self._scale * (unit @ self.embeddings.T) + self.log_prior
+        return logits.softmax(dim=-1)

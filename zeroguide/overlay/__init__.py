@@ -1,6 +1,0 @@
-"""Labeling -> picture."""
-
-from zeroguide.overlay.drawing import draw, segment_colours
-from zeroguide.overlay.masks import colour_mask, side_by_side
-
-__all__ = ["colour_mask", "draw", "segment_colours", "side_by_side"]

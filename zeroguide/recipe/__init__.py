@@ -1,0 +1,13 @@
+"""Recipes: every knob of the flow with its default, in files that override each other.
+
+`knobs` says which there are, `loading` reads presets, recipe files and overrides, `mistakes` says
+in one sentence what is wrong with one. The presets are the TOML files in `presets/`.
+"""
+
+from zeroguide.recipe.knobs import DEFAULT, Features, Merge, Models, Recipe, Segmenter, method_with
+from zeroguide.recipe.loading import ABOUT, introduce, list_recipes, load_recipe, recipe_keys
+
+__all__ = [
+    "ABOUT", "DEFAULT", "Features", "Merge", "Models", "Recipe", "Segmenter", "introduce",
+    "list_recipes", "load_recipe", "method_with", "recipe_keys",
+]  # fmt: skip

@@ -1,0 +1,128 @@
+"""What the writers of formats share: the images of a run, its labels as numbers, names of files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+
+from zeroguide.errors import ZeroguideError
+from zeroguide.result.labeling import Labeling
+
+if TYPE_CHECKING:
+    from zeroguide.runs.run_folder import Entry
+
+T = TypeVar("T")
+
+
+class Entries(Protocol):
+    """Labelled images in order of their keys, as often as asked; a `RunFolder` is one."""
+
+    def __iter__(self) -> Iterator[Entry]: ...
+    def keys(self) -> list[str]: ...
+
+
+class Run:
+    """Labelled images, read one at a time, with what is known only after all have been seen.
+
+    step: called with a number for every image that is read, for a progress line.
+    """
+
+    def __init__(self, entries: Entries, step: Callable[[int], None] = lambda done: None) -> None:
+        self._entries = entries
+        self._step = step
+
+    def __iter__(self) -> Iterator[Entry]:
+        for done, entry in enumerate(self._entries, start=1):
+            yield entry
+            self._step(done)
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The different labels, sorted; the first use reads the whole run once."""
+        return sorted({s.label for entry in self for s in entry.labeling.segments})
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {label: number for number, label in enumerate(self.labels, start=1)}
+
+    def category(self, label: str) -> int:
+        """The number of a label: 1 for the first in `labels`; 0 is for "no label"."""
+        return _look_up(self._numbers, label)
+
+    @cached_property
+    def _stems(self) -> dict[str, str]:
+        return stems(self._entries.keys())
+
+    def stem(self, key: str) -> str:
+        """How the files of one image are called, without their ending (see `stems`)."""
+        return _look_up(self._stems, key)
+
+
+def _look_up(table: Mapping[str, T], item: str) -> T:
+    if item not in table:
+        raise ZeroguideError(
+            f"the run has changed since the export began ({item!r} is new); wait for it to end "
+            "and export again"
+        )
+    return table[item]
+
+
+def stems(keys: Sequence[str]) -> dict[str, str]:
+    """Key -> the key without its ending where that tells images apart, else the whole key.
+
+    Tools find an image's annotations by its name without ending, but x.jpg and x.png are two
+    images: of those, both keep their endings. No two keys get the same name, on file systems that
+    don't tell X from x either.
+    """
+    short = {key: key[: len(key) - len(ending(key))] for key in keys}
+    count = Counter(stem.casefold() for stem in short.values())
+    count.update(key.casefold() for key, stem in short.items() if stem != key)
+    return {key: stem if count[stem.casefold()] == 1 else key for key, stem in short.items()}
+
+
+def ending(key: str) -> str:
+    """The ending of a key's file name, with the dot; "" if there is none, as in ".hidden"."""
+    name = key.rpartition("/")[2]
+    return name[name.rfind(".") :] if name.rfind(".") > 0 else ""
+
+
+def crop(labeling: Labeling, id: int) -> np.ndarray:
+    """The mask of a segment within its box: (height, width) bool."""
+    x, y, width, height = labeling.segments[id - 1].bbox
+    return np.ascontiguousarray(labeling.label_map[y : y + height, x : x + width] == id)
+
+
+def row_runs(mask: np.ndarray) -> list[int]:
+    """Lengths of runs along the rows of a mask (h, w) bool, beginning with those that are False."""
+    flat = mask.ravel()
+    borders = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    lengths = np.diff(np.concatenate([[0], borders, [flat.size]])).tolist()
+    return [0, *lengths] if flat[0] else lengths
+
+
+def to_json(value: Any) -> str:
+    """One line of JSON, readable in any script; names of files that aren't UTF-8 escaped."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    # As Python's own JSON writes and reads them, so that tools in Python open the file.
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def one_line(label: str) -> str:
+    """A label for files of lines: no line break, never blank."""
+    return " ".join(label.split()) or "unnamed"
+
+
+def class_colour(number: int) -> tuple[int, int, int]:
+    """The colour that Pascal VOC's tools give to a number; black for 0, repeats after 256."""
+    red = green = blue = 0
+    for bit in range(8):
+        red |= (number >> 0 & 1) << (7 - bit)
+        green |= (number >> 1 & 1) << (7 - bit)
+        blue |= (number >> 2 & 1) << (7 - bit)
+        number >>= 3
+    return red, green, blue

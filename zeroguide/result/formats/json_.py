@@ -1,0 +1,137 @@
+"""JSON with the schema zeroguide/1: the lossless format.
+
+    {"schema": "zeroguide/1",
+     "image": {"file_name", "width", "height", "sha256"},
+     "recipe": {...},
+     "segments": [{"id", "label", "score", "confidence", "alternatives", "merged_from", "bbox",
+                   "area", "composed", "segmentation", "embedding"}, ...]}
+
+`segmentation` is COCO's compressed RLE; `embedding`, where there is one, base64 of little-endian
+float16.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeroguide.errors import ZeroguideError
+from zeroguide.image.limits import MAX_PIXELS
+from zeroguide.result.labeling import SCHEMA, Labeling, Segment
+from zeroguide.result.rle import checked, decode, whole
+from zeroguide.system.files import write_atomically
+
+
+def save(labeling: Labeling, path: str | PathLike[str]) -> None:
+    """Write UTF-8 JSON, whole or not at all. Raises ZeroguideError if it can't be written."""
+    text = json.dumps(to_dict(labeling), ensure_ascii=False, allow_nan=False, indent=1)
+    write_atomically(path, (text + "\n").encode("utf-8", "backslashreplace"))
+
+
+def load(path: str | PathLike[str]) -> Labeling:
+    """Read what `save` wrote. Raises ZeroguideError if it is missing, damaged or another kind."""
+    try:
+        return from_dict(json.loads(Path(path).read_bytes()))
+    except OSError as e:
+        raise ZeroguideError(f"{path}: can't be read ({e.strerror}); check the path.") from None
+    except ValueError as e:  # also JSONDecodeError and UnicodeDecodeError
+        raise ZeroguideError(
+            f"{path}: not a zeroguide result ({e}); label the picture again."
+        ) from None
+
+
+def to_dict(labeling: Labeling) -> dict[str, Any]:
+    """The schema's dictionary, ready for JSON."""
+    segments: list[dict[str, Any]] = []
+    for s, rle in zip(labeling.segments, labeling.rles(), strict=True):
+        segments.append(
+            {
+                "id": s.id,
+                "label": s.label,
+                "score": s.score,
+                "confidence": s.confidence,
+                "alternatives": [[label, score] for label, score in s.alternatives],
+                "merged_from": list(s.merged_from),
+                "bbox": list(s.bbox),
+                "area": s.area,
+                "composed": s.composed,
+                "segmentation": rle,
+            }
+        )
+        if labeling.embeddings is not None:
+            row = labeling.embeddings[s.id - 1].astype("<f2").tobytes()
+            segments[-1]["embedding"] = base64.b64encode(row).decode("ascii")
+    return {
+        "schema": SCHEMA,
+        "image": {
+            "file_name": labeling.file_name,
+            "width": labeling.width,
+            "height": labeling.height,
+            "sha256": labeling.sha256,
+        },
+        "recipe": labeling.recipe,
+        "segments": segments,
+    }
+
+
+def from_dict(d: dict[str, Any]) -> Labeling:
+    """The inverse of `to_dict`. Raises ValueError if `d` is not a valid zeroguide/1."""
+    schema = d.get("schema") if isinstance(d, dict) else None
+    if schema != SCHEMA:
+        raise ValueError(f"expected schema {SCHEMA!r}, got {schema!r}")
+    try:
+        image, entries = d["image"], d["segments"]
+        size = _size(image)
+        label_map = np.zeros(size, np.int32)
+        segments = []
+        encoded = [e["embedding"] for e in entries if "embedding" in e]
+        if len(encoded) not in (0, len(entries)):
+            raise ValueError("some segments have an embedding, others don't")
+        rows = [np.frombuffer(base64.b64decode(row, validate=True), "<f2") for row in encoded]
+        for e in entries:
+            try:
+                mask = decode(checked(e["segmentation"], size))
+            except ValueError as error:
+                raise ValueError(f"the mask of segment {e['id']} {error}") from error
+            if label_map[mask].any():
+                raise ValueError(f"segment {e['id']} overlaps another segment")
+            label_map[mask] = e["id"]
+            x, y, w, h = e["bbox"]
+            segments.append(
+                Segment(
+                    id=e["id"],
+                    label=e["label"],
+                    score=float(e["score"]),
+                    confidence=float(e["confidence"]),
+                    alternatives=tuple((label, float(s)) for label, s in e["alternatives"]),
+                    merged_from=tuple(e["merged_from"]),
+                    bbox=(x, y, w, h),
+                    area=e["area"],
+                    composed=bool(e.get("composed", False)),
+                )
+            )
+        return Labeling(
+            image["file_name"],
+            image["sha256"],
+            label_map,
+            tuple(segments),
+            d["recipe"],
+            np.stack(rows) if rows else None,
+        )
+    except KeyError as e:
+        raise ValueError(f"the field {e} is missing") from None
+    except (TypeError, AttributeError, OverflowError) as e:
+        raise ValueError(f"a field has the wrong type: {e}") from None
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int]:
+    """Height and width; ValueError unless they are those of a picture that can be labelled."""
+    height, width = whole(image["height"]), whole(image["width"])
+    if height is None or width is None or min(height, width) < 1 or height * width > MAX_PIXELS:
+        raise ValueError(f"a picture of {image['width']!r} x {image['height']!r} pixels")
+    return height, width

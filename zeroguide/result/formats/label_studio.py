@@ -1,0 +1,89 @@
+"""Label Studio: `tasks.json` with a task per image, and `config.xml`, the labelling interface.
+
+Labels are predictions, which Label Studio shows and an annotator accepts or changes. A segment is a
+polygon per part, the further parts being children of the first; holes are kept by a slit. Images
+are found by Label Studio's local file serving, whose root is then the labelled folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+
+from zeroguide.result.formats.base import Run, class_colour, crop, to_json
+from zeroguide.result.formats.outlines import polygons
+from zeroguide.result.labeling import Labeling, Segment
+
+Regions = Callable[[Labeling, Segment], list[dict[str, Any]]]
+
+
+def write(run: Run, folder: Path) -> None:
+    """Fill a folder (see `zeroguide.result.formats.registry`)."""
+    write_tasks(run, folder, "PolygonLabels", _polygons)
+
+
+def write_tasks(run: Run, folder: Path, control: str, regions: Regions) -> None:
+    """Write tasks and interface.
+
+    control: the tag that labels regions. regions: a segment's `value`s, further fields that replace
+    the region's own under the same keys.
+    """
+    with open(folder / "config.xml", "w", encoding="utf-8") as file:
+        file.write('<View>\n  <Image name="image" value="$image"/>\n')
+        file.write(f'  <{control} name="label" toName="image">\n')
+        for label in run.labels:
+            colour = "#{:02x}{:02x}{:02x}".format(*class_colour(run.category(label)))
+            file.write(f'    <Label value={quoteattr(label)} background="{colour}"/>\n')
+        file.write(f"  </{control}>\n</View>\n")
+    with open(folder / "tasks.json", "w", encoding="utf-8") as file:
+        file.write("[")
+        for i, entry in enumerate(run):
+            labeling = entry.labeling
+            results = []
+            for segment in labeling.segments:
+                for part, value in enumerate(regions(labeling, segment)):
+                    results.append(_region(labeling, segment, part, control.lower(), value))
+            task = {
+                "data": {"image": "/data/local-files/?d=" + quote(entry.key), "key": entry.key},
+                "predictions": [{"model_version": _version(labeling), "result": results}],
+            }
+            file.write((",\n" if i else "") + to_json(task))
+        file.write("]\n")
+
+
+def _version(labeling: Labeling) -> str:
+    return f"zeroguide {labeling.recipe.get('name', '')}".rstrip()
+
+
+def _region(
+    labeling: Labeling, segment: Segment, part: int, kind: str, value: dict[str, Any]
+) -> dict[str, Any]:
+    region: dict[str, Any] = {
+        "id": f"{segment.id}-{part}",
+        "type": kind,
+        "from_name": "label",
+        "to_name": "image",
+        "original_width": labeling.width,
+        "original_height": labeling.height,
+        "image_rotation": 0,
+        "score": segment.confidence,
+        "value": {**value, kind: [segment.label]},
+    }
+    if part:
+        region["parentID"] = f"{segment.id}-0"
+    return region
+
+
+def _polygons(labeling: Labeling, segment: Segment) -> list[dict[str, Any]]:
+    """A polygon for each part, in percent of width and height."""
+    x, y = segment.bbox[:2]
+    percent = (100 / labeling.width, 100 / labeling.height)
+    return [
+        {"points": ((polygon + np.array([x, y])) * percent).round(6).tolist(), "closed": True}
+        for polygon in polygons(crop(labeling, segment.id))
+    ]

@@ -1,0 +1,231 @@
+"""The folder of a run over many images: where results lie, and how they are read again.
+
+    OUT/run.json         what the run is: recipe, versions, where the images are, counts
+    OUT/a/x.jpg.json     the labels of the image a/x.jpg (schema zeroguide/1)
+    OUT/a/x.jpg.png      its overlay, if wanted
+    OUT/failures.jsonl   images that failed, one {"key", "file", "error"} a line
+    OUT/parts/*.parquet  instead of the JSON files: results of a cluster, many images a file
+    OUT/exports/         what `zeroguide export` writes
+
+An image's JSON is written last and whole, so that it is there exactly if the image is done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.runs.sources.keys import Places
+from zeroguide.system.files import write_atomically
+
+if TYPE_CHECKING:
+    from zeroguide.result import Labeling
+
+SCHEMA = "zeroguide-run/1"
+MANIFEST, FAILURES, PARTS, EXPORTS = "run.json", "failures.jsonl", "parts", "exports"
+
+
+@dataclass
+class Manifest:
+    """What run.json says.
+
+    recipe: as in every result (`result.provenance`). roots: folders; an image's file is a root
+    and its key, where the image is a local file. counts: images "labelled", "kept" from earlier
+    runs and "failed", of the last run that ended. replacing: results of other recipes may still be
+    there and are to be replaced.
+    """
+
+    recipe: dict[str, Any]
+    roots: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    replacing: bool = False
+
+    @classmethod
+    def read(cls, folder: str | PathLike[str]) -> Manifest | None:
+        """The manifest of a folder, None if it has none. UsageError for a damaged one."""
+        folder = Path(folder)
+        path = folder / MANIFEST
+        try:
+            content = json.loads(path.read_bytes())
+            if content["schema"] != SCHEMA:
+                raise ValueError(f"schema {content['schema']!r}")
+            recipe, roots, counts = (content[key] for key in ("recipe", "roots", "counts"))
+            parts = [recipe, recipe.get("versions", {}), recipe.get("settings", {}), counts]
+            if not (all(isinstance(part, dict) for part in parts) and isinstance(roots, list)):
+                raise TypeError("a field has the wrong type")
+            replacing = bool(content.get("replacing", False))
+            return cls(recipe, [str(root) for root in roots], counts, replacing)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise UsageError(f"{path}: can't be read ({error.strerror})") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"{path}: is damaged ({type(error).__name__}: {error}); delete this one file and "
+                "run the same command again: results that are there are kept"
+            ) from None
+
+    def write(self, folder: str | PathLike[str], name: str = MANIFEST) -> None:
+        """Raises ZeroguideError if it can't be written."""
+        folder = Path(folder)
+        content = {
+            "schema": SCHEMA,
+            "recipe": self.recipe,
+            "roots": self.roots,
+            "counts": self.counts,
+            **({"replacing": True} if self.replacing else {}),
+        }
+        # ASCII: names of folders need not be valid UTF-8.
+        text = json.dumps(content, indent=1)
+        write_atomically(folder / name, (text + "\n").encode())
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One labelled image of a run: its key, its labels, and its file where that is still there."""
+
+    key: str
+    labeling: Labeling
+    image: Path | None
+
+
+class RunFolder:
+    """The results of a run, in the order of their keys; read one at a time, as often as asked.
+
+    Raises UsageError for a folder that isn't there or holds no result.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise UsageError(
+                f"{self.path}: is not a folder; name the one that `zeroguide label -o` has written"
+            )
+        self.manifest = Manifest.read(self.path)
+        self.places = Places()
+        self._roots = [Path(root) for root in self.manifest.roots] if self.manifest else []
+        if next(self._keys(), None) is None:
+            raise UsageError(
+                f"{self.path}: holds no labels; name the folder that `zeroguide label -o` has "
+                "written"
+            )
+
+    def keys(self) -> list[str]:
+        """Of all labelled images, sorted."""
+        return sorted(self._keys())
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Raises ZeroguideError for a damaged result."""
+        from zeroguide.result.formats import json_  # numpy: not when only the names are needed
+
+        if self._parts():
+            yield from self._from_parts()
+            return
+        for key in self.keys():
+            labeling = json_.load(result_path(self.path, key))
+            yield Entry(key, labeling, self._image(key, labeling.sha256))
+
+    def _image(self, key: str, sha256: str) -> Path | None:
+        """The file of an image; if it may be one of several, that with its content."""
+        paths = (Path(self.places.path(root, key)) for root in self._roots)
+        files = [path for path in paths if path.is_file()]
+        if len(files) > 1:
+            files = [file for file in files if _sha256(file) == sha256]
+        return files[0] if files else None
+
+    def _keys(self) -> Iterator[str]:
+        if self._parts():
+            from zeroguide.runs.parts import read_keys
+
+            yield from read_keys(self._parts())
+            return
+        for path in _results(self.path):
+            yield key_of(path.relative_to(self.path).as_posix())
+
+    def _parts(self) -> list[Path]:
+        return sorted((self.path / PARTS).glob("*.parquet"))
+
+    def _from_parts(self) -> Iterator[Entry]:
+        from zeroguide.result import Labeling
+        from zeroguide.runs.parts import read_parts
+
+        for key, content in read_parts(self._parts()):
+            try:
+                labeling = Labeling.from_dict(json.loads(content))
+            except ValueError as error:
+                raise ZeroguideError(
+                    f"{self.path / PARTS}: the result of {key} is damaged ({error}); label again"
+                ) from None
+            yield Entry(key, labeling, self._image(key, labeling.sha256))
+
+
+def result_path(folder: str | PathLike[str], key: str) -> Path:
+    """The JSON file of an image."""
+    folder = Path(folder)
+    return folder / f"{_place_of(key)}.json"
+
+
+def overlay_path(folder: str | PathLike[str], key: str) -> Path:
+    """The overlay of an image."""
+    folder = Path(folder)
+    return folder / f"{_place_of(key)}.png"
+
+
+def first_result(folder: str | PathLike[str]) -> Path | None:
+    """Some result that lies in a folder as a file of its own, if there is one."""
+    return next(_results(Path(folder)), None)
+
+
+# Names of the run's own files and folders: images of these names get a "=" before them, and those
+# that begin with "=" another one.
+_RESERVED = re.compile(rf"=.*|({EXPORTS}|{PARTS})/.*|run(-\d+-of-\d+)?", re.IGNORECASE | re.DOTALL)
+
+
+def _place_of(key: str) -> str:
+    return f"={key}" if _RESERVED.fullmatch(key) else key
+
+
+def key_of(place: str) -> str:
+    """The key of the image with this JSON file, a path below the run's folder."""
+    return place.removesuffix(".json").removeprefix("=")
+
+
+def json_files(folder: str | PathLike[str]) -> Iterator[Path]:
+    """Where results may be: all JSON files below a run's folder but those of exports."""
+    folder = Path(folder)
+    for place, folders, files in os.walk(folder):
+        if Path(place) == folder:
+            folders[:] = [name for name in folders if name.lower() not in (EXPORTS, PARTS)]
+        yield from (Path(place, name) for name in files if name.endswith(".json"))
+
+
+def _results(folder: Path) -> Iterator[Path]:
+    return filter(is_result, json_files(folder))
+
+
+def is_result(path: str | PathLike[str]) -> bool:
+    """Whether a JSON file begins like a result: other files may lie in the folder, too."""
+    from zeroguide.result import SCHEMA as LABELING
+
+    try:
+        with open(path, "rb") as file:
+            return f'"{LABELING}"'.encode() in file.read(200)
+    except OSError as error:
+        raise ZeroguideError(f"{path}: can't be read ({error.strerror})") from None
+
+
+def _sha256(path: Path) -> str | None:
+    import hashlib
+
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:  # it has gone meanwhile
+        return None

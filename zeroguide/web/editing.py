@@ -1,0 +1,385 @@
+"""A labelled picture to work on: merged at another threshold, joined and named by hand, undone.
+
+The networks have done their part: every over-segment has an embedding and ranked names, and so have
+the joined segments that the flow made on its way. An `Editor` repeats the flow's merging from these
+at any threshold. A joined segment that no network has seen gets an estimate: the area-weighted mean
+of its parts' embeddings, and of its parts' names the one whose text lies nearest to that; further
+names of its parts are its alternatives. At the recipe's own threshold nothing is estimated, and the
+result is the flow's.
+
+What somebody joins or names stays as it is at every threshold, until it is undone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from zeroguide.errors import UsageError
+from zeroguide.image import Image
+from zeroguide.recipe import Merge
+from zeroguide.result import Label, Labeling
+
+Parts = tuple[int, ...]
+"""A segment: the over-segments it is made of, ascending."""
+
+UNNAMED = "unnamed"  # as zeroguide.name.decoders.UNNAMED, which torch comes with
+LONGEST_NAME = 80  # characters
+
+
+@dataclass(frozen=True, eq=False)
+class Naming:
+    """What the networks say of a segment.
+
+    labels: (label, score), best first, at least one. embedding: (e,) float32, any length but zero.
+    confidence: in the first label, 0 to 1. composed: as in `Segment`.
+    """
+
+    labels: tuple[tuple[str, float], ...]
+    embedding: np.ndarray
+    confidence: float
+    composed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class TextTable:
+    """Text embeddings of all names that segments may have, so that no text is encoded later.
+
+    plain: name -> (e,) unit float32, for the merge graph. prompted: the same with the decoder's
+    prompt before the name, for scores. label_set: (p, e) unit rows, midpoint, slope: as in
+    `zeroguide.clip.confidence.Confidence`.
+    """
+
+    plain: Mapping[str, np.ndarray]
+    prompted: Mapping[str, np.ndarray]
+    label_set: np.ndarray
+    midpoint: float
+    slope: float
+
+    def confidence(self, embedding: np.ndarray, label: str) -> float:
+        """As `Confidence` estimates it, for a unit embedding (e,) and a name of the table."""
+        spread = self.label_set @ embedding
+        deviation = max(float(spread.std(ddof=1)), 1e-6)
+        z = (float(self.prompted[label] @ embedding) - float(spread.mean())) / deviation
+        return 1 / (1 + math.exp(min(700.0, -self.slope * (z - self.midpoint))))
+
+
+@dataclass(frozen=True, eq=False)
+class EditedSegment:
+    """A segment as it stands now.
+
+    source: who named it: the networks, an estimate from its parts, or somebody by hand. fixed: it
+    was named or joined by hand, so no threshold changes it. area: in pixels.
+    """
+
+    parts: Parts
+    label: str
+    score: float
+    confidence: float
+    alternatives: tuple[tuple[str, float], ...]
+    source: Literal["network", "estimate", "hand"]
+    fixed: bool
+    embedding: np.ndarray
+    area: int
+    composed: bool = False
+
+
+@dataclass(frozen=True)
+class _Fixed:
+    """What somebody decided: these parts are one segment, perhaps with a name."""
+
+    parts: Parts
+    label: str | None
+
+
+class Editor:
+    """The segments of one picture, and what may be done to them without a network.
+
+    Args:
+        image: the picture; pixels (H, W, 3) uint8.
+        label_map: (H, W) integers 0..n-1, its over-segments, every value present.
+        named: what the networks say, at least of every over-segment `(i,)`.
+        texts: holds every name in `named`.
+        merge: the recipe's section: edges, weight and the first threshold.
+        provenance: of the recipe, for results.
+        tree: (n-1, 2), the segmenter's merge tree; needed for the edges "siblings".
+
+    A segment is spoken of by any one of its over-segments, whose numbers never change. `areas` are
+    their pixels: (n,) integers.
+    Raises ValueError if `named` or the tree lack something.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        label_map: np.ndarray,
+        *,
+        named: Mapping[Parts, Naming],
+        texts: TextTable,
+        merge: Merge,
+        provenance: dict[str, Any],
+        tree: np.ndarray | None = None,
+    ) -> None:
+        from zeroguide.name.merging import adjacent_pairs  # torch: not before there is a picture
+
+        self.image, self.label_map, self.tree = image, label_map, tree
+        self.n_parts = int(label_map.max()) + 1
+        missing = [i for i in range(self.n_parts) if (i,) not in named]
+        if missing:
+            raise ValueError(f"over-segments without a naming: {missing[:10]}")
+        if merge.edges == "siblings" and tree is None:
+            raise ValueError("the edges 'siblings' need the segmenter's tree")
+        self.threshold = merge.threshold
+        self._named = dict(named)
+        self._texts = texts
+        self._merge = merge
+        self._provenance = provenance
+        self.areas = np.bincount(label_map.ravel(), minlength=self.n_parts)
+        self._touching = np.zeros((self.n_parts, self.n_parts), bool)
+        for i, j in adjacent_pairs(label_map):
+            self._touching[i, j] = self._touching[j, i] = True
+        self._estimates: dict[Parts, Naming] = {}
+        self._fixed: tuple[_Fixed, ...] = ()
+        self._before: list[tuple[_Fixed, ...]] = []
+        self._segments: list[EditedSegment] | None = None
+
+    @property
+    def segments(self) -> list[EditedSegment]:
+        """In the order of their parts; every over-segment belongs to exactly one."""
+        if self._segments is None:
+            self._segments = [self._describe(parts) for parts in self._merged()]
+        return self._segments
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a decision by hand to take back."""
+        return bool(self._before)
+
+    def over_segments(self) -> list[EditedSegment]:
+        """Every over-segment by itself, as the networks named it."""
+        return [self._view((part,), self._named[part,], "network") for part in range(self.n_parts)]
+
+    def edges(self) -> list[tuple[int, int, float]]:
+        """The merge graph's edges between over-segments: (i, j, similarity), i < j."""
+        graph = self._graph([(part,) for part in range(self.n_parts)])
+        return sorted((min(i, j), max(i, j), float(w)) for i, j, w in graph.edges(data="weight"))
+
+    def segment_of(self, part: int) -> EditedSegment:
+        """The segment that an over-segment is in. UsageError if there is no such over-segment."""
+        for segment in self.segments:
+            if part in segment.parts:
+                return segment
+        raise UsageError(f"there is no over-segment {part + 1}: they count 1 to {self.n_parts}")
+
+    def set_threshold(self, threshold: float) -> None:
+        """Merge anew: what is at least as similar becomes one. UsageError if it isn't a number."""
+        if not math.isfinite(threshold):
+            raise UsageError(f"the threshold {threshold} is not a number")
+        self.threshold, self._segments = threshold, None
+
+    def rename(self, part: int, label: str) -> None:
+        """Give the segment around an over-segment a name of one's own. UsageError if it's blank."""
+        label = " ".join("".join(c if c.isprintable() else " " for c in label).split())
+        if not label:
+            raise UsageError("a name needs at least one character")
+        if len(label) > LONGEST_NAME:
+            raise UsageError(f"the name has {len(label)} characters; at most {LONGEST_NAME} fit")
+        self._fix(self.segment_of(part).parts, label)
+
+    def join(self, parts: Sequence[int]) -> None:
+        """Make one segment of those around the given over-segments.
+
+        If one of them was named by hand, the whole gets that name; of several, the largest one's.
+        Raises UsageError if they are fewer than two segments.
+        """
+        joined = {segment.parts: segment for segment in map(self.segment_of, parts)}
+        if len(joined) < 2:
+            raise UsageError("joining takes two different segments")
+        by_hand = [segment for segment in joined.values() if segment.source == "hand"]
+        label = max(by_hand, key=lambda segment: segment.area).label if by_hand else None
+        self._fix(tuple(sorted(part for own in joined for part in own)), label)
+
+    def add_naming(self, part: int, naming: Naming, texts: TextTable) -> None:
+        """Take what the networks now say of the segment around an over-segment, and keep it so.
+
+        texts: holds the new names.
+        """
+        parts = self.segment_of(part).parts
+        self._texts = TextTable(
+            {**self._texts.plain, **texts.plain},
+            {**self._texts.prompted, **texts.prompted},
+            self._texts.label_set,
+            self._texts.midpoint,
+            self._texts.slope,
+        )
+        self._named[parts] = naming
+        self._estimates.pop(parts, None)
+        self._fix(parts, None)
+
+    def undo(self) -> None:
+        """Take back the last decision by hand, if there is one; the threshold stays."""
+        if self._before:
+            self._fixed, self._segments = self._before.pop(), None
+
+    def labeling(self) -> Labeling:
+        """The result. Its `recipe` has a field "edits" if it isn't just what the recipe gives."""
+        segment_of = np.empty(self.n_parts, np.int32)
+        labels = []
+        for i, segment in enumerate(self.segments):
+            segment_of[list(segment.parts)] = i
+            labels.append(
+                Label(
+                    segment.label,
+                    segment.score,
+                    segment.confidence,
+                    segment.alternatives,
+                    [part + 1 for part in segment.parts],
+                    segment.embedding,
+                    segment.composed,
+                )
+            )
+        plain = Labeling.build(self.image, segment_of[self.label_map], labels, self._provenance)
+        edits = self._edits(plain)
+        if not edits:
+            return plain
+        recipe = {**self._provenance, "edits": edits}
+        return Labeling(
+            plain.file_name,
+            plain.sha256,
+            plain.label_map,
+            plain.segments,
+            recipe,
+            plain.embeddings,
+        )
+
+    def _edits(self, labeling: Labeling) -> dict[str, Any]:
+        """What differs from the recipe: the threshold, and ids of segments by what was done."""
+        found: dict[str, Any] = {}
+        if self.threshold != self._merge.threshold:
+            found["threshold"] = self.threshold
+        ids = {segment.merged_from[0] - 1: segment.id for segment in labeling.segments}
+        kinds = {
+            "fixed": [s for s in self.segments if s.fixed],
+            "named_by_hand": [s for s in self.segments if s.source == "hand"],
+            "estimated": [s for s in self.segments if s.source == "estimate"],
+        }
+        for kind, segments in kinds.items():
+            if segments:
+                found[kind] = sorted(ids[segment.parts[0]] for segment in segments)
+        return found
+
+    def _fix(self, parts: Parts, label: str | None) -> None:
+        self._before.append(self._fixed)
+        others = [fixed for fixed in self._fixed if not set(fixed.parts) & set(parts)]
+        self._fixed, self._segments = (*others, _Fixed(parts, label)), None
+
+    def _merged(self) -> list[Parts]:
+        """The flow's merging: join what is alike, name the joined, until nothing is alike."""
+        from zeroguide.name.merging import merge_groups
+
+        fixed = [one.parts for one in self._fixed]
+        taken = {part for parts in fixed for part in parts}
+        free: list[Parts] = [(part,) for part in range(self.n_parts) if part not in taken]
+        while len(free) > 1:
+            groups = merge_groups(self._graph(free), self.threshold)
+            if len(groups) == len(free):
+                break
+            free = [tuple(sorted(p for i in group for p in free[i])) for group in groups]
+        return sorted(free + fixed)
+
+    def _graph(self, segments: list[Parts]) -> Any:
+        """The merge graph of segments; see `zeroguide.name.merging.merge_graph`."""
+        import torch
+
+        from zeroguide.name.merging import merge_graph, sibling_pairs
+
+        pairs = None
+        if self._merge.edges == "adjacent":
+            member = np.zeros((len(segments), self.n_parts), np.float32)
+            for i, parts in enumerate(segments):
+                member[i, list(parts)] = 1
+            touching = member @ self._touching.astype(np.float32) @ member.T
+            pairs = {(int(i), int(j)) for i, j in np.argwhere(np.triu(touching, 1) > 0)}
+        elif self._merge.edges == "siblings":
+            assert self.tree is not None
+            pairs = sibling_pairs(segments, self.tree)
+        namings = [self._naming(parts) for parts in segments]
+        texts = [self._plain(naming.labels[0][0], naming.embedding) for naming in namings]
+        return merge_graph(
+            torch.from_numpy(np.stack([naming.embedding for naming in namings])),
+            torch.from_numpy(np.stack(texts)),
+            pairs=pairs,
+            embedding_weight=self._merge.embedding_weight,
+        )
+
+    def _plain(self, label: str, like: np.ndarray) -> np.ndarray:
+        # Not to have been named is nothing that segments have in common.
+        return np.zeros_like(like) if label == UNNAMED else self._texts.plain[label]
+
+    def _naming(self, parts: Parts) -> Naming:
+        """What the networks say of a segment, or an estimate from its parts."""
+        if parts in self._named:
+            return self._named[parts]
+        if parts not in self._estimates:
+            self._estimates[parts] = self._estimate(parts)
+        return self._estimates[parts]
+
+    def _estimate(self, parts: Parts) -> Naming:
+        own = [self._named[part,] for part in parts]
+        units = np.stack([_unit(naming.embedding) for naming in own])
+        embedding = _unit(self.areas[list(parts)].astype(np.float32) @ units)
+        names = _distinct(label for naming in own for label, _ in naming.labels)
+        if not names:
+            return Naming(((UNNAMED, 0.0),), embedding, 0.0)
+        scores = np.stack([self._texts.prompted[name] for name in names]) @ embedding
+        # Not the nearest of all: a decoder weighs more than nearness, what it put first says so.
+        first = {naming.labels[0][0] for naming in own}
+        rank = np.lexsort((-scores, [name not in first for name in names]))
+        order = rank[: max(len(naming.labels) for naming in own)]
+        labels = tuple((names[i], float(scores[i])) for i in order)
+        return Naming(labels, embedding, self._texts.confidence(embedding, labels[0][0]))
+
+    def _describe(self, parts: Parts) -> EditedSegment:
+        fixed = next((one for one in self._fixed if one.parts == parts), None)
+        naming = self._naming(parts)
+        if fixed is not None and fixed.label is not None:
+            others = tuple(one for one in naming.labels if one[0] != fixed.label)
+            # What a person says is sure.
+            naming = Naming(((fixed.label, 1.0), *others), naming.embedding, 1.0)
+            return self._view(parts, naming, "hand", fixed=True)
+        source: Literal["network", "estimate"] = "network" if parts in self._named else "estimate"
+        return self._view(parts, naming, source, fixed=fixed is not None)
+
+    def _view(
+        self,
+        parts: Parts,
+        naming: Naming,
+        source: Literal["network", "estimate", "hand"],
+        *,
+        fixed: bool = False,
+    ) -> EditedSegment:
+        (label, score), *alternatives = naming.labels
+        return EditedSegment(
+            parts=parts,
+            label=label,
+            score=score,
+            confidence=naming.confidence,
+            composed=naming.composed,
+            alternatives=tuple(alternatives),
+            source=source,
+            fixed=fixed,
+            embedding=naming.embedding,
+            area=int(self.areas[list(parts)].sum()),
+        )
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / max(float(np.linalg.norm(vector)), 1e-12)
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if name != UNNAMED]
