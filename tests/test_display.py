@@ -29,10 +29,10 @@ from zeroguide.labeler import Labeler
 from zeroguide.recipe import load_recipe
 from zeroguide.result import Label, Labeling
 from zeroguide.result.display import SIDE
+from zeroguide.result.entry import Entry
 from zeroguide.result.formats import coco
 from zeroguide.result.formats.base import Run
 from zeroguide.result.overlay import segment_colours
-from zeroguide.runs.run_folder import Entry
 
 NASTY = "<script>alert(\"x\")</script> & 'more'"
 

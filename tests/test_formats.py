@@ -10,7 +10,6 @@ import pytest
 
 from zeroguide.errors import ZeroguideError
 from zeroguide.result import Label, Labeling
-from zeroguide.result.formats import json_
 from zeroguide.system.files import write_atomically
 
 
@@ -83,10 +82,10 @@ def test_load_refuses_other_files(content: bytes, message: str, tmp_path: Path) 
     path = tmp_path / "x.json"
     path.write_bytes(content)
     with pytest.raises(ZeroguideError, match=message) as e:
-        json_.load(path)
+        Labeling.load(path)
     assert str(path) in str(e.value)
 
 
 def test_load_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ZeroguideError, match=r"none\.json: can't be read"):
-        json_.load(tmp_path / "none.json")
+        Labeling.load(tmp_path / "none.json")

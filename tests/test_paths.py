@@ -39,15 +39,8 @@ from zeroguide.result.formats import json_
 from zeroguide.result.formats.registry import export
 from zeroguide.runs import search, sources
 from zeroguide.runs.batch import plan
-from zeroguide.runs.run_folder import (
-    Manifest,
-    RunFolder,
-    first_result,
-    is_result,
-    json_files,
-    overlay_path,
-    result_path,
-)
+from zeroguide.runs.layout import first_result, is_result, json_files, overlay_path, result_path
+from zeroguide.runs.run_folder import Manifest, RunFolder
 from zeroguide.runs.sources import find_images, find_items
 from zeroguide.segment import fitted
 from zeroguide.segment.fitted.config import read_config
@@ -117,7 +110,7 @@ def test_images_and_results(kind: Kind, photo: Path, run: Path, tmp_path: Path) 
     check_image(kind(photo))
     labeling = Labeling.load(kind(run / "a.png.json"))
     labeling.save(kind(tmp_path / "copy.json"))
-    json_.save(json_.load(kind(tmp_path / "copy.json")), kind(tmp_path / "again.json"))
+    json_.save(Labeling.load(kind(tmp_path / "copy.json")), kind(tmp_path / "again.json"))
     assert (tmp_path / "again.json").read_bytes() == (run / "a.png.json").read_bytes()
 
 

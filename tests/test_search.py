@@ -25,7 +25,8 @@ from zeroguide.playroom import render
 from zeroguide.recipe import load_recipe
 from zeroguide.result import Label, Labeling
 from zeroguide.result.provenance import provenance
-from zeroguide.runs.run_folder import PARTS, Manifest, RunFolder, result_path
+from zeroguide.runs.layout import PARTS, result_path
+from zeroguide.runs.run_folder import Manifest, RunFolder
 from zeroguide.runs.search import Hit, Searcher, search
 from zeroguide.runs.search import index as index_module
 from zeroguide.runs.search.index import FILE, open_index

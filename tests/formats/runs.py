@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 
 from zeroguide.result import Label, Labeling
-from zeroguide.runs.run_folder import Entry
+from zeroguide.result.entry import Entry
 
 LABELS = (
     "red umbrella",

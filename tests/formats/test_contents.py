@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from zeroguide.errors import ZeroguideError
+from zeroguide.result.entry import Entry
 from zeroguide.result.formats import masks
 from zeroguide.result.formats.label_studio_brush import encode
 from zeroguide.result.formats.registry import export
-from zeroguide.runs.run_folder import Entry
 
 from . import yolo_rules
 from .reading import READERS

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from zeroguide.cli import main
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.result.entry import Entry
 from zeroguide.result.formats import coco
 from zeroguide.result.formats.base import Run, ending, one_line, row_runs, stems
 from zeroguide.result.formats.registry import FORMATS, export
-from zeroguide.runs.run_folder import Entry
 
 from .reading import READERS
 from .runs import ListRun, labelled, segments, shapes_run

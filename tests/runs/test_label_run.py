@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from zeroguide.errors import OutputError, UsageError
 from zeroguide.runs.label_run import Observer, Run, Summary
-from zeroguide.runs.run_folder import MANIFEST, Manifest, RunFolder
+from zeroguide.runs.layout import MANIFEST
+from zeroguide.runs.run_folder import Manifest, RunFolder
 from zeroguide.runs.settings import Outcome
 from zeroguide.runs.shard import Shard
 from zeroguide.runs.sources import find_items

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.recipe import load_recipe
 from zeroguide.result.provenance import provenance
+from zeroguide.runs.layout import PARTS
 from zeroguide.runs.parts import (
     ROWS,
     Known,
@@ -23,7 +24,6 @@ from zeroguide.runs.parts import (
     read_parts,
     write_part,
 )
-from zeroguide.runs.run_folder import PARTS
 
 pa = pytest.importorskip("pyarrow")
 

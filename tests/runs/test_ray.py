@@ -23,9 +23,10 @@ from zeroguide.playroom import render
 from zeroguide.recipe import load_recipe
 from zeroguide.result.provenance import provenance
 from zeroguide.runs.label_run import Observer, Run, Summary
+from zeroguide.runs.layout import PARTS
 from zeroguide.runs.parts import Row, write_part
 from zeroguide.runs.pool import ATTEMPTS
-from zeroguide.runs.run_folder import PARTS, RunFolder
+from zeroguide.runs.run_folder import RunFolder
 from zeroguide.runs.settings import Outcome, Settings
 from zeroguide.runs.sources.item import FileItem
 from zeroguide.runs.worker import Worker

@@ -17,8 +17,9 @@ from zeroguide.labeler import Labeler
 from zeroguide.playroom import render
 from zeroguide.recipe import load_recipe
 from zeroguide.result.provenance import provenance
+from zeroguide.runs.layout import PARTS
 from zeroguide.runs.parts import Known
-from zeroguide.runs.run_folder import PARTS, RunFolder
+from zeroguide.runs.run_folder import RunFolder
 
 pytest.importorskip("pyspark", reason="pyspark isn't installed")
 pytest.importorskip("pandas", reason="pandas, which Spark's functions need, isn't installed")

@@ -10,20 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeroguide.cli.options import (
-    Device,
-    Images,
-    Offline,
-    Output,
-    Overwrite,
-    Preset,
-    Quiet,
-    Seed,
-    Set,
-    ValueRange,
-    Verbose,
-    read_recipe,
-)
+from zeroguide.cli import options
 from zeroguide.cli.running import note_device
 from zeroguide.errors import UsageError
 from zeroguide.runs.batch import EXIT_FAILED, EXIT_SOME_FAILED, Job, plan, run, saving
@@ -39,21 +26,21 @@ MOST_CLASSES = 65_535  # that a 16-bit map can hold
 
 
 def discover(
-    images: Images,
-    output: Output = Path("classes"),
+    images: options.Images,
+    output: options.Output = Path("classes"),
     classes: Annotated[
         str,
         typer.Option(metavar="auto|N", help="How many; auto: as the images suggest, at least 2."),
     ] = "auto",
-    preset: Preset = "fast",
-    set_: Set = None,
-    value_range: ValueRange = None,
-    device: Device = "auto",
-    seed: Seed = None,
-    offline: Offline = False,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    preset: options.Preset = "fast",
+    set_: options.Set = None,
+    value_range: options.ValueRange = None,
+    device: options.Device = "auto",
+    seed: options.Seed = None,
+    offline: options.Offline = False,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Find and name the classes that a folder of images has.
 
@@ -67,7 +54,7 @@ def discover(
 
     console = Console(quiet=quiet, verbose=verbose)
     n_classes = _number(classes)
-    recipe = read_recipe(preset, set_ or [], seed, device, value_range)
+    recipe = options.read_recipe(preset, set_ or [], seed, device, value_range)
     jobs = plan(
         find_images(images, output, console.note),
         output,

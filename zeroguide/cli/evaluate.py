@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from zeroguide.cli.options import (
-    Device,
-    Offline,
-    Overwrite,
-    Preset,
-    Quiet,
-    Seed,
-    Set,
-    Verbose,
-    read_recipe,
-)
+from zeroguide.cli import options
 from zeroguide.errors import OutputError, UsageError
 from zeroguide.runs.batch import EXIT_FAILED, EXIT_SOME_FAILED
 from zeroguide.system.console import Console
@@ -83,14 +73,14 @@ def evaluate(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FOLDER", help="Results folder.")
     ] = Path("evaluation"),
-    preset: Preset = "fast",
-    set_: Set = None,
-    device: Device = "auto",
-    seed: Seed = None,
-    offline: Offline = False,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    preset: options.Preset = "fast",
+    set_: options.Set = None,
+    device: options.Device = "auto",
+    seed: options.Seed = None,
+    offline: options.Offline = False,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Score a recipe, or a folder of predictions, on a data set.
 
@@ -108,10 +98,10 @@ def evaluate(
         raise UsageError(f"unknown --stage {stage!r}: {nearest(stage, STAGES)}")
     if predictions is not None and stage != "full":
         raise UsageError("--stage is for our own pipeline: leave it or --predictions out")
-    recipe = read_recipe(preset, set_ or [], seed, device)
+    recipe = options.read_recipe(preset, set_ or [], seed, device)
     from zeroguide.evaluate.command import Options, run
 
-    options = Options(
+    asked = Options(
         data, split, limit, crop, predictions, sentence_encoder, recipe, device, offline, overwrite
     )
     if suite is not None:
@@ -124,15 +114,13 @@ def evaluate(
             )
         if data is None:
             raise UsageError("--suite reads several data sets: name their folder with --data")
-        return _run_suite(suite, options, output, console)
+        return _run_suite(suite, asked, output, console)
     if dataset is None:
         raise UsageError("no data set to score on: name one with --dataset, or --dataset list")
     names = None if protocol is None else [name.strip() for name in protocol.split(",")]
     _check_output(output, overwrite)
     with output_folder(output), console.progress():
-        results = run(
-            dataset, cast("Stage", stage), names, options, output, console, _command_line()
-        )
+        results = run(dataset, cast("Stage", stage), names, asked, output, console, _command_line())
     _print(results, console)
     _note_headline(results, console)
     console.note(f"results are in {output}")
@@ -149,9 +137,9 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE.json", help="Write it, too.")
     ] = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Compare two runs: differences b - a with 95 % intervals, images drawn in pairs."""
     from zeroguide.evaluate.reports.compare import compare as compare_results

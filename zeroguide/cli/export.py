@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zeroguide.cli.options import Overwrite, Quiet, Verbose
+from zeroguide.cli import options
 from zeroguide.system.console import Console
 
 
@@ -40,15 +40,15 @@ def export(
         Path | None,
         typer.Option("-o", "--output", metavar="FOLDER", help="Default: exports/ in the run."),
     ] = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Write the labels of a run in other tools' formats.
 
     Each format gets a folder of its own, FOLDER/NAME.
     """
-    from zeroguide.runs.run_folder import EXPORTS
+    from zeroguide.runs.layout import EXPORTS
 
     names = format_names(formats)
     console = Console(quiet=quiet, verbose=verbose)

@@ -9,18 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeroguide.cli.options import (
-    Device,
-    Offline,
-    Overwrite,
-    Preset,
-    Quiet,
-    Seed,
-    Set,
-    ValueRange,
-    Verbose,
-    read_recipe,
-)
+from zeroguide.cli import options
 from zeroguide.cli.running import note_device
 from zeroguide.errors import OutputError, UsageError
 from zeroguide.runs.batch import EXIT_FAILED, Job, run
@@ -51,7 +40,7 @@ def fit(
         int | None,
         typer.Option(min=1, help=f"Number of classes, at most; default: {CLASSES}, as COCO-Stuff."),
     ] = None,
-    preset: Preset = "fast",
+    preset: options.Preset = "fast",
     over: Annotated[
         str | None,
         typer.Option(
@@ -69,14 +58,14 @@ def fit(
         Path | None, typer.Option(metavar="FOLDER", help="maskdistill: write its pseudo-masks.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use the first N images only.")] = None,
-    set_: Set = None,
-    value_range: ValueRange = None,
-    device: Device = "auto",
-    seed: Seed = None,
-    offline: Offline = False,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    set_: options.Set = None,
+    value_range: options.ValueRange = None,
+    device: options.Device = "auto",
+    seed: options.Seed = None,
+    offline: options.Offline = False,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Fit a segmenter to the images of folders: its classes are the same in every image.
 
@@ -99,7 +88,7 @@ def fit(
         raise UsageError("no FOLDER to fit to: name a folder of images")
     if output is None:
         raise UsageError("no place for the model: name its folder with -o MODEL")
-    recipe = read_recipe(preset, set_ or [], seed, device, value_range)
+    recipe = options.read_recipe(preset, set_ or [], seed, device, value_range)
     if over == "segments":
         params["segmenter"] = arguments(recipe.segmenter)
     _check_output(output, masks, overwrite)

@@ -10,21 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zeroguide.cli import options
 from zeroguide.cli.export import format_names, write_formats
-from zeroguide.cli.options import (
-    DefaultPreset,
-    Device,
-    Legend,
-    Offline,
-    Output,
-    Overwrite,
-    Quiet,
-    Seed,
-    Set,
-    ValueRange,
-    Verbose,
-    read_recipe,
-)
 from zeroguide.cli.running import note_device
 from zeroguide.errors import UsageError
 from zeroguide.runs.batch import EXIT_FAILED, EXIT_SOME_FAILED
@@ -56,10 +43,10 @@ def label(
             ".parquet, hf://datasets/OWNER/NAME.",
         ),
     ],
-    output: Output = Path("labels"),
-    preset: DefaultPreset = None,
-    set_: Set = None,
-    value_range: ValueRange = None,
+    output: options.Output = Path("labels"),
+    preset: options.DefaultPreset = None,
+    set_: options.Set = None,
+    value_range: options.ValueRange = None,
     format_: Annotated[
         str | None,
         typer.Option(
@@ -67,7 +54,9 @@ def label(
         ),
     ] = None,
     overlay: Annotated[bool, typer.Option(help="Draw a captioned overlay of each image.")] = True,
-    legend: Annotated[Legend, typer.Option(help="Captions in a legend.")] = Legend.auto,
+    legend: Annotated[
+        options.Legend, typer.Option(help="Captions in a legend.")
+    ] = options.Legend.auto,
     embeddings: Annotated[
         bool, typer.Option(help="Keep what `zeroguide search` compares, 2 KB a segment.")
     ] = True,
@@ -84,12 +73,12 @@ def label(
     engine: Annotated[
         Engine, typer.Option(help="ray: on a cluster, results as Parquet, no overlays.")
     ] = Engine.local,
-    device: Device = "auto",
-    seed: Seed = None,
-    offline: Offline = False,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    device: options.Device = "auto",
+    seed: options.Seed = None,
+    offline: options.Offline = False,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Segment images and name every segment.
 
@@ -104,7 +93,7 @@ def label(
     from zeroguide.cli.run_progress import RunProgress
     from zeroguide.models import prepare
     from zeroguide.runs.label_run import Run
-    from zeroguide.runs.run_folder import EXPORTS
+    from zeroguide.runs.layout import EXPORTS
     from zeroguide.runs.settings import Settings
     from zeroguide.runs.shard import Shard
     from zeroguide.runs.sources import find_items
@@ -121,7 +110,7 @@ def label(
             raise UsageError(f"{name} {value}: at least 1 is needed")
     if batch_size < 0:
         raise UsageError(f"--batch-size {batch_size}: at least 1 is needed")
-    recipe = read_recipe(
+    recipe = options.read_recipe(
         preset,
         set_ or [],
         seed,
@@ -190,7 +179,7 @@ def label(
 
 def _tell(summary: Summary, output: Path, shard: Shard | None, console: Console) -> None:
     """Say what came of a run over several images."""
-    from zeroguide.runs.run_folder import FAILURES
+    from zeroguide.runs.layout import FAILURES
 
     phrases = [f"{summary.labelled} image{'s' * (summary.labelled != 1)} labelled"]
     if summary.kept:

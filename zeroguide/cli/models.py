@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from zeroguide.cli.options import Device, Presets, Quiet, Set, Verbose, read_recipe
+from zeroguide.cli import options
 from zeroguide.system.console import Console
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ def _where(model: ModelInfo) -> str:
 
 @app.command("pull")
 def models_pull(
-    preset: Presets = None, set_: Set = None, quiet: Quiet = False, verbose: Verbose = False
+    preset: options.Presets = None,
+    set_: options.Set = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Download the models of presets and embed their lists; later runs need no network."""
     from zeroguide.models import pull
@@ -61,18 +64,20 @@ def models_pull(
 
 @app.command("check")
 def models_check(
-    preset: Presets = None,
-    set_: Set = None,
-    device: Device = "auto",
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    preset: options.Presets = None,
+    set_: options.Set = None,
+    device: options.Device = "auto",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Compare checksums, load and run every model of presets, offline; says what is amiss."""
     from zeroguide.models import check
     from zeroguide.recipe import DEFAULT
 
     console = Console(quiet=quiet, verbose=verbose)
-    for recipe in [read_recipe(name, set_ or [], None, device) for name in preset or [DEFAULT]]:
+    for recipe in [
+        options.read_recipe(name, set_ or [], None, device) for name in preset or [DEFAULT]
+    ]:
         rows = []
         with console.progress():
             console.step(f"checking {recipe.name}")

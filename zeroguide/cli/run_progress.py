@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from zeroguide.errors import ZeroguideError
 from zeroguide.result import Labeling
-from zeroguide.result.formats import json_
 from zeroguide.runs.label_run import Observer, Summary
-from zeroguide.runs.run_folder import result_path
+from zeroguide.runs.layout import result_path
 from zeroguide.runs.settings import Outcome, Settings
 from zeroguide.system.console import Console
 
@@ -117,7 +116,7 @@ class RunProgress:
         if outcome.labeling is not None:
             return outcome.labeling
         try:
-            return json_.load(result_path(self.settings.output, outcome.item.key))
+            return Labeling.load(result_path(self.settings.output, outcome.item.key))
         except ZeroguideError as error:  # it was kept, and only its beginning has been looked at
             self.console.failure(error)
             return None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zeroguide.cli.options import Device, Offline, Overwrite, Quiet, Verbose
+from zeroguide.cli import options
 from zeroguide.cli.running import note_device
 from zeroguide.errors import UsageError
 from zeroguide.system.console import Console
@@ -29,11 +29,11 @@ def search(
     per_image: Annotated[
         int, typer.Option(metavar="N", help="Segments of one image, at most; 0: all.")
     ] = 3,
-    device: Device = "auto",
-    offline: Offline = False,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    device: options.Device = "auto",
+    offline: options.Offline = False,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Find the segments of a run that look most like a text.
 

@@ -9,20 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeroguide.cli.options import (
-    DefaultPreset,
-    Device,
-    Images,
-    Offline,
-    Output,
-    Overwrite,
-    Quiet,
-    Seed,
-    Set,
-    ValueRange,
-    Verbose,
-    read_recipe,
-)
+from zeroguide.cli import options
 from zeroguide.cli.running import note_device, run_jobs, table_name
 from zeroguide.errors import UsageError
 from zeroguide.runs.batch import Job, plan, saving
@@ -45,9 +32,9 @@ def _list_methods(method: str | None) -> str | None:
 
 
 def segment(
-    images: Images,
-    output: Output = Path("segments"),
-    preset: DefaultPreset = None,
+    images: options.Images,
+    output: options.Output = Path("segments"),
+    preset: options.DefaultPreset = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -61,14 +48,14 @@ def segment(
         Path | None,
         typer.Option(metavar="FOLDER", help="Segment by a model that `zeroguide fit` wrote."),
     ] = None,
-    set_: Set = None,
-    value_range: ValueRange = None,
-    device: Device = "auto",
-    seed: Seed = None,
-    offline: Offline = False,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    set_: options.Set = None,
+    value_range: options.ValueRange = None,
+    device: options.Device = "auto",
+    seed: options.Seed = None,
+    offline: options.Offline = False,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Segment images without naming anything.
 
@@ -88,7 +75,7 @@ def segment(
         overrides.append(f"segmenter.model={json.dumps(str(model), ensure_ascii=False)}")
     if method is not None:
         overrides.append(f"segmenter.method={method}")
-    recipe = read_recipe(
+    recipe = options.read_recipe(
         preset, overrides, seed, device, value_range, offline=offline, labels=False
     )
     jobs = plan(find_images(images, output, console.note), output, SUFFIXES, overwrite=overwrite)

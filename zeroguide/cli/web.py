@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from zeroguide.cli.options import (
-    DefaultPreset,
-    Device,
-    Offline,
-    Quiet,
-    Seed,
-    Set,
-    Verbose,
-    read_recipe,
-)
+from zeroguide.cli import options
 from zeroguide.cli.running import note_device
 from zeroguide.errors import UsageError
 from zeroguide.system.console import Console
@@ -36,16 +27,16 @@ Queue = Annotated[int, typer.Option(metavar="N", help="Pictures that may wait fo
 
 
 def web(
-    preset: DefaultPreset = None,
-    set_: Set = None,
+    preset: options.DefaultPreset = None,
+    set_: options.Set = None,
     host: Host = "127.0.0.1",
     port: Port = None,
     queue: Queue = 16,
-    device: Device = "auto",
-    seed: Seed = None,
-    offline: Offline = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    device: options.Device = "auto",
+    seed: options.Seed = None,
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Label pictures in the browser: see segments, rename and join them, download the result.
 
@@ -58,7 +49,7 @@ def web(
         raise UsageError(f"--port {port}: ports are 1 to 65535")
     if find_spec("gradio") is None:
         raise UsageError("the page needs Gradio: pip install 'zeroguide[web]'")
-    recipe = read_recipe(preset, set_ or [], seed, device, offline=offline)
+    recipe = options.read_recipe(preset, set_ or [], seed, device, offline=offline)
     console.note(recipe.introduction)
     from zeroguide.models import prepare
 

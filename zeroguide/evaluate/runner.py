@@ -17,7 +17,6 @@ from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from typing import Any
 
-from zeroguide import __version__
 from zeroguide.errors import DeviceError
 from zeroguide.evaluate.datasets import Dataset, Sample
 from zeroguide.evaluate.metrics.lac import Relation
@@ -76,7 +75,7 @@ def evaluate(
     console = console or Console(quiet=True)
     encoder_name = encoder.name if encoder is not None else None
     decides = {
-        "zeroguide": __version__,
+        "zeroguide": version("zeroguide"),
         "dataset": dataset.name,
         "classes": _digest(dataset),
         "split": dataset.split,
@@ -184,7 +183,7 @@ def _digest(dataset: Dataset) -> str:
 
 def _versions() -> dict[str, str]:
     """Of everything that a number may depend on."""
-    found = {"zeroguide": __version__}
+    found = {"zeroguide": version("zeroguide")}
     for name in _LIBRARIES:
         try:
             found[name] = version(name)

@@ -5,7 +5,8 @@ tools, `display` shows them in a notebook; `rle` codes masks, `pixels` finds the
 `provenance` says how a result was made. No torch here.
 """
 
-from zeroguide.result.labeling import SCHEMA, Labeling
+from zeroguide.result.formats.json_ import SCHEMA
+from zeroguide.result.labeling import Labeling
 from zeroguide.result.segment import Label, Segment
 
 __all__ = ["SCHEMA", "Label", "Labeling", "Segment"]

@@ -6,6 +6,7 @@ read 0 as "no label".
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.result.formats import json_
 from zeroguide.result.segment import Label, Segment, regions
 
 if TYPE_CHECKING:
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
 
     from zeroguide.image import ImageSource
 
-__all__ = ["SCHEMA", "ImageLike", "Label", "Labeling", "Segment", "regions"]
-
-SCHEMA = "zeroguide/1"
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what `save` writes the overlay to
 
 
@@ -248,16 +247,15 @@ class Labeling:
 
     def to_dict(self) -> dict[str, Any]:
         """The schema zeroguide/1, ready for JSON; see `zeroguide.result.formats.json_`."""
-        from zeroguide.result.formats import json_  # it imports this module
-
         return json_.to_dict(self)
 
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> Labeling:
         """The inverse of `to_dict`. Raises ValueError if `d` is not a valid zeroguide/1."""
-        from zeroguide.result.formats import json_
-
-        return json_.from_dict(d)
+        try:
+            return cls(**json_.fields(d))
+        except TypeError as e:
+            raise ValueError(f"a field has the wrong type: {e}") from None
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write JSON (.json), or the overlay (.png, .jpg, .jpeg, .webp).
@@ -265,7 +263,6 @@ class Labeling:
         Raises UsageError for another ending and for the labelled picture's own file, ZeroguideError
         if the file can't be written, and for overlays what `pixels` raises.
         """
-        from zeroguide.result.formats import json_
         from zeroguide.result.pixels import check_target, save_overlay
 
         path = Path(path)
@@ -282,14 +279,21 @@ class Labeling:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Labeling:
-        """Read what `save` wrote; see `zeroguide.result.formats.json_.load`.
+        """Read the JSON that `save` wrote.
 
-        The picture is known if it lies beside the JSON, or beside the folder of results.
+        The picture is known if it lies beside the JSON, or beside the folder of results. Raises
+        ZeroguideError if the file is missing, damaged or another kind.
         """
-        from zeroguide.result.formats import json_
         from zeroguide.result.pixels import find
 
-        labeling = json_.load(path)
+        try:
+            labeling = cls.from_dict(json.loads(Path(path).read_bytes()))
+        except OSError as e:
+            raise ZeroguideError(f"{path}: can't be read ({e.strerror}); check the path.") from None
+        except ValueError as e:  # also JSONDecodeError and UnicodeDecodeError
+            raise ZeroguideError(
+                f"{path}: not a zeroguide result ({e}); label the picture again."
+            ) from None
         return replace(labeling, picture=find(labeling, Path(path)))
 
     def __repr__(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from zeroguide import __version__
 from zeroguide.recipe import ABOUT, Recipe
 
 LIBRARIES = ("torch", "open_clip_torch", "transformers")
@@ -13,7 +12,7 @@ LIBRARIES = ("torch", "open_clip_torch", "transformers")
 
 def provenance(recipe: Recipe) -> dict[str, Any]:
     """Versions, the recipe's name and seed, and all its settings that aren't defaults."""
-    versions = {"zeroguide": __version__, **{name: version(name) for name in LIBRARIES}}
+    versions = {name: version(name) for name in ("zeroguide", *LIBRARIES)}
     settings = recipe.model_dump(mode="json", exclude={*ABOUT, "seed"}, exclude_defaults=True)
     made = {"name": recipe.name, "seed": recipe.seed, "versions": versions, "settings": settings}
     return made | ({"stands_in": recipe.stands_in} if recipe.stands_in else {})

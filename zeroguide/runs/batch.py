@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroguide.errors import DeviceError, OutputError, UsageError, ZeroguideError
+from zeroguide.runs.layout import FAILURES
 from zeroguide.system.console import Console
 from zeroguide.system.files import readable_name, write_atomically
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from zeroguide.image import Image
     from zeroguide.image.value_range import Range
 
-FAILURES = "failures.jsonl"
 EXIT_FAILED, EXIT_SOME_FAILED = 1, 3
 
 

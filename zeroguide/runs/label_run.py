@@ -20,11 +20,11 @@ from zeroguide.models import prepare
 from zeroguide.result.provenance import differences, provenance
 from zeroguide.runs.failures import Failures
 from zeroguide.runs.interruption import interruptible
-from zeroguide.runs.opening import once, open_manifest
-from zeroguide.runs.parts import Engine, check_engine
+from zeroguide.runs.layout import FAILURES, MANIFEST, first_result
+from zeroguide.runs.opening import Engine, check_engine, once, open_manifest
 from zeroguide.runs.planning import plan_workers
 from zeroguide.runs.pool import Pool
-from zeroguide.runs.run_folder import FAILURES, MANIFEST, Manifest, RunFolder, first_result
+from zeroguide.runs.run_folder import Manifest, RunFolder
 from zeroguide.runs.settings import Outcome, Settings
 from zeroguide.runs.shard import Shard
 from zeroguide.runs.sources import Item

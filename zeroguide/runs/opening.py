@@ -9,18 +9,37 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from zeroguide.errors import ImageError, UsageError, ZeroguideError
-from zeroguide.result.formats import json_
+from zeroguide.result import Labeling
 from zeroguide.result.provenance import differences
-from zeroguide.runs.run_folder import Manifest, first_result, result_path
+from zeroguide.runs.layout import PARTS, first_result, result_path
+from zeroguide.runs.run_folder import Manifest
 from zeroguide.runs.sources.item import Item
 from zeroguide.runs.sources.keys import Root
 
 Confirm = Callable[[str], bool]
+Engine = Literal["local", "ray"]
 
 MOST_CHANGES = 4  # that a question names: another preset differs in a dozen
+
+
+def check_engine(folder: Path, engine: Engine) -> None:
+    """Raises UsageError for a folder with results of the other engine: they don't mix."""
+    has_parts = any((folder / PARTS).glob("*.parquet"))
+    if engine == "local" and has_parts:
+        raise UsageError(
+            f"{folder}: holds results of a cluster ({PARTS}/); go on with --engine ray or choose "
+            "another folder with -o"
+        )
+    if engine == "ray" and not has_parts:
+        if first_result(folder) is None:
+            return
+        raise UsageError(
+            f"{folder}: holds results of one machine, a JSON file an image; go on with --engine "
+            "local or choose another folder with -o"
+        )
 
 
 def open_manifest(
@@ -101,7 +120,9 @@ def _holds(output: Path, key: str, item: Item) -> bool:
     """Whether the result of a key is that of this item: another root has keys of its own."""
     path = result_path(output, key)
     try:
-        return path.is_file() and json_.load(path).sha256 == hashlib.sha256(item.read()).hexdigest()
+        return (
+            path.is_file() and Labeling.load(path).sha256 == hashlib.sha256(item.read()).hexdigest()
+        )
     except (ImageError, ZeroguideError):  # said elsewhere, when it is its turn
         return False
 
@@ -112,7 +133,7 @@ def _recipe_of_a_result(output: Path) -> dict[str, Any] | None:
     if path is None:
         return None
     try:
-        return json_.load(path).recipe
+        return Labeling.load(path).recipe
     except ZeroguideError:  # damaged: it will be made again
         return None
 

@@ -20,19 +20,17 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.result.provenance import made_alike
-from zeroguide.runs.run_folder import PARTS, RunFolder
+from zeroguide.runs.layout import PARTS
 from zeroguide.system.files import write_atomically
 
 ROWS = 64  # in a row group, which is what is in memory of a part that is being read
 _NAME = re.compile(r"(\d+)-[0-9a-f]{16}\.parquet")
-
-Engine = Literal["local", "ray"]
 
 
 class Row(NamedTuple):
@@ -41,25 +39,6 @@ class Row(NamedTuple):
     key: str
     sha256: str
     json: str
-
-
-def check_engine(folder: Path, engine: Engine) -> None:
-    """Raises UsageError for a folder with results of the other engine: they don't mix."""
-    has_parts = any((folder / PARTS).glob("*.parquet"))
-    if engine == "local" and has_parts:
-        raise UsageError(
-            f"{folder}: holds results of a cluster ({PARTS}/); go on with --engine ray or choose "
-            "another folder with -o"
-        )
-    if engine == "ray" and not has_parts:
-        try:
-            RunFolder(folder)
-        except UsageError:  # it has no results
-            return
-        raise UsageError(
-            f"{folder}: holds results of one machine, a JSON file an image; go on with --engine "
-            "local or choose another folder with -o"
-        )
 
 
 def write_part(folder: Path, rows: Iterable[Row], number: int) -> Path:

@@ -31,9 +31,9 @@ from typing import Any
 
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.result.provenance import provenance
+from zeroguide.runs.layout import PARTS
 from zeroguide.runs.parts import Known, next_number
 from zeroguide.runs.ray_stages import LabelStage, Watch, write_stage
-from zeroguide.runs.run_folder import PARTS
 from zeroguide.runs.settings import Outcome, Settings
 from zeroguide.runs.sources import Item
 from zeroguide.streaming import BATCH_SIZE

@@ -20,7 +20,7 @@ from zeroguide.errors import ImageError, OutputError, ZeroguideError
 from zeroguide.image import Image
 from zeroguide.result import SCHEMA, Labeling
 from zeroguide.result.provenance import made_alike, provenance
-from zeroguide.runs.run_folder import overlay_path, result_path
+from zeroguide.runs.layout import overlay_path, result_path
 from zeroguide.runs.settings import Settings
 from zeroguide.runs.sources import Item
 from zeroguide.system.files import is_own_png, write_png

@@ -1,20 +1,9 @@
-"""The folder of a run over many images: where results lie, and how they are read again.
-
-    OUT/run.json         what the run is: recipe, versions, where the images are, counts
-    OUT/a/x.jpg.json     the labels of the image a/x.jpg (schema zeroguide/1)
-    OUT/a/x.jpg.png      its overlay, if wanted
-    OUT/failures.jsonl   images that failed, one {"key", "file", "error"} a line
-    OUT/parts/*.parquet  instead of the JSON files: results of a cluster, many images a file
-    OUT/exports/         what `zeroguide export` writes
-
-An image's JSON is written last and whole, so that it is there exactly if the image is done.
-"""
+"""A run over many images, read again: what run.json says of it, and its results one by one."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os import PathLike
@@ -22,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.result.entry import Entry
+from zeroguide.runs.layout import MANIFEST, PARTS, key_of, result_path, results
 from zeroguide.runs.sources.keys import Places
 from zeroguide.system.files import write_atomically
 
 if TYPE_CHECKING:
-    from zeroguide.result import Labeling
+    pass
 
 SCHEMA = "zeroguide-run/1"
-MANIFEST, FAILURES, PARTS, EXPORTS = "run.json", "failures.jsonl", "parts", "exports"
 
 
 @dataclass
@@ -87,15 +77,6 @@ class Manifest:
         write_atomically(folder / name, (text + "\n").encode())
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One labelled image of a run: its key, its labels, and its file where that is still there."""
-
-    key: str
-    labeling: Labeling
-    image: Path | None
-
-
 class RunFolder:
     """The results of a run, in the order of their keys; read one at a time, as often as asked.
 
@@ -123,13 +104,13 @@ class RunFolder:
 
     def __iter__(self) -> Iterator[Entry]:
         """Raises ZeroguideError for a damaged result."""
-        from zeroguide.result.formats import json_  # numpy: not when only the names are needed
+        from zeroguide.result import Labeling  # numpy: not when only the names are needed
 
         if self._parts():
             yield from self._from_parts()
             return
         for key in self.keys():
-            labeling = json_.load(result_path(self.path, key))
+            labeling = Labeling.load(result_path(self.path, key))
             yield Entry(key, labeling, self._image(key, labeling.sha256))
 
     def _image(self, key: str, sha256: str) -> Path | None:
@@ -146,7 +127,7 @@ class RunFolder:
 
             yield from read_keys(self._parts())
             return
-        for path in _results(self.path):
+        for path in results(self.path):
             yield key_of(path.relative_to(self.path).as_posix())
 
     def _parts(self) -> list[Path]:
@@ -164,61 +145,6 @@ class RunFolder:
                     f"{self.path / PARTS}: the result of {key} is damaged ({error}); label again"
                 ) from None
             yield Entry(key, labeling, self._image(key, labeling.sha256))
-
-
-def result_path(folder: str | PathLike[str], key: str) -> Path:
-    """The JSON file of an image."""
-    folder = Path(folder)
-    return folder / f"{_place_of(key)}.json"
-
-
-def overlay_path(folder: str | PathLike[str], key: str) -> Path:
-    """The overlay of an image."""
-    folder = Path(folder)
-    return folder / f"{_place_of(key)}.png"
-
-
-def first_result(folder: str | PathLike[str]) -> Path | None:
-    """Some result that lies in a folder as a file of its own, if there is one."""
-    return next(_results(Path(folder)), None)
-
-
-# Names of the run's own files and folders: images of these names get a "=" before them, and those
-# that begin with "=" another one.
-_RESERVED = re.compile(rf"=.*|({EXPORTS}|{PARTS})/.*|run(-\d+-of-\d+)?", re.IGNORECASE | re.DOTALL)
-
-
-def _place_of(key: str) -> str:
-    return f"={key}" if _RESERVED.fullmatch(key) else key
-
-
-def key_of(place: str) -> str:
-    """The key of the image with this JSON file, a path below the run's folder."""
-    return place.removesuffix(".json").removeprefix("=")
-
-
-def json_files(folder: str | PathLike[str]) -> Iterator[Path]:
-    """Where results may be: all JSON files below a run's folder but those of exports."""
-    folder = Path(folder)
-    for place, folders, files in os.walk(folder):
-        if Path(place) == folder:
-            folders[:] = [name for name in folders if name.lower() not in (EXPORTS, PARTS)]
-        yield from (Path(place, name) for name in files if name.endswith(".json"))
-
-
-def _results(folder: Path) -> Iterator[Path]:
-    return filter(is_result, json_files(folder))
-
-
-def is_result(path: str | PathLike[str]) -> bool:
-    """Whether a JSON file begins like a result: other files may lie in the folder, too."""
-    from zeroguide.result import SCHEMA as LABELING
-
-    try:
-        with open(path, "rb") as file:
-            return f'"{LABELING}"'.encode() in file.read(200)
-    except OSError as error:
-        raise ZeroguideError(f"{path}: can't be read ({error.strerror})") from None
 
 
 def _sha256(path: Path) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from zeroguide.recipe import Recipe
 from zeroguide.result import Labeling
-from zeroguide.runs.run_folder import overlay_path, result_path
+from zeroguide.runs.layout import overlay_path, result_path
 from zeroguide.runs.sources import Item
 
 if TYPE_CHECKING:

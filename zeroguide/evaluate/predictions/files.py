@@ -19,8 +19,7 @@ from zeroguide.errors import ZeroguideError
 from zeroguide.evaluate.datasets.files import image_size, read_ids, read_lines
 from zeroguide.evaluate.predictions.prediction import Prediction
 from zeroguide.evaluate.predictions.tables import length
-from zeroguide.result import SCHEMA
-from zeroguide.result.formats import json_
+from zeroguide.result import SCHEMA, Labeling
 
 NAMES_FILE = "names.txt"
 Kind = Literal["ours", "coco", "other"]
@@ -114,7 +113,7 @@ def labeling_file(path: Path) -> PredictionFile:
             ) from None
 
     def read() -> Prediction:
-        labeling = json_.load(path)
+        labeling = Labeling.load(path)
         scores = np.array([segment.score for segment in labeling.segments])
         labels = [segment.label for segment in labeling.segments]
         check_scores(path, scores)

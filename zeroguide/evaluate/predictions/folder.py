@@ -45,7 +45,7 @@ from zeroguide.evaluate.predictions.files import (
 from zeroguide.evaluate.predictions.names import Matches, match, plain, some, without_ending
 from zeroguide.evaluate.predictions.panoptic import is_panoptic, panoptic_files
 from zeroguide.evaluate.predictions.prediction import Prediction
-from zeroguide.runs.run_folder import EXPORTS, MANIFEST
+from zeroguide.runs.layout import EXPORTS, MANIFEST
 
 if TYPE_CHECKING:
     from zeroguide.evaluate.datasets import Dataset, Sample

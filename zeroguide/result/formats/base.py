@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from zeroguide.errors import ZeroguideError
-from zeroguide.result.labeling import Labeling
 
 if TYPE_CHECKING:
-    from zeroguide.runs.run_folder import Entry
+    from zeroguide.result.entry import Entry
+    from zeroguide.result.labeling import Labeling
 
 T = TypeVar("T")
 

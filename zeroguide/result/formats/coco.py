@@ -11,10 +11,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zeroguide.result.formats.base import Run, to_json
-from zeroguide.result.labeling import Labeling
+
+if TYPE_CHECKING:
+    from zeroguide.result.labeling import Labeling
 
 INFO = {"description": "labels by zeroguide"}
 

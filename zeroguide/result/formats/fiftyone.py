@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from zeroguide.result.entry import Entry
 from zeroguide.result.formats.base import Run, crop, to_json
-from zeroguide.runs.run_folder import Entry
 
 
 def write(run: Run, folder: Path) -> str | None:

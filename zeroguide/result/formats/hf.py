@@ -19,8 +19,8 @@ import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from zeroguide.result.entry import Entry
 from zeroguide.result.formats.base import Run
-from zeroguide.runs.run_folder import Entry
 
 ROWS, ROWS_BYTES = 100, 50_000_000  # of a row group at most: what is held in memory
 SHARD_BYTES = 500_000_000  # of a file, as the library's own

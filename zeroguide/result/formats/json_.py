@@ -15,34 +15,25 @@ from __future__ import annotations
 import base64
 import json
 from os import PathLike
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeroguide.errors import ZeroguideError
 from zeroguide.image.limits import MAX_PIXELS
-from zeroguide.result.labeling import SCHEMA, Labeling, Segment
 from zeroguide.result.rle import checked, decode, whole
+from zeroguide.result.segment import Segment
 from zeroguide.system.files import write_atomically
+
+if TYPE_CHECKING:
+    from zeroguide.result.labeling import Labeling
+
+SCHEMA = "zeroguide/1"
 
 
 def save(labeling: Labeling, path: str | PathLike[str]) -> None:
     """Write UTF-8 JSON, whole or not at all. Raises ZeroguideError if it can't be written."""
     text = json.dumps(to_dict(labeling), ensure_ascii=False, allow_nan=False, indent=1)
     write_atomically(path, (text + "\n").encode("utf-8", "backslashreplace"))
-
-
-def load(path: str | PathLike[str]) -> Labeling:
-    """Read what `save` wrote. Raises ZeroguideError if it is missing, damaged or another kind."""
-    try:
-        return from_dict(json.loads(Path(path).read_bytes()))
-    except OSError as e:
-        raise ZeroguideError(f"{path}: can't be read ({e.strerror}); check the path.") from None
-    except ValueError as e:  # also JSONDecodeError and UnicodeDecodeError
-        raise ZeroguideError(
-            f"{path}: not a zeroguide result ({e}); label the picture again."
-        ) from None
 
 
 def to_dict(labeling: Labeling) -> dict[str, Any]:
@@ -79,8 +70,11 @@ def to_dict(labeling: Labeling) -> dict[str, Any]:
     }
 
 
-def from_dict(d: dict[str, Any]) -> Labeling:
-    """The inverse of `to_dict`. Raises ValueError if `d` is not a valid zeroguide/1."""
+def fields(d: dict[str, Any]) -> dict[str, Any]:
+    """Of the schema's dictionary the fields of a `Labeling`.
+
+    Raises ValueError if `d` is not a valid zeroguide/1.
+    """
     schema = d.get("schema") if isinstance(d, dict) else None
     if schema != SCHEMA:
         raise ValueError(f"expected schema {SCHEMA!r}, got {schema!r}")
@@ -115,14 +109,14 @@ def from_dict(d: dict[str, Any]) -> Labeling:
                     composed=bool(e.get("composed", False)),
                 )
             )
-        return Labeling(
-            image["file_name"],
-            image["sha256"],
-            label_map,
-            tuple(segments),
-            d["recipe"],
-            np.stack(rows) if rows else None,
-        )
+        return {
+            "file_name": image["file_name"],
+            "sha256": image["sha256"],
+            "label_map": label_map,
+            "segments": tuple(segments),
+            "recipe": d["recipe"],
+            "embeddings": np.stack(rows) if rows else None,
+        }
     except KeyError as e:
         raise ValueError(f"the field {e} is missing") from None
     except (TypeError, AttributeError, OverflowError) as e:

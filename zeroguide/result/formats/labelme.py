@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from zeroguide.result.entry import Entry
 from zeroguide.result.formats.base import Run, crop, to_json
 from zeroguide.result.formats.outlines import polygons
-from zeroguide.runs.run_folder import Entry
 
 VERSION = "5.5.0"  # of the files; they have no version of their own
 INSET = 0.05

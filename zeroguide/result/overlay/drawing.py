@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance
 
-from zeroguide.result.labeling import Labeling
 from zeroguide.result.overlay.colours import choose_colours, text_colour
 from zeroguide.result.overlay.legend import Entry, add_legend
 from zeroguide.result.overlay.placement import Placement, place
 from zeroguide.result.overlay.regions import render_regions
 from zeroguide.result.overlay.shapes import Colour, draw_line, draw_pill, draw_shadow
 from zeroguide.result.overlay.text import Font, legible, load_font, wrap
+
+if TYPE_CHECKING:
+    from zeroguide.result.labeling import Labeling
 
 LEAST_SIDE = 640  # smaller pictures are enlarged, or their captions could not be read
 MOST_INK_SIDE = 2048  # the regions of larger pictures are drawn at this size and enlarged

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PIL import Image
 
-from zeroguide.result.labeling import Labeling
 from zeroguide.result.overlay.colours import choose_colours
+
+if TYPE_CHECKING:
+    from zeroguide.result.labeling import Labeling
 
 GAP = 0.012  # of the longer side, between the two pictures
 STACKED_FROM = 1.8  # width over height: wider pictures stand one above the other

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from zeroguide.result.labeling import regions
+from zeroguide.result.segment import regions
 
 FILL, GLOW = 0.15, 0.5  # opacity inside a segment, and what its rim has more: true colours inside
 LINE, HALO = 0.95, 0.42  # opacity of the white line, and of the dark one around it

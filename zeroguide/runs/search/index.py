@@ -27,7 +27,8 @@ import numpy as np
 
 from zeroguide.errors import ZeroguideError
 from zeroguide.result.provenance import differences, made_alike
-from zeroguide.runs.run_folder import PARTS, RunFolder, is_result, json_files, key_of
+from zeroguide.runs.layout import PARTS, is_result, json_files, key_of
+from zeroguide.runs.run_folder import RunFolder
 from zeroguide.runs.search.index_file import Described, Index, Stamp, load, parse, write
 from zeroguide.system.files import write_atomically
 

@@ -17,9 +17,9 @@ import numpy as np
 from zeroguide.errors import ImageError, UsageError, ZeroguideError
 from zeroguide.image import open_image, read_image
 from zeroguide.result import Labeling
-from zeroguide.result.formats import json_
 from zeroguide.result.provenance import value_range
-from zeroguide.runs.run_folder import PARTS, RunFolder, result_path
+from zeroguide.runs.layout import PARTS, result_path
+from zeroguide.runs.run_folder import RunFolder
 from zeroguide.runs.sources import Item, find_items
 
 
@@ -43,7 +43,7 @@ class Sources:
         try:
             if key in self._texts:
                 return Labeling.from_dict(json.loads(self._texts[key]))
-            return json_.load(result_path(self._run.path, key))
+            return Labeling.load(result_path(self._run.path, key))
         except (ZeroguideError, ValueError):
             return None
 

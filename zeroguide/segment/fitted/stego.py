@@ -30,14 +30,11 @@ from zeroguide.errors import UsageError
 from zeroguide.segment.fitted.config import Backbone
 from zeroguide.segment.fitted.model import FittedModel, checked_tensors
 from zeroguide.segment.fitted.sphere import nearest_centres, spherical_kmeans, unit
+from zeroguide.segment.fitted.stego_head import CLUSTERS, codes, head_shapes
 from zeroguide.segment.fitted.store import FeatureStore
 from zeroguide.system.device_errors import device_errors
 
-WIDTH = 70  # of a code
 MAX_TOKENS = 50_000  # to cluster, drawn from all images; 77 MB at width 384
-CLUSTERS = "cluster_probe.clusters"
-# The names that the published checkpoints use, so that one reader serves both.
-FIRST, HIDDEN, LAST = "net.cluster1.0", "net.cluster2.0", "net.cluster2.2"
 
 
 def check(
@@ -78,7 +75,8 @@ def fit(
     if checkpoint is not None:
         from zeroguide.segment.fitted.stego_checkpoint import read_checkpoint
 
-        return read_checkpoint(checkpoint, store.backbone)
+        head, centres = read_checkpoint(checkpoint, store.backbone)
+        return Model(store.backbone, head, centres)
     from zeroguide.segment.fitted.stego_training import train
 
     with device_errors(device):
@@ -124,24 +122,3 @@ class Model(FittedModel):
 
     def _tensors(self) -> dict[str, np.ndarray]:
         return {**self.head, CLUSTERS: self.centres}
-
-
-def codes(rows: np.ndarray, head: dict[str, np.ndarray]) -> np.ndarray:
-    """Features (n, d) -> codes (n, 70) float32, not scaled: a linear map plus a small network."""
-    hidden = rows @ head[f"{HIDDEN}.weight"].T + head[f"{HIDDEN}.bias"]
-    found: np.ndarray = np.maximum(hidden, 0) @ head[f"{LAST}.weight"].T
-    found += head[f"{LAST}.bias"] + head[f"{FIRST}.bias"]
-    found += rows @ head[f"{FIRST}.weight"].T
-    return found
-
-
-def head_shapes(d: int, k: int) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of a head from features of width d to codes of width k."""
-    return {
-        f"{FIRST}.weight": (k, d),
-        f"{FIRST}.bias": (k,),
-        f"{HIDDEN}.weight": (d, d),
-        f"{HIDDEN}.bias": (d,),
-        f"{LAST}.weight": (k, d),
-        f"{LAST}.bias": (k,),
-    }

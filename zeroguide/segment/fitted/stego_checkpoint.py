@@ -19,9 +19,11 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+
 from zeroguide.errors import UsageError, WeightsError
 from zeroguide.segment.fitted.config import Backbone
-from zeroguide.segment.fitted.stego import CLUSTERS, FIRST, Model, head_shapes
+from zeroguide.segment.fitted.stego_head import CLUSTERS, FIRST, head_shapes
 
 PICKLES = (".ckpt", ".pth", ".pt", ".bin", ".pkl")
 # Torch's zip of a pickle, and a bare pickle of protocol 2 to 5.
@@ -74,8 +76,10 @@ def _as_matrix(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[:2] if len(shape) == 4 and shape[2:] == (1, 1) else shape
 
 
-def read_checkpoint(path: str | PathLike[str], backbone: Backbone) -> Model:
-    """The model of a checkpoint, for a backbone's features.
+def read_checkpoint(
+    path: str | PathLike[str], backbone: Backbone
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The head of a checkpoint, for a backbone's features, and its centres (n_classes, 70).
 
     Raises UsageError if the file isn't there, is a pickle, or belongs to features of another width;
     WeightsError if it is damaged or holds no STEGO head.
@@ -97,4 +101,4 @@ def read_checkpoint(path: str | PathLike[str], backbone: Backbone) -> Model:
         )
     arrays = {name: tensor.contiguous().numpy() for name, tensor in found.items()}
     centres = arrays.pop(CLUSTERS)
-    return Model(backbone, arrays, centres)
+    return arrays, centres

@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from zeroguide.segment.fitted.sphere import unit
-from zeroguide.segment.fitted.stego import WIDTH
+from zeroguide.segment.fitted.stego_head import WIDTH
 from zeroguide.segment.fitted.store import FeatureStore
 
 BATCH = 32  # pairs of images per step
