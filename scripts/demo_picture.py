@@ -2,7 +2,10 @@
 
     python scripts/demo_picture.py --output docs/demo.webp
 
-Prints the labels.
+Prints the labels. Given pictures, it puts those side by side instead: docs/tutorial.webp is
+run/cake.jpg.png of the tutorial before and after `correct.py`.
+
+    python scripts/demo_picture.py before.png run/cake.jpg.png --output docs/tutorial.webp
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from zeroguide.recipe import load_recipe
 EXAMPLES = Path(__file__).parent.parent / "examples"
 ROWS = (("bus", "snow"), ("flowers", "cake"), ("giraffes", "pizza"))
 WIDTH, GAP = 1200, 8
+QUALITY = 80  # of the WebP
 
 
 def row(pictures: list[Image.Image]) -> Image.Image:
@@ -36,8 +40,13 @@ def row(pictures: list[Image.Image]) -> Image.Image:
 def main() -> None:
     """Label and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("pictures", nargs="*", type=Path, help="put these in a row instead")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
+    if args.pictures:
+        pictures = [Image.open(path).convert("RGB") for path in args.pictures]
+        row(pictures).save(args.output, quality=QUALITY)
+        return
     labeler = Labeler(load_recipe("photo"), offline=True)
     rows = []
     for names in ROWS:
@@ -50,7 +59,7 @@ def main() -> None:
     for each in rows:
         picture.paste(each, (0, top))
         top += each.height + GAP
-    picture.save(args.output, quality=80)
+    picture.save(args.output, quality=QUALITY)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ Counted are pixels, and true regions of at least 1 % that a segment covers with 
 stages: our segments and our names; true regions with our names; our segments of which most is
 labelled in the truth, each named by the class of most of its pixels. Photographs at even places
 (0, 2, ...) of each set, `--half even`, are there to choose settings on.
+
+`--worst FOLDER` writes FOLDER/index.html: of all photographs the 24 with the fewest right pixels,
+beside their truth, with what is called what most.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -24,14 +28,16 @@ from bench_naming import judge
 from evaluate_photographs import SETS, interval, true_regions
 from pages import table
 from sklearn.linear_model import LogisticRegression
+from worst_page import Card, write_page
 
 from zeroguide.evaluate.datasets import Dataset, Sample, load_dataset
+from zeroguide.evaluate.datasets.base import semantic_regions
 from zeroguide.evaluate.metrics.wordnet import WordNet
 from zeroguide.labeler import Labeler
 from zeroguide.recipe import load_recipe
-from zeroguide.result import Labeling
 
 STEPS = 3
+WORST = 24
 RIGHT, HELD, WRONG = "right", "held", "wrong"
 STAGES = ("labels", "true regions, our names", "our segments, true names")
 
@@ -61,15 +67,21 @@ class Counts:
     named: int = 0
     regions: int = 0
     confidence: list[tuple[float, bool]] = field(default_factory=list)
-    wrong: Counter[tuple[str, str]] = field(default_factory=Counter)
+    pairs: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)  # verdict -> names
+
+    def share(self, verdict: str) -> float:
+        """Per cent of the pixels with truth whose labels are right, held or wrong."""
+        pixels = self.pixels["labels"]
+        return 100 * pixels[verdict] / max(1, pixels.total())
 
 
-def count(sample: Sample, labeler: Labeler, judge_: Judge) -> tuple[Counts, Labeling]:
+def count(sample: Sample, labeler: Labeler, judge_: Judge) -> Counts:
     """All that is counted of one photograph."""
     classes = sample.dataset.classes
     truth = sample.semantic()
     labeling = labeler.label(sample.open_image().pixels)
     counts = Counts(sample.name, {stage: Counter() for stage in STAGES})
+    counts.pairs = {verdict: Counter() for verdict in (RIGHT, HELD, WRONG)}
     label_map = labeling.label_map
     for segment in labeling.segments:
         inside = truth[label_map == segment.id]
@@ -77,8 +89,7 @@ def count(sample: Sample, labeler: Labeler, judge_: Judge) -> tuple[Counts, Labe
         for klass in np.flatnonzero(found):
             verdict = judge_.verdict(segment.label, int(klass))
             counts.pixels["labels"][verdict] += int(found[klass])
-            if verdict == WRONG:
-                counts.wrong[classes[klass].name, segment.label] += int(found[klass])
+            counts.pairs[verdict][classes[klass].name, segment.label] += int(found[klass])
         if found.sum() > 0.5 * len(inside):
             most = int(found.argmax())
             ours = counts.pixels["our segments, true names"]
@@ -102,7 +113,7 @@ def count(sample: Sample, labeler: Labeler, judge_: Judge) -> tuple[Counts, Labe
                 counts.matched += 1
                 label = labeling.segments[best - 1].label
                 counts.named += judge_.verdict(label, int(klass)) == RIGHT
-    return counts, labeling
+    return counts
 
 
 def shares(photographs: list[Counts]) -> list[dict[str, str | float]]:
@@ -160,8 +171,31 @@ def curve(pairs: list[tuple[float, bool]]) -> tuple[float, float]:
     return float(fit.coef_[0, 0]), float(fit.intercept_[0])
 
 
+def write_worst(
+    photographs: Sequence[tuple[str, Sample, Counts]], labeler: Labeler, folder: Path
+) -> None:
+    """The page of the 24 photographs with the fewest right pixels."""
+
+    def card(title: str, sample: Sample, counts: Counts) -> Card:
+        total = max(1, counts.pixels["labels"].total())
+        notes = []
+        for verdict in (WRONG, HELD):
+            most = counts.pairs[verdict].most_common(6)
+            said = [f"{a} → {b} {100 * n / total:.0f} %" for (a, b), n in most]
+            if said:
+                notes.append(f"{verdict} {counts.share(verdict):.0f} %: {', '.join(said)}")
+        labeling = labeler.label(sample.open_image().pixels)
+        truth = semantic_regions(sample.semantic(), None)
+        heading = f"{title}, {sample.name}: right {counts.share(RIGHT):.0f} % of pixels"
+        return Card(heading, notes, sample, labeling, truth)
+
+    worst = sorted(photographs, key=lambda photo: photo[2].share(RIGHT))[:WORST]
+    title = f"{len(worst)} worst of {len(photographs)} photographs"
+    write_page(folder, title, (card(*photo) for photo in worst))
+
+
 def main() -> None:
-    """Print the tables; with --worst draw the photographs with the fewest right pixels."""
+    """Print the tables; with --worst write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--real", type=Path, default=Path("../shared/real"))
     parser.add_argument("--preset", default="photo")
@@ -169,18 +203,20 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["coco_stuff"])
     parser.add_argument("--half", choices=("even", "odd", "all"), default="odd")
     parser.add_argument("--limit", type=int, help="photographs of each set")
-    parser.add_argument("--worst", type=Path, help="folder for the 24 worst overlays")
+    parser.add_argument("--worst", type=Path, help="folder for a page of the 24 worst photographs")
     parser.add_argument("--reliability", type=Path, help="picture of all sets' confidence")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     labeler = Labeler(load_recipe(args.preset, args.set), offline=True)
     confidences: dict[str, dict[str, list[tuple[float, bool]]]] = {}
+    seen: list[tuple[str, Sample, Counts]] = []
     for title in args.sets:
         dataset = load_dataset(SETS[title], args.real / title)
         judge_ = Judge(dataset)
         step = slice(None) if args.half == "all" else slice(args.half == "odd", None, 2)
-        done = [count(sample, labeler, judge_) for sample in list(dataset)[step][: args.limit]]
-        photographs = [counts for counts, _ in done]
+        samples = list(dataset)[step][: args.limit]
+        photographs = [count(sample, labeler, judge_) for sample in samples]
+        seen += [(title, *pair) for pair in zip(samples, photographs, strict=True)]
         print(f"{title}, {args.half}, {len(photographs)} photographs", *args.set)
         print(table(shares(photographs)))
         regions = [float(photo.regions) for photo in photographs]
@@ -192,21 +228,13 @@ def main() -> None:
         print("a curve over it: slope {:.2f}, offset {:.2f}".format(*curve(pairs)))
         wrong: Counter[tuple[str, str]] = Counter()
         for photo in photographs:
-            wrong += photo.wrong
+            wrong += photo.pairs[WRONG]
         print([(*pair, n) for pair, n in wrong.most_common(30)])
         confidences[title] = {photo.name: photo.confidence for photo in photographs}
-        if args.worst:
-            folder = args.worst / title
-            folder.mkdir(parents=True, exist_ok=True)
-            share = [
-                photo.pixels["labels"][RIGHT] / max(1, photo.pixels["labels"].total())
-                for photo in photographs
-            ]
-            for place, i in enumerate(np.argsort(share)[:24]):
-                overlay = done[i][1].overlay(legend="always")
-                overlay.save(folder / f"{place:02d}-{photographs[i].name}.png")
     every = [pair for photos in confidences.values() for own in photos.values() for pair in own]
     print(f"all: calibration error {calibration_error(every):.1f} of {len(every)} segments")
+    if args.worst:
+        write_worst(seen, labeler, args.worst)
     if args.reliability:
         draw_reliability(every, args.reliability)
     if args.json:

@@ -29,10 +29,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import torch
 from evaluate_photographs import SETS as NAMED_SETS
 from pages import replace_block, table
+from worst_page import Card, write_page
 
 from zeroguide.clip.frame import make_frame, token_shares
 from zeroguide.evaluate.datasets import Sample, load_dataset
@@ -43,7 +43,6 @@ from zeroguide.evaluate.scoring.masks import class_agnostic, per_image
 from zeroguide.evaluate.scoring.results import ImageRow, image_sums
 from zeroguide.labeler import Labeler
 from zeroguide.recipe import Recipe, load_recipe
-from zeroguide.result.overlay.colours import choose_colours
 from zeroguide.segment.refine import refine
 from zeroguide.segment.segmenters import arguments, segment
 from zeroguide.segment.segmenters.common import contiguous, prepare
@@ -191,22 +190,20 @@ def draw_worst(
     labeler: Labeler,
     folder: Path,
 ) -> None:
-    """The 40 photographs whose true regions fit worst what is labelled, beside their truth."""
+    """A page of the 40 photographs whose true regions fit worst what is labelled."""
     sums = [image_sums([rows[LABELLED]], "best_overlap") for rows in photographs]
     overlaps = np.array([of_ratio(*own).value for own in sums])  # NaN where no region counts
-    folder.mkdir(parents=True, exist_ok=True)
-    for place, i in enumerate(np.argsort(overlaps)[:40]):
-        sample = samples[i]
-        picture = labeler.label(sample.open_image().pixels).overlay(legend="never")
-        regions = sample.regions().label_map
-        n = int(regions.max()) + 1
-        truth = np.full((*regions.shape, 3), 255, np.uint8)  # white: void
-        if n:
-            truth[regions >= 0] = choose_colours(regions + 1, n)[1 + regions[regions >= 0]]
-        both = PIL.Image.new("RGB", (2 * picture.width, picture.height))
-        both.paste(picture, (0, 0))
-        both.paste(PIL.Image.fromarray(truth).resize(picture.size), (picture.width, 0))
-        both.save(folder / f"{place:02d}-{overlaps[i]:.0f}-{sample.name}.jpg")
+    cards = (
+        Card(
+            f"{samples[i].name}: best overlap {overlaps[i]:.0f} %",
+            [],
+            samples[i],
+            labeler.label(samples[i].open_image().pixels),
+            samples[i].regions(),
+        )
+        for i in np.argsort(overlaps)[:40]
+    )
+    write_page(folder, "What is labelled fits true regions worst", cards)
 
 
 def rows_of(photographs: Sequence[dict[str, ImageRow]]) -> Iterator[dict[str, str | float]]:
@@ -236,7 +233,7 @@ def main() -> None:
     parser.add_argument("--half", choices=("even", "odd"), default="odd")
     parser.add_argument("--limit", type=int, help="photographs of each set")
     parser.add_argument("--page", type=Path)
-    parser.add_argument("--worst", type=Path, help="folder for the 40 worst cuts of each set")
+    parser.add_argument("--worst", type=Path, help="folder for a page of each set's 40 worst cuts")
     args = parser.parse_args()
     labeler = Labeler(load_recipe(args.preset, args.set), offline=True)
     if labeler.segmenter.embedder is None:
