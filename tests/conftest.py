@@ -10,7 +10,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
-TINY = REPOSITORY / "zeroguide" / "weights" / "tiny"
+TINY = REPOSITORY / "zeroguide" / "models" / "weights" / "tiny"
 
 
 @pytest.fixture(scope="session")

@@ -232,7 +232,7 @@ def test_odd_images_are_labelled(command: str, recipe: Path, capsys: pytest.Capt
     assert not list(Path("out").glob(".*"))
 
 
-SHIPPED = ROOT / "zeroguide" / "weights" / "tiny"
+SHIPPED = ROOT / "zeroguide" / "models" / "weights" / "tiny"
 
 
 @pytest.mark.skipif(

@@ -23,7 +23,8 @@ from PIL import Image
 import zeroguide
 from zeroguide.cli import app
 from zeroguide.cli import main as run_cli
-from zeroguide.recipe import Recipe, _fields, list_recipes, recipe_keys
+from zeroguide.recipe import Recipe, list_recipes, recipe_keys
+from zeroguide.recipe.loading import _fields
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -215,7 +216,9 @@ def test_recipes_run(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for block in found:
         if block.title:
             Path(block.title).write_text(block.text, encoding="utf-8")
-    shutil.copytree(Path(zeroguide.__file__).parent / "weights" / "tiny" / "dino", "my-dino")
+    shutil.copytree(
+        Path(zeroguide.__file__).parent / "models" / "weights" / "tiny" / "dino", "my-dino"
+    )
     ran = 0
     for block in found:
         if block.language == "sh":

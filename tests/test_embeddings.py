@@ -90,7 +90,7 @@ ARCHITECTURES = ["ViT-B-16", "ViT-B-32-quickgelu", LARGE, "tiny"]
 def test_all_ones_mask_is_encode_image(name, request):
     """A mask of ones without subtraction is the model's own forward pass, whatever the mode."""
     if name == "tiny":
-        weights = request.path.parents[1] / "zeroguide" / "weights" / "tiny" / "clip"
+        weights = request.path.parents[1] / "zeroguide" / "models" / "weights" / "tiny" / "clip"
         clip = load_clip(str(weights), device="cpu")
     else:
         clip = tower(name, layers=4)

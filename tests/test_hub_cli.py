@@ -107,7 +107,7 @@ def pulled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine, 
         repositories[f"some/tiny-{role}"] = root / role
     home = root / "home"
     home.mkdir()
-    recipe = (REPOSITORY / "zeroguide" / "recipes" / "tiny.toml").read_text()
+    recipe = (REPOSITORY / "zeroguide" / "recipe" / "presets" / "tiny.toml").read_text()
     for role, name in ROLES.items():
         recipe = recipe.replace(f'{role} = "shipped:tiny/{name}"', f'{role} = "some/tiny-{role}"')
     (home / "own.toml").write_text(recipe)
@@ -249,7 +249,7 @@ def test_weights_that_compute_no_numbers(tmp_path: Path, capsys: pytest.CaptureF
     next(v for k, v in state.items() if "layernorm.weight" in k or "norm.weight" in k)[0] = 1e38
     next(v for k, v in state.items() if "cls_token" in k)[..., 0] = 3e38
     save_file(state, path, {"format": "pt"})
-    recipe = (REPOSITORY / "zeroguide" / "recipes" / "tiny.toml").read_text()
+    recipe = (REPOSITORY / "zeroguide" / "recipe" / "presets" / "tiny.toml").read_text()
     recipe = recipe.replace('dino = "shipped:tiny/dino"', f"dino = '{tmp_path}/dino'")
     (tmp_path / "own.toml").write_text(recipe)
     assert main(["models", "check", "--preset", str(tmp_path / "own.toml"), "-q"]) == 1

@@ -63,7 +63,9 @@ def test_some_of_them_as_they_are_printed(
     Path("photos").mkdir()
     shutil.copytree(TINY / "dino", "my-dino")
     Path("my-dino/model.safetensors").rename("my-dino/pytorch_model.bin")
-    recipe = (REPOSITORY / "zeroguide" / "recipes" / "tiny.toml").read_text(encoding="utf-8")
+    recipe = (REPOSITORY / "zeroguide" / "recipe" / "presets" / "tiny.toml").read_text(
+        encoding="utf-8"
+    )
     Path("my.toml").write_text(recipe.replace("shipped:tiny/dino", "my-dino"), encoding="utf-8")
     PIL.Image.new("RGB", (64, 64)).save("sound.png")
     for arguments in (

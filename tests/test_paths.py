@@ -179,7 +179,7 @@ def test_evaluations(kind: Kind, data: Path, tmp_path: Path) -> None:
 
 
 def test_recipes_and_models(kind: Kind, tmp_path: Path) -> None:
-    tiny = Path(zeroguide.__path__[0], "recipes", "tiny.toml")
+    tiny = Path(zeroguide.__path__[0], "recipe", "presets", "tiny.toml")
     assert load_recipe(kind(tiny)).models == load_recipe("tiny").models
     assert models.resolve(kind(TINY / "dino"), "dino") == TINY / "dino"
     assert compare(kind(tmp_path)) == {}
@@ -219,9 +219,10 @@ DOORS = [
     *(
         import_module(f"zeroguide.{name}")
         for name in (
-            "batch", "evaluation.report", "evaluation.runner", "evaluation.rows", "formats.json_",
-            "formats.registry", "image", "labeler", "labeling", "metrics.wordnet", "recipe",
-            "run_folder",
+            "evaluate.metrics.wordnet", "evaluate.reports.report", "evaluate.runner",
+            "evaluate.scoring.rows", "image", "labeler", "recipe", "result.formats.json_",
+            "result.formats.registry", "result.labeling", "runs.batch", "runs.layout",
+            "runs.run_folder", "system.files",
         )
     ),
 ]  # fmt: skip

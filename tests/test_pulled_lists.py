@@ -31,7 +31,7 @@ def test_pull_leaves_no_list_to_make(
     capsys: pytest.CaptureFixture,
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    tiny = REPOSITORY / "zeroguide" / "recipes" / "tiny.toml"
+    tiny = REPOSITORY / "zeroguide" / "recipe" / "presets" / "tiny.toml"
     text = tiny.read_text().replace('method = "beam"', f'method = "{method}"')
     text = text.replace('prompt = "a photo of"', f'prompt = "{prompt}"')
     (tmp_path / "own.toml").write_text(text)

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroguide.clip import TextEncoder, encode_tokens
+from zeroguide.clip import TextEncoder
 from zeroguide.clip.text_trie import tries
+from zeroguide.clip.texts import encode_tokens
 from zeroguide.models import load_clip
 from zeroguide.system.memo import Memo
 

@@ -114,7 +114,7 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: str | PathLike[str]) -> None:
     """Delete the temporary files below a folder whose writers, on this machine, are dead."""
     for place, _, files in os.walk(folder):
         for name in files:
