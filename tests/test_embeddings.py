@@ -121,7 +121,7 @@ POOLS = ["coca_ViT-B-32", SIGLIP, *(pytest.param(n, marks=pytest.mark.slow) for 
 
 @pytest.mark.parametrize("name", POOLS)
 def test_all_ones_mask_is_encode_image_where_an_attention_pools(name, monkeypatch):
-    """Perception Encoders with two blocks; scripts/check_architectures.py has all of them."""
+    """Perception Encoders with two blocks; scripts/check/architectures.py has all of them."""
     if name.startswith("PE"):
         monkeypatch.setattr(timm, "create_model", partial(timm.create_model, depth=2))
     visual = tower(name).network.visual

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
+from scripts.labels.sources import read_classes
 from zeroguide.name.hypernyms import Hypernyms
 from zeroguide.name.noun_forms import base_forms, squeezed
 from zeroguide.name.phrase_files import read_prompts
-
-sys.path.insert(0, str(REPOSITORY / "scripts"))
-from label_sources import read_classes
 
 LICENCE = "  1 You may use this,  \n  2   \n 10 provided that this notice stays.  \n"
 # (lexicographer file, words, words of the hypernym or instance of, gloss)
@@ -109,10 +107,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "flickr" / "captions.tsv").write_text(captions)
     books = "".join(f"{word} {count}000000\n" for word, count in BOOKS.items())
     (folder / "frequency_dictionary_en_1.txt").write_text(books)
-    script = REPOSITORY / "scripts" / "build_labels.py"
     options = {name: folder for name in ("wordnet", "classnames", "captions", "books", "output")}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    subprocess.run([sys.executable, script, *words], check=True)
+    command = [sys.executable, "-m", "scripts.labels.build", *words]
+    subprocess.run(command, cwd=REPOSITORY, check=True)
     return folder
 
 

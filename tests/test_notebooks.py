@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,7 @@ pytest.importorskip("nbclient")
 pytest.importorskip("ipykernel")
 pytest.importorskip("matplotlib")
 
-sys.path.insert(0, str(REPOSITORY / "scripts"))
-import build_notebooks  # noqa: E402
+from scripts.docs import build_notebooks  # noqa: E402
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 
@@ -48,7 +46,7 @@ def test_what_is_committed_is_of_this_code(path: Path) -> None:
     notebook = read(path)
     nbformat.validate(notebook)
     assert build_notebooks.fault(notebook, path.stat().st_size) is None
-    again = "run python scripts/build_notebooks.py"
+    again = "run python -m scripts.docs.build_notebooks"
     assert notebook.metadata["zeroguide"]["code"] == build_notebooks.code_hash(notebook), again
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), again

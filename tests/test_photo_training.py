@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
-
-from photo_regions import named_points
-from train_photo_features import LEAVES, nodes, without_frame
-
+from scripts.train.photo.features import LEAVES, nodes, without_frame
+from scripts.train.photo.regions import named_points
 from zeroguide.name.hypernyms import Hypernyms
 
 

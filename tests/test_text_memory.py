@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 import writing_folders
-from conftest import REPOSITORY
 from safetensors.torch import load_file, save_file
 
+from scripts.train import text_memory
 from zeroguide.clip import TextEncoder
 from zeroguide.errors import WeightsError
 from zeroguide.models import LoadedModels, load_clip, load_text_memory
@@ -74,7 +73,7 @@ def test_a_memory_that_does_not_fit(flaw, message: str, tmp_path: Path) -> None:
     path = tmp_path / "text_memory.safetensors"
     about = {"template": "{}", "first": "a dog"} if flaw else None
     save_file(load_file(path) | flaw, path, about)
-    with pytest.raises(WeightsError, match=rf"{message}.*train_text_memory\.py") as caught:
+    with pytest.raises(WeightsError, match=rf"{message}.*train/text_memory\.py") as caught:
         load_text_memory(str(tmp_path), device="cpu")
     assert str(path) in str(caught.value)
 
@@ -171,8 +170,6 @@ def test_training_writes_a_folder_that_fits(
 ) -> None:
     hub_folders.language_model_folder(tmp_path / "lm")
     (tmp_path / "texts.txt").write_text("a dog\na cat\nthe night sky\n")
-    scripts = REPOSITORY / "scripts"
-    monkeypatch.syspath_prepend(str(scripts))
     options = {
         "--clip": "shipped:tiny/clip",
         "--language-model": tmp_path / "lm",
@@ -185,8 +182,8 @@ def test_training_writes_a_folder_that_fits(
         "--peak-lr": 0.01,
     }
     argv = [str(part) for option in options.items() for part in option]
-    monkeypatch.setattr(sys, "argv", ["train_text_memory.py", *argv])
-    runpy.run_path(str(scripts / "train_text_memory.py"), run_name="__main__")
+    monkeypatch.setattr(sys, "argv", ["text_memory.py", *argv])
+    text_memory.main()
     assert "100.0% of the phrases are written back" in capsys.readouterr().out
     model = load_text_memory(str(tmp_path / "out"), device="cpu")
     assert model.memory.shape == (12, 128)  # of 18

@@ -20,7 +20,7 @@ from zeroguide.image.pillow_formats import FORMATS
 pytestmark = pytest.mark.slow
 
 GIGABYTES_2 = 2_000_000_000
-# All of them run in scripts/fuzz_images.py; these decode hundreds of megapixels.
+# All of them run in scripts/check/fuzz_images.py; these decode hundreds of megapixels.
 COSTLY = ("_large", "_large_transparent", "_runs", "jpeg_promise", "jpeg_progressive_promise")
 
 

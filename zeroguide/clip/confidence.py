@@ -5,7 +5,7 @@ together, at a level that depends on the region. What tells a right label from a
 far it stands out among other labels for the same region. That distance, in standard deviations
 (a z-score), is turned into a probability by a logistic curve (Platt, "Probabilistic outputs for
 support vector machines", 1999), whose two numbers belong to the models and the label set:
-scripts/calibrate_confidence.py fits them where there is ground truth. A decoder that tells itself
+scripts/evaluate/confidence.py fits them where there is ground truth. A decoder that tells itself
 how probable its label is goes through such a curve, too: `calibrated`.
 """
 

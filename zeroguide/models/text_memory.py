@@ -8,7 +8,7 @@ The folder is a transformers GPT-2 folder with its tokenizer, and `text_memory.s
 - metadata ``template``: how texts were worded for CLIP, with ``{}`` for the phrase; metadata
   ``first``: the text of the memory's first row, by which the decoder knows the right CLIP again.
 
-`scripts/train_text_memory.py` writes it.
+`scripts/train/text_memory.py` writes it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zeroguide.models.reading import from_pretrained, model_type, opened, place,
 if TYPE_CHECKING:
     import torch
 
-_REMEDY = "copy it again or train it with scripts/train_text_memory.py"
+_REMEDY = "copy it again or train it with scripts/train/text_memory.py"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ mean this, the commonest first; a node without any is one that nobody would writ
 ("instrumentality"). Other names are further words that WordNet has for it.
 
 A phrase belongs to one node: of its senses the one that is meant most often by what can be seen.
-Lines that begin with # are left out. `scripts/build_labels.py` makes both files.
+Lines that begin with # are left out. `scripts/labels/build.py` makes both files.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class TextMemoryDecoder:
         if known.shape != own.shape or known @ own.to(known.device) < _SAME:
             raise WeightsError(
                 "the text memory was trained for another CLIP than the recipe's: train it again "
-                "with scripts/train_text_memory.py"
+                "with scripts/train/text_memory.py"
             )
 
     @torch.inference_mode()

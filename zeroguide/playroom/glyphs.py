@@ -1,7 +1,7 @@
 """Bitmaps of the things, cut from the atlas ``glyphs.png``.
 
-The atlas holds glyphs of Noto Color Emoji, drawn by ``scripts/draw_glyphs.py``; their licence is
-``OFL.txt`` beside it.
+The atlas holds glyphs of Noto Color Emoji, drawn by ``scripts/docs/draw_glyphs.py``; their
+licence is ``OFL.txt`` beside it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Models(_Section):
     clip: str
     language_model: str
     text_memory: str | None = None
-    """For the decoder "text-memory": trained for this very CLIP by scripts/train_text_memory.py."""
+    """For the decoder "text-memory": trained for this very CLIP by scripts/train/text_memory.py."""
     vlm: str | None = None
     """For the decoder "vlm": an image-text-to-text model."""
 

@@ -24,7 +24,7 @@ from zeroguide.name.proposals import start_ids
 from zeroguide.system.memo import Memo
 
 # Modifiers that CLIP reads with a name, per segment: the right one is nearly always among the
-# first three by direction (scripts/bench_naming.py --modifiers).
+# first three by direction (python -m scripts.evaluate.naming --modifiers).
 _READ = 3
 # The name that directions are measured at.
 _ANYTHING = "thing"

@@ -1,0 +1,1 @@
+"""What makes, measures and checks the package; none of it is in the wheel."""

@@ -1,0 +1,1 @@
+"""Long checks of robustness, too slow for the tests."""

@@ -1,0 +1,1 @@
+"""How good results are: tables of docs/results.md."""
