@@ -24,7 +24,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from scripts.shared.pages import table
+from scripts.shared.pages import replace_block, table
 from scripts.shared.photographs import SETS, Truth, interval, true_regions
 from zeroguide.clip import Region, SegmentEmbedder, TextEncoder
 from zeroguide.evaluate.datasets import Dataset, load_dataset
@@ -90,6 +90,11 @@ def hits(places: list[np.ndarray], best: int) -> str:
     return interval([int((p < best).sum()) for p in places], [len(p) for p in places])
 
 
+def shown(row: dict[str, str | float]) -> dict[str, str | float]:
+    """The columns for the page: a half of few photographs and the seconds say little."""
+    return {k: v for k, v in row.items() if k != "seconds" and "odd half" not in k}
+
+
 def main() -> None:
     """Print the table; with --json, write it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -99,6 +104,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--limit", type=int, help="photographs of each set")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", type=Path, help="page whose table of ways is replaced")
     args = parser.parse_args()
 
     folders = {"mean": args.clip, "class token": args.class_token}
@@ -133,6 +139,8 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(table(rows))
+    if args.page:
+        replace_block(args.page, "evaluate.photographs", table([shown(row) for row in rows]))
 
 
 if __name__ == "__main__":
