@@ -272,7 +272,7 @@ def vocabulary(bench: Bench) -> list[Row]:
 @contextmanager
 def stages(times: dict[str, list[float]], bench: Bench) -> Iterator[None]:
     """Count the time in each stage of the flow while the body runs; inner stages are taken off."""
-    import zeroguide.labeler as flow
+    import zeroguide.segmenter as flow
 
     open_stages: list[float] = []
 

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from zeroguide.image import from_array
-from zeroguide.labeler import Labeler, Segmenter
+from zeroguide.labeler import Labeler
 from zeroguide.playroom import Scene, render
 from zeroguide.recipe import load_recipe
 from zeroguide.result import Label, Labeling
@@ -34,6 +34,7 @@ from zeroguide.result.overlay import drawing
 from zeroguide.result.overlay.colours import choose_colours
 from zeroguide.result.overlay.text import load_font
 from zeroguide.segment.features import extract_features
+from zeroguide.segmenter import Segmenter
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"

@@ -12,9 +12,10 @@ from PIL import Image
 from zeroguide.clip import Picture, Region
 from zeroguide.errors import UsageError
 from zeroguide.image import from_array, open_image
-from zeroguide.labeler import Labeler, NamedSegment, Segmenter, Watcher
-from zeroguide.name import UNNAMED
+from zeroguide.labeler import Labeler, NamedSegment, Watcher
+from zeroguide.name.name import UNNAMED
 from zeroguide.recipe import load_recipe
+from zeroguide.segmenter import Segmenter
 from zeroguide.system.memo import Memo
 
 

@@ -23,7 +23,7 @@ from zeroguide.clip import Picture, Region, TextEncoder
 from zeroguide.errors import WeightsError
 from zeroguide.models import LoadedModels, Vlm, load_clip, load_vlm
 from zeroguide.models.hub import LAYOUTS
-from zeroguide.name import make_decoder
+from zeroguide.name.decoders import make_decoder
 from zeroguide.name.vlm import OUTLINE, QUESTION, VlmDecoder, outlined_crop
 from zeroguide.recipe import load_recipe
 

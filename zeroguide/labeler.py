@@ -8,134 +8,27 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 
-from zeroguide.clip import Encoded, Picture, Prepared, Region, SegmentEmbedder, TextEncoder
-from zeroguide.clip.confidence import Confidence, calibrated
-from zeroguide.errors import UsageError
+from zeroguide.clip import Picture, Prepared, Region, SegmentEmbedder, TextEncoder
+from zeroguide.clip.confidence import calibrated
 from zeroguide.image import Image, ImageSource, to_image
-from zeroguide.models import Dino, choose_device, load_all, load_clip, load_dino, trunk_of
+from zeroguide.models import choose_device, load_all
 from zeroguide.models.device import autocast
-from zeroguide.name import UNNAMED, Name, make_decoder
-from zeroguide.name.beam import name_is_next
-from zeroguide.name.merging import adjacent_pairs, merge_graph, merge_groups, sibling_pairs
-from zeroguide.name.phrase_files import read_prompts
+from zeroguide.name.decoders import make_decoder
+from zeroguide.name.label_lists import make_confidence
+from zeroguide.name.merging import Merger, merge_all, merge_groups
+from zeroguide.name.name import Name
 from zeroguide.recipe import Recipe
 from zeroguide.result import Label, Labeling
 from zeroguide.result.provenance import provenance
-from zeroguide.segment.features import extract_features_batch
-from zeroguide.segment.fitted import load_fitted
-from zeroguide.segment.refine import refine
-from zeroguide.segment.segmenters import SegmenterResult, arguments, segment
-from zeroguide.segment.segmenters.regions import remove_small
+from zeroguide.segmenter import Segmenter
 from zeroguide.streaming import BATCH_SIZE, label_in_order
 from zeroguide.system.device_errors import device_errors, on_device
 from zeroguide.system.memo import Memo
-
-
-class Segmenter:
-    """Cuts pictures into over-segments: the flow's first half, without CLIP and language model.
-
-    Args:
-        recipe: its features, segmenter and refine sections are used.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        offline: never ask the hub.
-        dino: the loaded model, where the caller has it already.
-        embedder: of a CLIP that may be this DINO, too: where the recipe allows it, its pass is
-            shared, and no DINO is loaded.
-
-    Raises UsageError and WeightsError as `Labeler` does.
-    """
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        *,
-        device: str = "auto",
-        offline: bool = False,
-        dino: Dino | None = None,
-        embedder: SegmentEmbedder | None = None,
-    ) -> None:
-        self.recipe = recipe
-        self.device = choose_device(device)
-        if embedder is None and recipe.features.facet == "embedding":
-            clip = load_clip(recipe.models.clip, device=self.device, offline=offline)
-            embedder = SegmentEmbedder(clip, **_embedding(recipe))
-        shared = embedder is not None and embedder.has_features and recipe.one_pass
-        if recipe.features.facet == "embedding" and not shared:
-            raise UsageError(
-                f"features.facet=embedding: {recipe.models.clip} isn't read out by the mean of its "
-                "patches, so a patch has no embedding of its own; choose token"
-            )
-        self.embedder = embedder if shared else None
-        self.dino: Dino | None = dino
-        if not shared and dino is None:
-            if embedder is not None and recipe.models.dino == recipe.models.clip:
-                self.dino = trunk_of(embedder.clip, recipe.models.clip)
-            else:
-                self.dino = load_dino(recipe.models.dino, device=self.device, offline=offline)
-        self.fitted = None
-        if recipe.segmenter.model is not None and recipe.segmenter.method == "fitted":
-            self.fitted = load_fitted(recipe.segmenter.model)
-            self.fitted.check_backbone(recipe.models.dino, recipe.features.model_dump())
-
-    def segment(self, image: Image) -> SegmenterResult:
-        """The over-segments at the picture's size: the label map is (H, W) int32."""
-        return self.segment_batch([image])[0]
-
-    def segment_batch(self, images: Sequence[Image]) -> list[SegmenterResult]:
-        """The same for several pictures: those of like size go through DINO together."""
-        return self.encode_and_segment(images)[0]
-
-    @on_device
-    def encode_and_segment(
-        self, images: Sequence[Image]
-    ) -> tuple[list[SegmenterResult], list[Encoded] | None]:
-        """The over-segments and, where it is the same pass, what CLIP's tower makes of images."""
-        pixels = [image.pixels for image in images]
-        encoded: list[Encoded] | None = None
-        extracted: list[tuple[torch.Tensor, torch.Tensor | None]]
-        with autocast(self.device, self.recipe.precision):
-            if self.embedder is not None:
-                encoded = self.embedder.encode(pixels)
-                facet = self.recipe.features.facet
-                extracted = [(self.embedder.features(one, facet), None) for one in encoded]
-            else:
-                assert self.dino is not None
-                extracted = extract_features_batch(
-                    self.dino,
-                    pixels,
-                    attention=self.recipe.segmenter.method == "saliency",
-                    **self.recipe.features.model_dump(),
-                )
-        return [self._cut(*one) for one in zip(images, extracted, strict=True)], encoded
-
-    def _cut(
-        self, image: Image, extracted: tuple[torch.Tensor, torch.Tensor | None]
-    ) -> SegmenterResult:
-        features, weights = extracted  # (h, w, d), (h, w)
-        attention = None if weights is None else weights.cpu().numpy()
-        if self.fitted is None:
-            parameters = arguments(self.recipe.segmenter)
-            over = segment(features, attention=attention, seed=self.recipe.seed, **parameters)
-            n_pixels = image.pixels[..., 0].size
-            if over.label_map.max() >= n_pixels:  # a picture of a few pixels can't hold them
-                parameters["n_segments"] = n_pixels
-                over = segment(features, attention=attention, seed=self.recipe.seed, **parameters)
-        else:
-            over = self.fitted.segment(features, seed=self.recipe.seed)
-            over = remove_small(over, self.recipe.segmenter.min_share)
-        refined = refine(
-            over.label_map,
-            image.pixels,
-            features=features,
-            device=self.device,
-            **self.recipe.refine.model_dump(),
-        )
-        return replace(over, label_map=refined)
 
 
 @dataclass(frozen=True)
@@ -181,12 +74,12 @@ class Labeler:
         self.recipe = recipe
         self.device = choose_device(device)
         models = load_all(recipe.checkpoints(), device=self.device, offline=offline)
-        self.embedder = SegmentEmbedder(models.clip, **_embedding(recipe))
+        self.embedder = SegmentEmbedder.from_recipe(recipe, models.clip)
         self.segmenter = Segmenter(recipe, device=device, dino=models.dino, embedder=self.embedder)
         self.texts = TextEncoder(models.clip)
         with device_errors(self.device):
             self.decode = make_decoder(recipe, self.texts, models)
-            self.confidence = _confidence(recipe, self.texts)
+            self.confidence = make_confidence(recipe, self.texts)
 
     def with_granularity(self, granularity: float) -> Self:
         """The same models with another `segmenter.granularity`, 0 to 1; nothing is loaded."""
@@ -311,39 +204,32 @@ class Labeler:
         self, prepared: Prepared, segments: list[list[NamedSegment]], watcher: Watcher, memo: Memo
     ) -> list[list[NamedSegment]]:
         """Join alike segments, embed and name the joined ones again, until none are alike."""
-        while True:
-            watcher.stage("merging")
-            groups = [self._alike(own, memo) for own in segments]
-            joined = [[_join(group) for group in own if len(group) > 1] for own in groups]
-            if not any(joined):
-                return segments
-            new = self._name(prepared, joined, watcher, memo)
-            segments = [
-                [group[0] for group in own if len(group) == 1] + named
-                for own, named in zip(groups, new, strict=True)
-            ]
+        mergers = {
+            segment.region.picture: Merger(
+                self.recipe.merge, segment.region.picture.label_map, segment.region.picture.tree
+            )
+            for segment in (of_image[0] for of_image in segments)
+        }
 
-    def _alike(self, segments: list[NamedSegment], memo: Memo) -> list[list[NamedSegment]]:
-        """A picture's segments in groups that are to become one."""
-        recipe = self.recipe.merge
-        pairs = None
-        if recipe.edges == "adjacent":
-            pairs = adjacent_pairs(segment_map(segments))
-        elif recipe.edges == "siblings":
-            tree = segments[0].region.picture.tree
-            assert tree is not None  # the recipe has been checked
-            pairs = sibling_pairs([segment.region.parts for segment in segments], tree)
-        names = [segment.labels[0][0] for segment in segments]
-        texts = self.texts.embed(names, memo).clone()
-        # Not to have been named is nothing that segments have in common.
-        texts[[name == UNNAMED for name in names]] = 0
-        graph = merge_graph(
-            torch.stack([segment.embedding for segment in segments]),
-            texts,
-            pairs=pairs,
-            embedding_weight=recipe.embedding_weight,
-        )
-        return [[segments[i] for i in group] for group in merge_groups(graph, recipe.threshold)]
+        def alike(segments: list[NamedSegment]) -> list[list[NamedSegment]]:
+            labels = [segment.labels[0][0] for segment in segments]
+            graph = mergers[segments[0].region.picture].graph(
+                [segment.region.parts for segment in segments],
+                torch.stack([segment.embedding for segment in segments]),
+                labels,
+                self.texts.embed(labels, memo),
+            )
+            groups = merge_groups(graph, self.recipe.merge.threshold)
+            return [[segments[i] for i in group] for group in groups]
+
+        def join(groups: list[list[list[NamedSegment]]]) -> list[list[NamedSegment]]:
+            regions = [[_union(group) for group in of_image] for of_image in groups]
+            named = self._name(prepared, regions, watcher, memo)
+            watcher.stage("merging")
+            return named
+
+        watcher.stage("merging")
+        return merge_all(segments, alike, join)
 
     def confidences(
         self, embeddings: torch.Tensor, names: Sequence[Name], memo: Memo | None = None
@@ -385,14 +271,6 @@ class Labeler:
         return Labeling.build(image, segment_map(segments), labels, provenance(self.recipe))
 
 
-def _embedding(recipe: Recipe) -> dict[str, Any]:
-    """The section "embedding" with what it takes from others."""
-    settings = recipe.embedding.model_dump()
-    if recipe.embedding.fit == "features":
-        settings["image_size"] = recipe.features.shorter_side
-    return settings
-
-
 def _file(image: ImageSource) -> Path | None:
     return Path(image).absolute() if isinstance(image, (str, os.PathLike)) else None
 
@@ -401,7 +279,7 @@ def _over_segments(picture: Picture) -> list[Region]:
     return [Region(picture, (part,)) for part in range(int(picture.label_map.max()) + 1)]
 
 
-def _join(segments: list[NamedSegment]) -> Region:
+def _union(segments: list[NamedSegment]) -> Region:
     parts = sorted(part for segment in segments for part in segment.region.parts)
     return Region(segments[0].region.picture, tuple(parts))
 
@@ -413,31 +291,3 @@ def segment_map(segments: list[NamedSegment]) -> np.ndarray:
     for i, named in enumerate(segments):
         segment_of[list(named.region.parts)] = i
     return segment_of[label_map]
-
-
-def embed_lists(recipe: Recipe, *, device: str = "auto", offline: bool = False) -> int:
-    """Embed the list a recipe's labels come from or are compared with, so that no run need wait.
-
-    The embeddings are kept on disk; see `phrase_cache`. Returns how many phrases the list has.
-    Raises UsageError and WeightsError as `Labeler` does.
-    """
-    knobs = recipe.decoder
-    clip = load_clip(recipe.models.clip, device=choose_device(device), offline=offline)
-    texts = TextEncoder(clip)
-    _confidence(recipe, texts)
-    phrases = read_prompts(knobs.vocabulary)
-    if knobs.method in ("phrases", "vocabulary") or (
-        knobs.method == "beam" and name_is_next(knobs.prompt)
-    ):
-        texts.embed_phrases(phrases, read_prompts(knobs.templates))
-    return len(phrases)
-
-
-def _confidence(recipe: Recipe, texts: TextEncoder) -> Confidence:
-    return Confidence(
-        texts,
-        read_prompts(recipe.confidence.vocabulary),
-        prompt=recipe.decoder.prompt,
-        midpoint=recipe.confidence.midpoint,
-        slope=recipe.confidence.slope,
-    )

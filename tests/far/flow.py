@@ -21,13 +21,14 @@ import writing_folders
 import zeroguide
 from zeroguide.clip import Picture, Region, SegmentEmbedder
 from zeroguide.image import Image, from_array
-from zeroguide.labeler import Labeler, Segmenter
+from zeroguide.labeler import Labeler
 from zeroguide.models import load_clip, load_dino
 from zeroguide.recipe import load_recipe
 from zeroguide.runs.search import Searcher
 from zeroguide.segment.fitted import FeatureStore, fit
 from zeroguide.segment.fitted.store import add_image
 from zeroguide.segment.segmenters import SEGMENTERS
+from zeroguide.segmenter import Segmenter
 
 FEW = ("features.shorter_side=64", "segmenter.n_segments=4", "refine.max_side=64")
 

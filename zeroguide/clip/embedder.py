@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,15 +20,13 @@ from zeroguide.clip.pooled import embed_pooled, encode_pooled
 from zeroguide.clip.region import Picture, Region
 from zeroguide.clip.towers import (
     averages_tokens,
-    can_resize,
+    check_tower,
     encode_early,
-    has_attention_pool,
-    has_class_token,
     patch_size,
 )
 from zeroguide.clip.windows import SMALL, best_window
-from zeroguide.errors import UsageError, WeightsError
 from zeroguide.models import Clip
+from zeroguide.recipe import Recipe
 from zeroguide.system import forks
 
 # Normalised images (B, 3, H, W) -> tokens (B, T, d).
@@ -106,7 +104,7 @@ class SegmentEmbedder:
         self._device, self._dtype = place.device, place.dtype
         if mode == "crop":
             return
-        _check(visual, mode, fit, image_size)
+        check_tower(visual, mode, fit, image_size)
         self._patch = patch_size(visual)
         self._encode: _Encode = partial(encode_early, visual, masked_blocks=masked_blocks)
         self._attend: _Attend
@@ -122,6 +120,14 @@ class SegmentEmbedder:
                 else partial(embed_packed_global, visual)
             )
             self._attend = partial(self._attend, masked_blocks=masked_blocks, sd=subtraction_sd)
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe, clip: Clip) -> Self:
+        """As the recipe's section "embedding" wants it, with what that takes from others."""
+        settings = recipe.embedding.model_dump()
+        if recipe.embedding.fit == "features":
+            settings["image_size"] = recipe.features.shorter_side
+        return cls(clip, **settings)
 
     @torch.no_grad()
     def encode(self, images: Sequence[np.ndarray]) -> list[Encoded]:
@@ -248,35 +254,6 @@ class SegmentEmbedder:
         return torch.tensor(values, device=self._device)
 
 
-def _check(visual: Any, mode: str, fit: str, image_size: int | None) -> None:
-    """Refuse what the tower can't do, in one sentence."""
-    name = type(visual).__name__
-    pools = has_attention_pool(visual)
-    if mode == "pooled":
-        if not (pools or has_class_token(visual) or averages_tokens(visual)):
-            raise WeightsError(
-                f"this CLIP's image tower ({name}) is read out neither by an attention nor by a "
-                'mean that can be masked: choose embedding.mode="crop", which works with any tower'
-            )
-    elif not has_class_token(visual):
-        others = '"pooled" or "crop"' if pools or averages_tokens(visual) else '"crop"'
-        raise WeightsError(
-            f"this CLIP's image tower ({name}) has no plain attention with a class token, which "
-            f"embedding.mode={mode!r} masks: choose {others}"
-        )
-    if not can_resize(visual) and (fit in ("native", "features") or image_size is not None):
-        knob = "image_size" if image_size is not None else f'fit="{fit}"'
-        raise UsageError(
-            f"embedding.{knob} needs an image tower whose positions can be interpolated, which "
-            f'this one ({name}) isn\'t: leave image_size at none and choose fit="letterbox"'
-        )
-    if image_size is not None and image_size < patch_size(visual):
-        raise UsageError(
-            f"embedding.image_size={image_size} is less than a patch of the image tower: "
-            f"choose at least {patch_size(visual)}"
-        )
-
-
 def _batches(kinds: Sequence[Any], batch_size: int) -> list[list[int]]:
     """Indices in groups of one kind, at most `batch_size` each."""
     by_kind: dict[Any, list[int]] = {}
@@ -291,10 +268,6 @@ def _batches(kinds: Sequence[Any], batch_size: int) -> list[list[int]]:
 
 def _whole(picture: Picture) -> Box:
     return Box(0, 0, *picture.label_map.shape)
-
-
-def _size(box: Box) -> tuple[int, int]:
-    return box.bottom - box.top, box.right - box.left
 
 
 def _extents(prepared: Prepared, picture: Picture) -> Extents:

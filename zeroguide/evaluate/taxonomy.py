@@ -22,7 +22,8 @@ from zeroguide.errors import ImageError
 from zeroguide.evaluate.discovery import Classes, discover_classes
 from zeroguide.image import Image, open_image
 from zeroguide.labeler import Labeler, segment_map
-from zeroguide.name import UNNAMED, Name, Ranked
+from zeroguide.name.decoders import Ranked
+from zeroguide.name.name import UNNAMED, Name
 from zeroguide.result import Label, Labeling
 from zeroguide.result.overlay.contact_sheet import Card, cut_out
 from zeroguide.result.provenance import provenance

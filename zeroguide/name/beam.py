@@ -22,7 +22,8 @@ import torch.nn.functional as F
 
 from zeroguide.clip import Region, TextEncoder
 from zeroguide.models import LanguageModel
-from zeroguide.name.noun_phrases import ARTICLES, UNNAMED, clean_phrase
+from zeroguide.name.name import UNNAMED
+from zeroguide.name.noun_phrases import ARTICLES, clean_phrase
 from zeroguide.name.proposals import LOG_LEAST, KnownContexts, Proposer, Tokens, start_ids
 from zeroguide.system.memo import Memo
 

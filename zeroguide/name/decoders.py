@@ -18,7 +18,6 @@ from zeroguide.clip import Region, TextEncoder
 from zeroguide.errors import UsageError
 from zeroguide.name.beam import BeamDecoder
 from zeroguide.name.name import Name
-from zeroguide.name.noun_phrases import UNNAMED
 from zeroguide.name.phrase_files import list_names, read_prompts
 from zeroguide.name.proposals import start_ids
 from zeroguide.name.vocabulary import VocabularyDecoder
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     import torch
 
     from zeroguide.models import LanguageModel, LoadedModels
-
-__all__ = ["UNNAMED", "Decoder", "Name", "Ranked", "make_decoder"]
 
 Ranked = Sequence[Name | tuple[str, float]]
 """A region's labels with their scores, best first; a `Name` says more."""

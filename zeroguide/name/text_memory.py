@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from zeroguide.clip import Region, TextEncoder
 from zeroguide.errors import WeightsError
 from zeroguide.models import TextMemory
-from zeroguide.name.noun_phrases import UNNAMED, clean_phrase
+from zeroguide.name.name import UNNAMED
+from zeroguide.name.noun_phrases import clean_phrase
 from zeroguide.system.memo import Memo
 
 # The paper's temperature; CLIP's own, as trained.

@@ -17,7 +17,8 @@ from scipy import ndimage
 
 from zeroguide.clip import Region, TextEncoder
 from zeroguide.models import Vlm
-from zeroguide.name.noun_phrases import UNNAMED, clean_phrase
+from zeroguide.name.name import UNNAMED
+from zeroguide.name.noun_phrases import clean_phrase
 from zeroguide.system.memo import Memo
 
 QUESTION = "What does the red outline show? Answer with its name only, a short noun phrase."

@@ -10,9 +10,11 @@ import torch
 from zeroguide.clip import Picture, Region
 from zeroguide.image import Image
 from zeroguide.labeler import Labeler, NamedSegment, Watcher
+from zeroguide.name.name import UNNAMED
 from zeroguide.result.provenance import provenance
 from zeroguide.system.memo import Memo
-from zeroguide.web.editing import UNNAMED, Editor, Naming, TextTable
+from zeroguide.web.editing import Editor
+from zeroguide.web.namings import Naming, TextTable
 
 
 class _Listener(Watcher):

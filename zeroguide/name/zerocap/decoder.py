@@ -18,7 +18,8 @@ from zeroguide.clip import Region, TextEncoder
 from zeroguide.errors import UsageError, WeightsError
 from zeroguide.models import LanguageModel
 from zeroguide.name.cache import KeysAndValues, read
-from zeroguide.name.noun_phrases import UNNAMED, clean_phrase
+from zeroguide.name.name import UNNAMED
+from zeroguide.name.noun_phrases import clean_phrase
 from zeroguide.name.zerocap.candidates import Candidates
 from zeroguide.name.zerocap.shift import Shifted, shift
 from zeroguide.name.zerocap.tokens import Tokens
