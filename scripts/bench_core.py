@@ -43,7 +43,7 @@ import hub_folders
 from pages import replace_block, table
 from parity import reference_zerocap
 
-from zeroguide.clip import Picture, Region, SegmentEmbedder, TextEncoder
+from zeroguide.clip import Region, SegmentedImage, SegmentEmbedder, TextEncoder
 from zeroguide.image import from_array
 from zeroguide.labeler import Labeler
 from zeroguide.models import Clip, LanguageModel, load_language_model
@@ -64,17 +64,17 @@ MODES = ("packed", "packed+global", "pooled", "exact", "crop")
 Row = dict[str, Any]
 
 
-def picture(height: int = 480, width: int = 640, segments: int = SEGMENTS) -> Picture:
+def picture(height: int = 480, width: int = 640, segments: int = SEGMENTS) -> SegmentedImage:
     """A rendered scene under the Voronoi cells of random points."""
     rng = np.random.default_rng(0)
     scene = render(3, 0, size=max(height, width))
     points = rng.uniform(0, (height, width), (segments, 2))
     rows, columns = np.mgrid[:height, :width]
     distances = [(rows - y) ** 2 + (columns - x) ** 2 for y, x in points]
-    return Picture(scene.pixels[:height, :width].copy(), np.argmin(distances, axis=0))
+    return SegmentedImage(scene.pixels[:height, :width].copy(), np.argmin(distances, axis=0))
 
 
-def regions(of: Picture) -> list[Region]:
+def regions(of: SegmentedImage) -> list[Region]:
     """Every over-segment as a region."""
     return [Region(of, (i,)) for i in range(int(of.label_map.max()) + 1)]
 

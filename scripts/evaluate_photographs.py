@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from pages import table
 
-from zeroguide.clip import Picture, Region, SegmentEmbedder, TextEncoder
+from zeroguide.clip import Region, SegmentedImage, SegmentEmbedder, TextEncoder
 from zeroguide.evaluate.datasets import Dataset, Sample, load_dataset
 from zeroguide.evaluate.metrics import bootstrap
 from zeroguide.models import Clip, load_clip
@@ -78,7 +78,7 @@ def true_regions(sample: Sample) -> Truth:
     counts = np.bincount(label_map.ravel(), minlength=n + 1)
     # A label map has no gaps: what covers nothing, or is void everywhere, is left out.
     present = np.flatnonzero(counts)
-    picture = Picture(sample.open_image().pixels, np.searchsorted(present, label_map))
+    picture = SegmentedImage(sample.open_image().pixels, np.searchsorted(present, label_map))
     keep = (counts[:n] >= LEAST_SHARE * label_map.size) & ~regions.crowd
     chosen = np.flatnonzero(keep)
     places = np.searchsorted(present, chosen)
@@ -101,7 +101,7 @@ def score(truth: Truth, way: SegmentEmbedder, whole: bool, names: torch.Tensor) 
     """(regions,) the place of each region's own name, from 0."""
     if not truth.regions:
         return np.zeros(0, int)
-    picture = truth.regions[0].picture
+    picture = truth.regions[0].image
     asked = truth.regions
     if whole:
         everything = Region(picture, tuple(range(int(picture.label_map.max()) + 1)))

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 from training import TEST_SEED
 
-from zeroguide.clip import Picture, Region, SegmentEmbedder
+from zeroguide.clip import Region, SegmentedImage, SegmentEmbedder
 from zeroguide.image import from_array
 from zeroguide.labeler import Labeler
 from zeroguide.name.phrase_files import read_prompts
@@ -83,13 +83,13 @@ def score_names(labeler: Labeler, scenes: Sequence[Scene]) -> dict[str, Hits]:
     hits: dict[str, Hits] = {"whole image": [], "masked CLIP": [], "masked crop": []}
     for scene in scenes:
         regions = true_regions(scene)
-        everything = Region(regions[0].picture, tuple(range(len(regions))))
+        everything = Region(regions[0].image, tuple(range(len(regions))))
         for kind, embedder, asked in (
             ("whole image", labeler.embedder, [everything] * len(regions)),
             ("masked CLIP", labeler.embedder, regions),
             ("masked crop", crops, regions),
         ):
-            labels = decode(embedder.embed(embedder.prepare([regions[0].picture]), asked), asked)
+            labels = decode(embedder.embed(embedder.prepare([regions[0].image]), asked), asked)
             right = [labels[i][0][0] == scene.names[i] for i in counted(scene)]
             hits[kind].append(np.array(right))
     return hits
@@ -97,7 +97,7 @@ def score_names(labeler: Labeler, scenes: Sequence[Scene]) -> dict[str, Hits]:
 
 def true_regions(scene: Scene) -> list[Region]:
     """The scene's regions as if they had been found."""
-    picture = Picture(scene.pixels, scene.label_map)
+    picture = SegmentedImage(scene.pixels, scene.label_map)
     return [Region(picture, (i,)) for i in range(len(scene.names))]
 
 

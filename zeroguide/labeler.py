@@ -1,4 +1,4 @@
-"""The flow from picture to named segments: the one module that knows every stage."""
+"""The flow from image to named segments: the one module that knows every stage."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import torch
 
-from zeroguide.clip import Picture, Prepared, Region, SegmentEmbedder, TextEncoder
+from zeroguide.clip import Prepared, Region, SegmentedImage, SegmentEmbedder, TextEncoder
 from zeroguide.clip.confidence import calibrated
 from zeroguide.image import Image, ImageSource, to_image
 from zeroguide.models import choose_device, load_all
@@ -57,7 +58,7 @@ _NOBODY = Watcher()
 
 
 class Labeler:
-    """Names every segment of a picture in free text.
+    """Names every segment of an image in free text.
 
     Args:
         recipe: all knobs; see `zeroguide.recipe.load_recipe`.
@@ -90,7 +91,7 @@ class Labeler:
         return other
 
     def label(self, image: ImageSource) -> Labeling:
-        """Cut a picture into segments and name each.
+        """Cut an image into segments and name each.
 
         image: a file, a Pillow image, pixels of shape (H, W, 3) uint8 RGB, or an `Image`. The
         result knows a file by its path, all else by its pixels.
@@ -109,15 +110,15 @@ class Labeler:
         batch_size: int | None = None,
         failed: Callable[[ImageSource, Exception], None] | None = None,
     ) -> Iterator[Labeling]:
-        """Label any number of pictures: results one by one, in the order of the images.
+        """Label any number of images: results one by one, in the order of the images.
 
-        Pictures are read ahead, and only a few batches of them are held: `images` may be a
+        Images are read ahead, and only a few batches of them are held: `images` may be a
         generator without end. A result knows a file by its path; of other images no pixels are
         kept (`Labeling.with_image` adds them).
 
         Args:
             images: as `label` takes them.
-            batch_size: pictures in the networks at once, at most; it is halved where they don't
+            batch_size: images in the networks at once, at most; it is halved where they don't
                 fit into memory. None: 1 on a CPU, which gains nothing by more, else 8.
             failed: told of an image that can't be read or labelled, and its error; the image is
                 left out. None: the error is raised.
@@ -141,7 +142,7 @@ class Labeler:
 
     @on_device
     def label_batch(self, images: Sequence[Image]) -> list[Labeling]:
-        """The same for several pictures at once: their segments share passes and searches."""
+        """The same for several images at once: their segments share passes and searches."""
         memo = Memo()
         described = self.describe(images, memo=memo)
         return [self._finish(*done, memo) for done in zip(images, described, strict=True)]
@@ -153,9 +154,9 @@ class Labeler:
         watcher: Watcher = _NOBODY,
         memo: Memo | None = None,
     ) -> list[list[NamedSegment]]:
-        """Every picture's segments, merged, with their embeddings, in the order of their parts.
+        """Every image's segments, merged, with their embeddings, in the order of their parts.
 
-        To the last bit a function of these pictures alone, whatever was described before, so that
+        To the last bit a function of these images alone, whatever was described before, so that
         a run that was interrupted ends like one that was not.
 
         memo: a new one, where the caller wants to go on with what is read here.
@@ -163,57 +164,53 @@ class Labeler:
         memo = Memo() if memo is None else memo
         watcher.stage("segments")
         cut, encoded = self.segmenter.encode_and_segment(images)
-        pictures = [
-            Picture(image.pixels, over.label_map, over.tree)
+        segmented = [
+            SegmentedImage(image.pixels, over.label_map, over.tree)
             for image, over in zip(images, cut, strict=True)
         ]
         watcher.stage("embeddings")
         with autocast(self.device, self.recipe.precision):
-            prepared = self.embedder.prepare(pictures, encoded)
-        over_segments = [_over_segments(picture) for picture in pictures]
+            prepared = self.embedder.prepare(segmented, encoded)
+        over_segments = [_over_segments(image) for image in segmented]
         segments = self._name(prepared, over_segments, watcher, memo)
         segments = self._merge(prepared, segments, watcher, memo)
-        return [sorted(own, key=lambda segment: segment.region.parts) for own in segments]
+        return [sorted(of_image, key=lambda s: s.region.parts) for of_image in segments]
 
     @on_device
     def name(self, regions: Sequence[Region]) -> list[NamedSegment]:
-        """Embed and name any regions of any pictures, at least one, without merging."""
-        pictures = list(dict.fromkeys(region.picture for region in regions))
+        """Embed and name any regions of any images, at least one, without merging."""
+        images = list(dict.fromkeys(region.image for region in regions))
         with autocast(self.device, self.recipe.precision):
-            prepared = self.embedder.prepare(pictures)
+            prepared = self.embedder.prepare(images)
         return self._name(prepared, [list(regions)], _NOBODY, Memo())[0]
 
     def _name(
         self, prepared: Prepared, regions: list[list[Region]], watcher: Watcher, memo: Memo
     ) -> list[list[NamedSegment]]:
-        """Embed and name every picture's regions, all of them together."""
-        together = [region for own in regions for region in own]
+        """Embed and name every image's regions, all of them together."""
+        together = list(chain(*regions))
         if not together:
             return [[] for _ in regions]
         with autocast(self.device, self.recipe.precision):
             embeddings = self.embedder.embed(prepared, together)  # (n, e)
         watcher.stage("names")
-        found = self.decode(embeddings, together, memo)
-        labels = [[Name(*name) for name in ranked] for ranked in found]
+        ranked = self.decode(embeddings, together, memo)
+        labels = [[Name(*name) for name in names] for names in ranked]
         named = list(map(NamedSegment, together, embeddings, labels))
         watcher.named(named)
         rest = iter(named)
-        return [[next(rest) for _ in own] for own in regions]
+        return [[next(rest) for _ in of_image] for of_image in regions]
 
     def _merge(
         self, prepared: Prepared, segments: list[list[NamedSegment]], watcher: Watcher, memo: Memo
     ) -> list[list[NamedSegment]]:
         """Join alike segments, embed and name the joined ones again, until none are alike."""
-        mergers = {
-            segment.region.picture: Merger(
-                self.recipe.merge, segment.region.picture.label_map, segment.region.picture.tree
-            )
-            for segment in (of_image[0] for of_image in segments)
-        }
+        images = [of_image[0].region.image for of_image in segments]
+        mergers = {i: Merger(self.recipe.merge, i.label_map, i.tree) for i in images}
 
         def alike(segments: list[NamedSegment]) -> list[list[NamedSegment]]:
             labels = [segment.labels[0][0] for segment in segments]
-            graph = mergers[segments[0].region.picture].graph(
+            graph = mergers[segments[0].region.image].graph(
                 [segment.region.parts for segment in segments],
                 torch.stack([segment.embedding for segment in segments]),
                 labels,
@@ -275,18 +272,18 @@ def _file(image: ImageSource) -> Path | None:
     return Path(image).absolute() if isinstance(image, (str, os.PathLike)) else None
 
 
-def _over_segments(picture: Picture) -> list[Region]:
-    return [Region(picture, (part,)) for part in range(int(picture.label_map.max()) + 1)]
+def _over_segments(image: SegmentedImage) -> list[Region]:
+    return [Region(image, (part,)) for part in range(int(image.label_map.max()) + 1)]
 
 
 def _union(segments: list[NamedSegment]) -> Region:
     parts = sorted(part for segment in segments for part in segment.region.parts)
-    return Region(segments[0].region.picture, tuple(parts))
+    return Region(segments[0].region.image, tuple(parts))
 
 
 def segment_map(segments: list[NamedSegment]) -> np.ndarray:
     """(H, W) int32: at each pixel the index of its segment."""
-    label_map = segments[0].region.picture.label_map
+    label_map = segments[0].region.image.label_map
     segment_of = np.empty(int(label_map.max()) + 1, np.int32)
     for i, named in enumerate(segments):
         segment_of[list(named.region.parts)] = i

@@ -22,7 +22,7 @@ from zeroguide.system.device_errors import on_device
 
 
 class Segmenter:
-    """Cuts pictures into over-segments: the flow's first half, without CLIP and language model.
+    """Cuts images into over-segments: the flow's first half, without CLIP and language model.
 
     Args:
         recipe: its features, segmenter and refine sections are used.
@@ -68,11 +68,11 @@ class Segmenter:
             self.fitted.check_backbone(recipe.models.dino, recipe.features.model_dump())
 
     def segment(self, image: Image) -> SegmenterResult:
-        """The over-segments at the picture's size: the label map is (H, W) int32."""
+        """The over-segments at the image's size: the label map is (H, W) int32."""
         return self.segment_batch([image])[0]
 
     def segment_batch(self, images: Sequence[Image]) -> list[SegmenterResult]:
-        """The same for several pictures: those of like size go through DINO together."""
+        """The same for several images: those of like size go through DINO together."""
         return self.encode_and_segment(images)[0]
 
     @on_device
@@ -107,7 +107,7 @@ class Segmenter:
             parameters = arguments(self.recipe.segmenter)
             over = segment(features, attention=attention, seed=self.recipe.seed, **parameters)
             n_pixels = image.pixels[..., 0].size
-            if over.label_map.max() >= n_pixels:  # a picture of a few pixels can't hold them
+            if over.label_map.max() >= n_pixels:  # an image of a few pixels can't hold them
                 parameters["n_segments"] = n_pixels
                 over = segment(features, attention=attention, seed=self.recipe.seed, **parameters)
         else:

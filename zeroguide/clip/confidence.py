@@ -1,6 +1,6 @@
 """How sure a label is: its cosine against the cosines of a whole set of labels.
 
-CLIP's cosines can't be compared between pictures, let alone between models: all of them lie close
+CLIP's cosines can't be compared between images, let alone between models: all of them lie close
 together, at a level that depends on the region. What tells a right label from a wrong one is how
 far it stands out among other labels for the same region. That distance, in standard deviations
 (a z-score), is turned into a probability by a logistic curve (Platt, "Probabilistic outputs for

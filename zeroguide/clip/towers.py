@@ -39,7 +39,7 @@ def has_attention_pool(visual: Any) -> bool:
 
 
 def can_resize(visual: Any) -> bool:
-    """Whether the tower takes pictures of any size: its positions can be interpolated."""
+    """Whether the tower takes images of any size: its positions can be interpolated."""
     return _is_plain_vit(visual)
 
 

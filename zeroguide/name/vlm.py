@@ -27,7 +27,7 @@ OUTLINE = (255, 0, 0)
 _CONTEXT = 0.25
 # The outline's width, of the crop's longer side: a few pixels after a model's resizing.
 _WIDTH = 0.01
-# Regions per pass: pictures are many tokens.
+# Regions per pass: images are many tokens.
 _BATCH = 8
 
 
@@ -59,7 +59,7 @@ class VlmDecoder:
         self.max_tokens = max_tokens
         self.n_labels = 1 + n_alternatives
         self.beam_size = max(beam_size, self.n_labels)
-        # Models note on themselves where a call's pictures lie (Qwen-VL's rope_deltas), and
+        # Models note on themselves where a call's images lie (Qwen-VL's rope_deltas), and
         # processors change their tokenizers.
         self._one_at_a_time = threading.Lock()
 
@@ -111,7 +111,7 @@ def outlined_crop(region: Region) -> np.ndarray:
     """The region's bounding box with some context, its outline drawn: (h, w, 3) uint8 RGB.
 
     The line lies outside of the region, so that small ones aren't painted over; where the region
-    meets the picture's border there is none.
+    meets the image's border there is none.
     """
     mask = region.mask
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -119,7 +119,7 @@ def outlined_crop(region: Region) -> np.ndarray:
     longer = max(end - start for start, end in box)
     margin = max(1, round(_CONTEXT * longer))
     crop = tuple(slice(max(0, start - margin), end + margin) for start, end in box)
-    pixels, inside = region.picture.pixels[crop].copy(), mask[crop]
+    pixels, inside = region.image.pixels[crop].copy(), mask[crop]
     width = max(1, round(_WIDTH * max(inside.shape)))
     pixels[ndimage.binary_dilation(inside, iterations=width) & ~inside] = OUTLINE
     return pixels

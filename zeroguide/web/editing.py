@@ -1,4 +1,4 @@
-"""A labelled picture to work on: merged at another threshold, joined and named by hand, undone.
+"""A labelled image to work on: merged at another threshold, joined and named by hand, undone.
 
 The networks have done their part: every over-segment has an embedding and ranked names, and so have
 the joined segments that the flow made on its way. An `Editor` repeats the flow's merging from these
@@ -58,10 +58,10 @@ class _Fixed:
 
 
 class Editor:
-    """The segments of one picture, and what may be done to them without a network.
+    """The segments of one image, and what may be done to them without a network.
 
     Args:
-        image: the picture; pixels (H, W, 3) uint8.
+        image: the image; pixels (H, W, 3) uint8.
         label_map: (H, W) integers 0..n-1, its over-segments, every value present.
         named: what the networks say, at least of every over-segment `(i,)`.
         texts: holds every name in `named`.
