@@ -53,6 +53,7 @@ from zeroguide.name.vocabulary import VocabularyDecoder
 from zeroguide.name.zerocap import ZeroCapDecoder
 from zeroguide.playroom import render
 from zeroguide.recipe import load_recipe
+from zeroguide.system.memo import Memo
 
 SEGMENTS = 20
 # The spread of a random GPT-2's logits is 0.55; at 3, some hundred words are likelier than 1/1000.
@@ -199,7 +200,7 @@ def zerocap(bench: Bench, bpe: Path, tokens: int) -> list[Row]:
         )
 
         def run() -> None:
-            written[name] = decoder.generate(unit[:n])[0]
+            written[name] = decoder.generate(unit[:n], Memo())[0]
 
         return run
 
@@ -298,7 +299,7 @@ def stages(times: dict[str, list[float]], bench: Bench) -> Iterator[None]:
         (flow, "refine", "borders"),
         (SegmentEmbedder, "prepare", "CLIP, open blocks"),
         (SegmentEmbedder, "embed", "CLIP, masked blocks"),
-        (BeamDecoder, "__call__", "labels"),
+        (BeamDecoder, "rank", "labels"),
         (Labeler, "_alike", "merge graph"),
         (Labeler, "_finish", "confidence and result"),
         (Labeler, "label", "the rest"),

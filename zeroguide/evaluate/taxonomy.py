@@ -22,7 +22,7 @@ from zeroguide.errors import ImageError
 from zeroguide.evaluate.discovery import Classes, discover_classes
 from zeroguide.image import Image, open_image
 from zeroguide.labeler import Labeler, segment_map
-from zeroguide.name.decoders import Ranked
+from zeroguide.name.decoder import Ranked
 from zeroguide.name.name import UNNAMED, Name
 from zeroguide.result import Label, Labeling
 from zeroguide.result.overlay.contact_sheet import Card, cut_out

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy import ndimage
 
 from zeroguide.clip import Region, TextEncoder
 from zeroguide.models import Vlm
+from zeroguide.name.decoder import Decoder, Ranked
 from zeroguide.name.name import UNNAMED
 from zeroguide.name.noun_phrases import clean_phrase
 from zeroguide.system.memo import Memo
@@ -31,7 +31,7 @@ _WIDTH = 0.01
 _BATCH = 8
 
 
-class VlmDecoder:
+class VlmDecoder(Decoder):
     """Asks a vision-language model what it sees in each region.
 
     Args:
@@ -63,12 +63,8 @@ class VlmDecoder:
         # processors change their tokenizers.
         self._one_at_a_time = threading.Lock()
 
-    @torch.inference_mode()
-    def __call__(
-        self, embeddings: torch.Tensor, regions: Sequence[Region], memo: Memo | None = None, /
-    ) -> list[list[tuple[str, float]]]:
+    def rank(self, unit: torch.Tensor, regions: Sequence[Region], memo: Memo) -> Sequence[Ranked]:
         """(n, e) and n regions -> for each its labels and cosines, in the model's own order."""
-        unit = F.normalize(embeddings.float(), dim=-1)
         answers: list[list[str]] = []
         for start in range(0, len(regions), _BATCH):
             crops = [outlined_crop(region) for region in regions[start : start + _BATCH]]
@@ -95,7 +91,7 @@ class VlmDecoder:
         return [texts[i : i + self.n_labels] for i in range(0, len(texts), self.n_labels)]
 
     def _ranked(
-        self, unit: torch.Tensor, answers: list[str], memo: Memo | None
+        self, unit: torch.Tensor, answers: list[str], memo: Memo
     ) -> list[tuple[str, float]]:
         """The answers' labels, each once, with the cosines of prompt and label."""
         phrases = (clean_phrase(answer, self.prompt) for answer in answers)
