@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from zeroguide.errors import UsageError
-from zeroguide.result import Label, Labeling, Segment, regions
+from zeroguide.result import Label, Labeling, Segment
+from zeroguide.result.segment import regions
 
 RECIPE = {"name": "test", "versions": {"zeroguide": "0"}, "seed": 3}
 # The largest region is not the first; column-major order starts in it.
