@@ -35,6 +35,7 @@ ENVIRONMENT = {
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder and a labeler without models."""
     monkeypatch.setitem(sys.modules, "zeroguide.labeler", fake_labeler.module())
+    monkeypatch.setitem(sys.modules, "zeroguide.segmenter", fake_labeler.module())
     monkeypatch.setattr("zeroguide.models.prepare", lambda checkpoints, offline: None)
     monkeypatch.setattr("zeroguide.models.default.find", lambda checkpoint, role: tmp_path)
     monkeypatch.setattr(FakeLabeler, "made", [])
@@ -448,6 +449,7 @@ def test_a_reader_that_goes_away_costs_no_results(command: str, with_stderr: boo
     script = (
         "import sys; sys.path[:0] = sys.argv.pop(1).split(':')\n"
         "import fake_labeler; sys.modules['zeroguide.labeler'] = fake_labeler.module()\n"
+        "sys.modules['zeroguide.segmenter'] = fake_labeler.module()\n"
         "import zeroguide.cli as cli; sys.exit(cli.main(sys.argv[1:]))"
     )
     argv = [sys.executable, "-c", script, str(Path(fake_labeler.__file__).parent), command, "in"]

@@ -28,6 +28,7 @@ KEY = "caf\ufffdE9.jpg"
 @pytest.fixture(autouse=True)
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(sys.modules, "zeroguide.labeler", fake_labeler.module())
+    monkeypatch.setitem(sys.modules, "zeroguide.segmenter", fake_labeler.module())
     monkeypatch.setattr("zeroguide.models.prepare", lambda checkpoints, offline: None)
     monkeypatch.setattr(FakeLabeler, "made", [])
     monkeypatch.chdir(tmp_path)

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from zeroguide.clip import TextEncoder
 from zeroguide.errors import UsageError
 from zeroguide.models import LanguageModel, LoadedModels, load_clip, load_language_model
-from zeroguide.name import make_decoder
 from zeroguide.name.beam import BeamDecoder
 from zeroguide.name.cache import read
+from zeroguide.name.decoders import make_decoder
 from zeroguide.name.noun_phrases import clean_phrase
 from zeroguide.name.phrase_files import read_prompts
 from zeroguide.name.proposals import phrase_ends, start_ids

@@ -11,7 +11,8 @@ from conftest import REPOSITORY
 from scripts.shared.stand_ins import text_side
 from zeroguide.clip import TextEncoder
 from zeroguide.models import LoadedModels, load_clip, load_language_model
-from zeroguide.name import Name, make_decoder
+from zeroguide.name.decoders import make_decoder
+from zeroguide.name.name import Name
 from zeroguide.name.noun_forms import plural
 from zeroguide.name.phrase_files import list_names, read_prompts
 from zeroguide.name.phrases import Modifiers, PhraseList, PhrasesDecoder

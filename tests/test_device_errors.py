@@ -12,7 +12,7 @@ import pytest
 import torch
 from runs.stand_ins import ILLEGAL_ACCESS, picture
 
-import zeroguide.labeler
+import zeroguide.segmenter
 from zeroguide.cli import main
 from zeroguide.errors import DeviceError, ZeroguideError
 from zeroguide.image import to_image
@@ -148,14 +148,14 @@ def test_one_process_stops_with_one_sentence(
 ) -> None:
     for i in range(4):
         picture(tmp_path / "in" / f"{i}.png", (64, 48))
-    whole = zeroguide.labeler.extract_features_batch
+    whole = zeroguide.segmenter.extract_features_batch
     calls: list[int] = []
 
     def second_breaks(dino: Any, images: Any, **settings: Any) -> Any:
         calls.append(len(images))
         return whole(dino, images, **settings) if len(calls) == 1 else broken()
 
-    monkeypatch.setattr(zeroguide.labeler, "extract_features_batch", second_breaks)
+    monkeypatch.setattr(zeroguide.segmenter, "extract_features_batch", second_breaks)
     out = tmp_path / "out"
     given = [str(tmp_path / "in"), "-o", str(out), "--preset", "tiny", "--device", "cpu"]
     assert main([command, *given]) == 1

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from zeroguide.errors import UsageError
 from zeroguide.image import from_array
+from zeroguide.name.name import UNNAMED
 from zeroguide.recipe import Merge
-from zeroguide.web.editing import UNNAMED, Editor, Naming, TextTable
+from zeroguide.web.editing import Editor
+from zeroguide.web.namings import Naming, TextTable
 
 PROVENANCE = {"name": "test", "seed": 0}
 

@@ -10,9 +10,9 @@ import pytest
 import timm
 import torch
 
-from zeroguide.clip import Picture, Region, SegmentEmbedder
+from zeroguide.clip import Region, SegmentedImage, SegmentEmbedder
 from zeroguide.clip.exact import embed_exact
-from zeroguide.clip.frame import make_frame, preprocess, token_shares
+from zeroguide.clip.frame import make_frame, preprocess, soft_masks
 from zeroguide.clip.packed import embed_packed
 from zeroguide.clip.packed_global import embed_packed_global
 from zeroguide.clip.pooled import embed_pooled, encode_pooled
@@ -55,15 +55,15 @@ def tiny_clip(tmp_path_factory) -> Clip:
     return load_clip(str(folder), device="cpu")
 
 
-def picture(height: int, width: int, n: int, seed: int = 0) -> Picture:
+def picture(height: int, width: int, n: int, seed: int = 0) -> SegmentedImage:
     rng = np.random.default_rng(seed)
     label_map = (np.arange(width) * n // width) * np.ones((height, 1), np.int32)
     label_map[: height // 3] = 0
     pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Picture(pixels, label_map.astype(np.int32))
+    return SegmentedImage(pixels, label_map.astype(np.int32))
 
 
-def parts_of(picture: Picture) -> list[Region]:
+def parts_of(picture: SegmentedImage) -> list[Region]:
     return [Region(picture, (i,)) for i in range(int(picture.label_map.max()) + 1)]
 
 
@@ -73,7 +73,7 @@ def test_equals_the_released_code(shared, key, sd):
     expected = np.load(shared / "reference" / "masked_clip" / "expected.npz")
     visual = clip.network.visual
     frame = make_frame(70, 70, fit="squash", side=clip.image_size, patch=patch_size(visual))
-    masks = token_shares(expected["label_map"], frame, 5)
+    masks = soft_masks(expected["label_map"], frame, 5)
     np.testing.assert_allclose(masks.reshape(5, 5, 5), expected["soft_masks"], atol=1e-6)
     attend = partial(embed_packed, visual) if sd is None else partial(embed_exact, visual, sd=sd)
     with torch.no_grad():
@@ -143,7 +143,7 @@ def test_pictures_together_are_pictures_one_by_one(tiny_clip, mode, fit):
     ours = embedder(tiny_clip, mode=mode, fit=fit, batch_size=3, windows=True)
     regions = [region for p in pictures for region in parts_of(p)][::-1]
     together = ours.embed(ours.prepare(pictures), regions)
-    alone = [ours.embed(ours.prepare([region.picture]), [region]) for region in regions]
+    alone = [ours.embed(ours.prepare([region.image]), [region]) for region in regions]
     assert together.dtype == torch.float32
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=2e-6)
 
@@ -211,7 +211,7 @@ def test_pixels_outside_the_segment_reach_packed_only_before_the_mask(tiny_clip)
     """With every block masked, a segment of whole tokens sees nothing but itself."""
     a = picture(48, 48, 2)
     inside = a.label_map == 1
-    b = Picture(np.where(inside[..., None], a.pixels, 255 - a.pixels), a.label_map)
+    b = SegmentedImage(np.where(inside[..., None], a.pixels, 255 - a.pixels), a.label_map)
     every, last = (embedder(tiny_clip, masked_blocks=n) for n in (3, 1))
     same, other = ([e.embed(e.prepare([p]), parts_of(p))[1] for p in (a, b)] for e in (every, last))
     torch.testing.assert_close(*same)
@@ -248,7 +248,7 @@ def test_windows_are_encoded_only_for_small_segments_and_once(tiny_clip):
     label_map = np.zeros((100, 100), np.int32)
     label_map[5:15, 5:15], label_map[48:55, 48:55], label_map[:50, 60:] = 1, 2, 3
     pixels = np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8)
-    scene = Picture(pixels, label_map)
+    scene = SegmentedImage(pixels, label_map)
     ours, plain = embedder(tiny_clip, windows=True), embedder(tiny_clip)
     prepared = ours.prepare([scene])
     large = [Region(scene, (0,)), Region(scene, (3,)), Region(scene, (1, 2, 3))]
@@ -256,7 +256,7 @@ def test_windows_are_encoded_only_for_small_segments_and_once(tiny_clip):
         ours.embed(prepared, large), plain.embed(plain.prepare([scene]), large)
     )
     assert len(prepared.views) == 1
-    corner = Picture(pixels[:50, :50], np.ascontiguousarray(label_map[:50, :50]))
+    corner = SegmentedImage(pixels[:50, :50], np.ascontiguousarray(label_map[:50, :50]))
     torch.testing.assert_close(
         ours.embed(prepared, [Region(scene, (1,))]),
         plain.embed(plain.prepare([corner]), [Region(corner, (1,))]),
@@ -308,7 +308,7 @@ def test_own_size_is_kept_with_a_rest_below_a_patch():
     ours = embedder(clip_of(visual.requires_grad_(False), 30))
     scene = picture(40, 40, 2)
     (view,) = ours.prepare([scene]).views.values()
-    torch.testing.assert_close(view.shares.sum(0), torch.ones(9))
+    torch.testing.assert_close(view.masks.sum(0), torch.ones(9))
     frame = make_frame(40, 40, fit="squash", side=30, patch=8)
     assert preprocess(scene.pixels, frame, (0.5,) * 3, (1,) * 3)[:, 24:].eq(0).all()
     assert ours.embed(ours.prepare([scene]), parts_of(scene)).isfinite().all()

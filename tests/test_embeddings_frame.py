@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from zeroguide.clip import Picture, Region
+from zeroguide.clip import Region, SegmentedImage
 from zeroguide.clip.crop import cut_out
 from zeroguide.clip.extents import Box, measure
-from zeroguide.clip.frame import make_frame, preprocess, soften, token_shares
+from zeroguide.clip.frame import make_frame, preprocess, soft_masks, soften
 from zeroguide.clip.windows import best_window, window_boxes
 
 SHAPES = [(60, 90), (90, 60), (7, 131), (1, 1), (48, 48), (500, 333), (1, 3000)]
@@ -25,7 +25,7 @@ def stripes(height: int, width: int, n: int) -> np.ndarray:
 def test_masks_share_out_every_token(shape, fit):
     frame = make_frame(*shape, fit=fit, side=48, patch=8)
     n = min(3, shape[1])
-    shares = token_shares(stripes(*shape, n), frame, n)
+    shares = soft_masks(stripes(*shape, n), frame, n)
     torch.testing.assert_close(shares.sum(0), torch.ones(frame.rows * frame.columns))
 
 
@@ -42,20 +42,18 @@ def test_masks_average_over_the_area_of_a_token():
     label_map = np.random.default_rng(1).integers(0, 4, (96, 48))
     # A token of the 6 x 6 grid covers 16 x 8 of these pixels.
     expected = np.stack([(label_map == i).reshape(6, 16, 6, 8).mean((1, 3)) for i in range(4)])
-    shares = token_shares(label_map, make_frame(96, 48, fit="squash", side=48, patch=8), 4)
+    shares = soft_masks(label_map, make_frame(96, 48, fit="squash", side=48, patch=8), 4)
     np.testing.assert_allclose(shares.reshape(4, 6, 6), expected, atol=1e-6)
 
 
 def test_absent_parts_have_no_share():
-    shares = token_shares(
-        np.full((10, 10), 2), make_frame(10, 10, fit="squash", side=48, patch=8), 5
-    )
+    shares = soft_masks(np.full((10, 10), 2), make_frame(10, 10, fit="squash", side=48, patch=8), 5)
     assert shares.shape == (5, 36) and shares.sum(1).tolist() == [0, 0, 36, 0, 0]
 
 
 def test_letterbox_keeps_proportions_and_leaves_the_border_to_nobody():
     frame = make_frame(20, 40, fit="letterbox", side=48, patch=8)
-    masks = token_shares(np.zeros((20, 40), np.int64), frame, 1).reshape(6, 6)
+    masks = soft_masks(np.zeros((20, 40), np.int64), frame, 1).reshape(6, 6)
     # 20 x 40 becomes 24 x 48: rows 12 to 36 of 48, half of token rows 1 and 4.
     np.testing.assert_allclose(masks[:, 0], [0, 0.5, 1, 1, 0.5, 0], atol=1e-6)
     white = preprocess(np.full((20, 40, 3), 255, np.uint8), frame, MEAN, STD)
@@ -116,7 +114,7 @@ def test_cut_out_is_the_segment_in_a_square_of_the_mean_colour():
     label_map[1:3, 2:6] = 1
     label_map[1, 2] = 0
     pixels = np.full((6, 8, 3), 200, np.uint8)
-    region = Region(Picture(pixels, label_map), (1,))
+    region = Region(SegmentedImage(pixels, label_map), (1,))
     square = cut_out(region, Box(1, 2, 3, 6), (0.2, 0.4, 0.6))
     assert square.shape == (4, 4, 3)
     shown = (square == 200).all(-1)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroguide.clip import Picture, Region, SegmentEmbedder
+from zeroguide.clip import Region, SegmentedImage, SegmentEmbedder
 from zeroguide.models import Clip
 
 MODES = ["exact", "packed", "packed+global", "pooled", "crop"]
@@ -37,22 +37,22 @@ def embed(mode: str, regions: list[Region]) -> torch.Tensor:
         windows=False,
         batch_size=3,
     )
-    pictures = list(dict.fromkeys(region.picture for region in regions))
+    pictures = list(dict.fromkeys(region.image for region in regions))
     return embedder.embed(embedder.prepare(pictures), regions)
 
 
 @st.composite
-def pictures(draw: st.DrawFn) -> Picture:
+def pictures(draw: st.DrawFn) -> SegmentedImage:
     height, width = draw(st.integers(1, 40)), draw(st.integers(1, 40))
     n = draw(st.integers(1, min(5, height * width)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     label_map = rng.integers(0, n, (height, width))
     label_map.ravel()[rng.permutation(height * width)[:n]] = np.arange(n)  # every value present
     pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Picture(pixels, label_map)
+    return SegmentedImage(pixels, label_map)
 
 
-def parts_of(picture: Picture) -> list[Region]:
+def parts_of(picture: SegmentedImage) -> list[Region]:
     return [Region(picture, (i,)) for i in range(int(picture.label_map.max()) + 1)]
 
 
@@ -75,7 +75,7 @@ def test_a_segment_split_and_joined_is_itself(mode, picture, seed):
     half = np.random.default_rng(seed).random(picture.label_map.shape) < 0.5
     _, split = np.unique(picture.label_map * 2 + half, return_inverse=True)
     split = split.reshape(picture.label_map.shape)
-    pieces = Picture(picture.pixels, split)
+    pieces = SegmentedImage(picture.pixels, split)
     joined = [
         Region(pieces, tuple(np.unique(split[picture.label_map == i]).tolist()))
         for i in range(int(picture.label_map.max()) + 1)

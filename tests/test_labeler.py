@@ -9,12 +9,13 @@ import torch
 from conftest import REPOSITORY
 from PIL import Image
 
-from zeroguide.clip import Picture, Region
+from zeroguide.clip import Region, SegmentedImage
 from zeroguide.errors import UsageError
 from zeroguide.image import from_array, open_image
-from zeroguide.labeler import Labeler, NamedSegment, Segmenter, Watcher
-from zeroguide.name import UNNAMED
+from zeroguide.labeler import Labeler, NamedSegment, Watcher
+from zeroguide.name.name import UNNAMED
 from zeroguide.recipe import load_recipe
+from zeroguide.segmenter import Segmenter
 from zeroguide.system.memo import Memo
 
 
@@ -64,7 +65,7 @@ def labeler(recipe_file, *overrides):
 
 def named_alone(ours, image, over_segments, segment):
     """The label of a segment of a result when nothing else is asked."""
-    picture = Picture(image.pixels, over_segments)
+    picture = SegmentedImage(image.pixels, over_segments)
     region = Region(picture, tuple(part - 1 for part in segment.merged_from))
     embedding = ours.embedder.embed(ours.embedder.prepare([picture]), [region])
     return ours.decode(embedding, [region])[0][0][0]
@@ -99,7 +100,7 @@ def test_segments_that_do_not_touch_stay_apart_unless_all_may_merge(recipe_file,
     stripes = np.zeros((90, 120), np.int32)
     stripes[:, 40:80] = 1
     stripes[:, 80:] = 2
-    picture = Picture(image.pixels, stripes)
+    picture = SegmentedImage(image.pixels, stripes)
     twin = (torch.eye(32)[0], [("dog", 0.5)])  # 0 and 2 are alike, 1 lies between them
     other = (torch.eye(32)[1], [("cat", 0.4)])
     for edges, expected in (("adjacent", 3), ("all", 2)):
@@ -120,7 +121,7 @@ def test_only_siblings_merge(recipe_file, image):
     other = (torch.eye(32)[1], [("cat", 0.4)])
     ours = labeler(recipe_file, "merge.threshold=0.99", "merge.edges=siblings")
     for tree, expected in (([[0, 2], [1, 3]], 2), ([[0, 1], [2, 3]], 3)):
-        picture = Picture(image.pixels, stripes, np.array(tree))
+        picture = SegmentedImage(image.pixels, stripes, np.array(tree))
         segments = [
             NamedSegment(Region(picture, (i,)), *known)
             for i, known in enumerate((twin, other, twin))
@@ -148,7 +149,7 @@ def test_siblings_need_a_tree(recipe_file):
 def test_segments_without_a_name_have_nothing_in_common(recipe_file, image):
     halves = np.zeros((90, 120), np.int32)
     halves[:, 60:] = 1
-    picture = Picture(image.pixels, halves)
+    picture = SegmentedImage(image.pixels, halves)
     alike = torch.ones(2, 32) + 0.5 * torch.eye(2, 32)
     ours = labeler(recipe_file, "merge.threshold=0.8")
     for label, expected in ((UNNAMED, 2), ("dog", 1)):
@@ -193,7 +194,7 @@ def test_bfloat16_changes_scores_little(recipe_file, image):
 
 def test_confidence_is_that_of_the_label_and_its_embedding(recipe_file, image):
     ours = labeler(recipe_file, "merge.threshold=1.1")
-    picture = Picture(image.pixels, ours.segmenter.segment(image).label_map)
+    picture = SegmentedImage(image.pixels, ours.segmenter.segment(image).label_map)
     prepared = ours.embedder.prepare([picture])
     for segment in ours.label(image).segments:
         parts = tuple(part - 1 for part in segment.merged_from)

@@ -18,7 +18,7 @@ import pytest
 import torch
 from conftest import REPOSITORY
 
-from zeroguide.clip import Picture, Region
+from zeroguide.clip import Region, SegmentedImage
 from zeroguide.image import Image, from_array, open_image
 from zeroguide.labeler import Labeler
 from zeroguide.name.beam import BeamDecoder
@@ -104,7 +104,7 @@ def test_all_doors_may_be_used_at_once(make, images) -> None:
     def region(image: Image) -> list[Region]:
         halves = np.zeros(image.pixels.shape[:2], np.int32)
         halves[:, halves.shape[1] // 2 :] = 1
-        picture = Picture(image.pixels, halves)
+        picture = SegmentedImage(image.pixels, halves)
         return [Region(picture, (0,)), Region(picture, (1,))]
 
     def named(segments: list[Any]) -> list[Any]:

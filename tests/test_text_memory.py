@@ -16,7 +16,7 @@ from scripts.train import text_memory
 from zeroguide.clip import TextEncoder
 from zeroguide.errors import WeightsError
 from zeroguide.models import LoadedModels, load_clip, load_text_memory
-from zeroguide.name import make_decoder
+from zeroguide.name.decoders import make_decoder
 from zeroguide.name.noun_phrases import clean_phrase
 from zeroguide.name.text_memory import TextMemoryDecoder
 from zeroguide.playroom import NAMES, phrase

@@ -13,13 +13,14 @@ from safetensors.torch import save_file
 from zeroguide.clip.frame import preprocess
 from zeroguide.errors import UsageError, WeightsError
 from zeroguide.image import from_array
-from zeroguide.labeler import Labeler, Segmenter
+from zeroguide.labeler import Labeler
 from zeroguide.models import load_clip, load_dino
 from zeroguide.models.trunk import dinov2_of, tower_tensors
 from zeroguide.recipe import Recipe, load_recipe
 from zeroguide.segment.features import extract_features
 from zeroguide.segment.refine import refine
 from zeroguide.segment.segmenters import segment
+from zeroguide.segmenter import Segmenter
 
 WIDTH, PATCH, GRID = 32, 14, 8
 

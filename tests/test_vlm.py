@@ -19,11 +19,11 @@ import writing_folders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroguide.clip import Picture, Region, TextEncoder
+from zeroguide.clip import Region, SegmentedImage, TextEncoder
 from zeroguide.errors import WeightsError
 from zeroguide.models import LoadedModels, Vlm, load_clip, load_vlm
 from zeroguide.models.hub import LAYOUTS
-from zeroguide.name import make_decoder
+from zeroguide.name.decoders import make_decoder
 from zeroguide.name.vlm import OUTLINE, QUESTION, VlmDecoder, outlined_crop
 from zeroguide.recipe import load_recipe
 
@@ -62,9 +62,9 @@ def regions() -> list[Region]:
         label_map[0, 0] = 3
         label_map[-3:, -20:] = 4
         pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-        picture = Picture(pixels, label_map)
+        picture = SegmentedImage(pixels, label_map)
         found += [Region(picture, (part,)) for part in range(5)]
-    return [*found, Region(found[0].picture, (1, 2))]
+    return [*found, Region(found[0].image, (1, 2))]
 
 
 def embeddings(n: int) -> torch.Tensor:
@@ -75,7 +75,7 @@ def test_the_outline_lies_around_the_region() -> None:
     label_map = np.zeros((100, 200), np.int32)
     label_map[40:60, 80:120] = 1
     pixels = np.full((100, 200, 3), 90, np.uint8)
-    crop = outlined_crop(Region(Picture(pixels, label_map), (1,)))
+    crop = outlined_crop(Region(SegmentedImage(pixels, label_map), (1,)))
     assert crop.shape == (40, 60, 3)  # a quarter of 40 on each side
     assert (crop[10:30, 10:50] == 90).all()
     for row, column in ((9, 30), (30, 30), (20, 9), (20, 50)):
@@ -92,7 +92,7 @@ def test_every_region_has_a_crop(height: int, width: int, data: st.DataObject) -
     label_map[row:, column : data.draw(st.integers(column + 1, width))] = 1
     pixels = np.full((height, width, 3), 90, np.uint8)
     mask = label_map == 1
-    crop = outlined_crop(Region(Picture(pixels, label_map), (1,)))
+    crop = outlined_crop(Region(SegmentedImage(pixels, label_map), (1,)))
     assert 1 <= crop.shape[0] <= height and 1 <= crop.shape[1] <= width
     assert (crop == 90).all(2).sum() >= mask.sum()
     if mask.all():

@@ -57,7 +57,10 @@ def unit() -> torch.Tensor:
 @pytest.fixture(scope="module")
 def expected(clip, lm, unit) -> list[list[str]]:
     """Every segment decoded alone, by a decoder that has seen nothing before."""
-    return [ZeroCapDecoder(TextEncoder(clip), lm, **KNOBS).generate(row[None])[0] for row in unit]
+    return [
+        ZeroCapDecoder(TextEncoder(clip), lm, **KNOBS).generate(row[None], Memo())[0]
+        for row in unit
+    ]
 
 
 def test_segments_differ(expected):
@@ -70,26 +73,29 @@ def test_segments_differ(expected):
 )
 def test_any_segments_in_any_order(clip, lm, unit, expected, order):
     decode = ZeroCapDecoder(TextEncoder(clip), lm, **KNOBS)
-    assert decode.generate(unit[order]) == [expected[i] for i in order]
+    assert decode.generate(unit[order], Memo()) == [expected[i] for i in order]
 
 
 @pytest.mark.parametrize(("segments", "rows"), [(2, 64), (32, 2), (2, 3)])
 def test_parts_change_nothing(clip, lm, unit, expected, monkeypatch, segments, rows):
     monkeypatch.setattr(decoder_module, "_SEGMENTS", segments)
     monkeypatch.setattr(decoder_module, "_ROWS", rows)
-    assert ZeroCapDecoder(TextEncoder(clip), lm, **KNOBS).generate(unit) == expected
+    assert ZeroCapDecoder(TextEncoder(clip), lm, **KNOBS).generate(unit, Memo()) == expected
 
 
 def test_scale_of_embeddings_and_callers_mode_do_not_matter(clip, lm, unit, expected):
     decode = ZeroCapDecoder(TextEncoder(clip), lm, **KNOBS)
     with torch.inference_mode():
-        assert decode.generate(7 * unit.clone()) == expected
-    assert decode.generate(unit) == expected  # nor does what it did before
+        assert decode.generate(unit.clone(), Memo()) == expected
+        scaled = decode(7 * unit)
+    names = [[[label for label, _ in ranked] for ranked in own] for own in (scaled, decode(unit))]
+    assert names[0] == names[1]
+    assert decode.generate(unit, Memo()) == expected  # nor does what it did before
 
 
 def test_weights_are_left_alone(clip, lm, unit):
     before = {name: x.clone() for name, x in lm.network.state_dict().items()}
-    ZeroCapDecoder(TextEncoder(clip), lm, **KNOBS).generate(unit[:1])
+    ZeroCapDecoder(TextEncoder(clip), lm, **KNOBS).generate(unit[:1], Memo())
     for name, parameter in lm.network.named_parameters():
         assert parameter.grad is None and torch.equal(parameter, before[name])
 
@@ -235,4 +241,4 @@ def test_a_model_without_keys_and_values_is_refused(clip, lm, unit):
     config = transformers.MambaConfig(vocab_size=257, hidden_size=8, num_hidden_layers=1)
     mamba = LanguageModel(transformers.MambaForCausalLM(config), lm.tokenizer)
     with pytest.raises(WeightsError, match="'mamba' keeps no keys and values"):
-        ZeroCapDecoder(TextEncoder(clip), mamba, **KNOBS).generate(unit[:1])
+        ZeroCapDecoder(TextEncoder(clip), mamba, **KNOBS).generate(unit[:1], Memo())

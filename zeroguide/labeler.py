@@ -1,4 +1,4 @@
-"""The flow from picture to named segments: the one module that knows every stage."""
+"""The flow from image to named segments: the one module that knows every stage."""
 
 from __future__ import annotations
 
@@ -7,135 +7,29 @@ import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 
-from zeroguide.clip import Encoded, Picture, Prepared, Region, SegmentEmbedder, TextEncoder
-from zeroguide.clip.confidence import Confidence, calibrated
-from zeroguide.errors import UsageError
+from zeroguide.clip import Prepared, Region, SegmentedImage, SegmentEmbedder, TextEncoder
+from zeroguide.clip.confidence import calibrated
 from zeroguide.image import Image, ImageSource, to_image
-from zeroguide.models import Dino, choose_device, load_all, load_clip, load_dino, trunk_of
+from zeroguide.models import choose_device, load_all
 from zeroguide.models.device import autocast
-from zeroguide.name import UNNAMED, Name, make_decoder
-from zeroguide.name.beam import name_is_next
-from zeroguide.name.merging import adjacent_pairs, merge_graph, merge_groups, sibling_pairs
-from zeroguide.name.phrase_files import read_prompts
+from zeroguide.name.decoders import make_decoder
+from zeroguide.name.label_lists import make_confidence
+from zeroguide.name.merging import Merger, merge_all, merge_groups
+from zeroguide.name.name import Name
 from zeroguide.recipe import Recipe
 from zeroguide.result import Label, Labeling
 from zeroguide.result.provenance import provenance
-from zeroguide.segment.features import extract_features_batch
-from zeroguide.segment.fitted import load_fitted
-from zeroguide.segment.refine import refine
-from zeroguide.segment.segmenters import SegmenterResult, arguments, segment
-from zeroguide.segment.segmenters.regions import remove_small
+from zeroguide.segmenter import Segmenter
 from zeroguide.streaming import BATCH_SIZE, label_in_order
 from zeroguide.system.device_errors import device_errors, on_device
 from zeroguide.system.memo import Memo
-
-
-class Segmenter:
-    """Cuts pictures into over-segments: the flow's first half, without CLIP and language model.
-
-    Args:
-        recipe: its features, segmenter and refine sections are used.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        offline: never ask the hub.
-        dino: the loaded model, where the caller has it already.
-        embedder: of a CLIP that may be this DINO, too: where the recipe allows it, its pass is
-            shared, and no DINO is loaded.
-
-    Raises UsageError and WeightsError as `Labeler` does.
-    """
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        *,
-        device: str = "auto",
-        offline: bool = False,
-        dino: Dino | None = None,
-        embedder: SegmentEmbedder | None = None,
-    ) -> None:
-        self.recipe = recipe
-        self.device = choose_device(device)
-        if embedder is None and recipe.features.facet == "embedding":
-            clip = load_clip(recipe.models.clip, device=self.device, offline=offline)
-            embedder = SegmentEmbedder(clip, **_embedding(recipe))
-        shared = embedder is not None and embedder.has_features and recipe.one_pass
-        if recipe.features.facet == "embedding" and not shared:
-            raise UsageError(
-                f"features.facet=embedding: {recipe.models.clip} isn't read out by the mean of its "
-                "patches, so a patch has no embedding of its own; choose token"
-            )
-        self.embedder = embedder if shared else None
-        self.dino: Dino | None = dino
-        if not shared and dino is None:
-            if embedder is not None and recipe.models.dino == recipe.models.clip:
-                self.dino = trunk_of(embedder.clip, recipe.models.clip)
-            else:
-                self.dino = load_dino(recipe.models.dino, device=self.device, offline=offline)
-        self.fitted = None
-        if recipe.segmenter.model is not None and recipe.segmenter.method == "fitted":
-            self.fitted = load_fitted(recipe.segmenter.model)
-            self.fitted.check_backbone(recipe.models.dino, recipe.features.model_dump())
-
-    def segment(self, image: Image) -> SegmenterResult:
-        """The over-segments at the picture's size: the label map is (H, W) int32."""
-        return self.segment_batch([image])[0]
-
-    def segment_batch(self, images: Sequence[Image]) -> list[SegmenterResult]:
-        """The same for several pictures: those of like size go through DINO together."""
-        return self.encode_and_segment(images)[0]
-
-    @on_device
-    def encode_and_segment(
-        self, images: Sequence[Image]
-    ) -> tuple[list[SegmenterResult], list[Encoded] | None]:
-        """The over-segments and, where it is the same pass, what CLIP's tower makes of images."""
-        pixels = [image.pixels for image in images]
-        encoded: list[Encoded] | None = None
-        extracted: list[tuple[torch.Tensor, torch.Tensor | None]]
-        with autocast(self.device, self.recipe.precision):
-            if self.embedder is not None:
-                encoded = self.embedder.encode(pixels)
-                facet = self.recipe.features.facet
-                extracted = [(self.embedder.features(one, facet), None) for one in encoded]
-            else:
-                assert self.dino is not None
-                extracted = extract_features_batch(
-                    self.dino,
-                    pixels,
-                    attention=self.recipe.segmenter.method == "saliency",
-                    **self.recipe.features.model_dump(),
-                )
-        return [self._cut(*one) for one in zip(images, extracted, strict=True)], encoded
-
-    def _cut(
-        self, image: Image, extracted: tuple[torch.Tensor, torch.Tensor | None]
-    ) -> SegmenterResult:
-        features, weights = extracted  # (h, w, d), (h, w)
-        attention = None if weights is None else weights.cpu().numpy()
-        if self.fitted is None:
-            parameters = arguments(self.recipe.segmenter)
-            over = segment(features, attention=attention, seed=self.recipe.seed, **parameters)
-            n_pixels = image.pixels[..., 0].size
-            if over.label_map.max() >= n_pixels:  # a picture of a few pixels can't hold them
-                parameters["n_segments"] = n_pixels
-                over = segment(features, attention=attention, seed=self.recipe.seed, **parameters)
-        else:
-            over = self.fitted.segment(features, seed=self.recipe.seed)
-            over = remove_small(over, self.recipe.segmenter.min_share)
-        refined = refine(
-            over.label_map,
-            image.pixels,
-            features=features,
-            device=self.device,
-            **self.recipe.refine.model_dump(),
-        )
-        return replace(over, label_map=refined)
 
 
 @dataclass(frozen=True)
@@ -164,7 +58,7 @@ _NOBODY = Watcher()
 
 
 class Labeler:
-    """Names every segment of a picture in free text.
+    """Names every segment of an image in free text.
 
     Args:
         recipe: all knobs; see `zeroguide.recipe.load_recipe`.
@@ -181,12 +75,12 @@ class Labeler:
         self.recipe = recipe
         self.device = choose_device(device)
         models = load_all(recipe.checkpoints(), device=self.device, offline=offline)
-        self.embedder = SegmentEmbedder(models.clip, **_embedding(recipe))
+        self.embedder = SegmentEmbedder.from_recipe(recipe, models.clip)
         self.segmenter = Segmenter(recipe, device=device, dino=models.dino, embedder=self.embedder)
         self.texts = TextEncoder(models.clip)
         with device_errors(self.device):
             self.decode = make_decoder(recipe, self.texts, models)
-            self.confidence = _confidence(recipe, self.texts)
+            self.confidence = make_confidence(recipe, self.texts)
 
     def with_granularity(self, granularity: float) -> Self:
         """The same models with another `segmenter.granularity`, 0 to 1; nothing is loaded."""
@@ -197,7 +91,7 @@ class Labeler:
         return other
 
     def label(self, image: ImageSource) -> Labeling:
-        """Cut a picture into segments and name each.
+        """Cut an image into segments and name each.
 
         image: a file, a Pillow image, pixels of shape (H, W, 3) uint8 RGB, or an `Image`. The
         result knows a file by its path, all else by its pixels.
@@ -216,15 +110,15 @@ class Labeler:
         batch_size: int | None = None,
         failed: Callable[[ImageSource, Exception], None] | None = None,
     ) -> Iterator[Labeling]:
-        """Label any number of pictures: results one by one, in the order of the images.
+        """Label any number of images: results one by one, in the order of the images.
 
-        Pictures are read ahead, and only a few batches of them are held: `images` may be a
+        Images are read ahead, and only a few batches of them are held: `images` may be a
         generator without end. A result knows a file by its path; of other images no pixels are
         kept (`Labeling.with_image` adds them).
 
         Args:
             images: as `label` takes them.
-            batch_size: pictures in the networks at once, at most; it is halved where they don't
+            batch_size: images in the networks at once, at most; it is halved where they don't
                 fit into memory. None: 1 on a CPU, which gains nothing by more, else 8.
             failed: told of an image that can't be read or labelled, and its error; the image is
                 left out. None: the error is raised.
@@ -248,7 +142,7 @@ class Labeler:
 
     @on_device
     def label_batch(self, images: Sequence[Image]) -> list[Labeling]:
-        """The same for several pictures at once: their segments share passes and searches."""
+        """The same for several images at once: their segments share passes and searches."""
         memo = Memo()
         described = self.describe(images, memo=memo)
         return [self._finish(*done, memo) for done in zip(images, described, strict=True)]
@@ -260,9 +154,9 @@ class Labeler:
         watcher: Watcher = _NOBODY,
         memo: Memo | None = None,
     ) -> list[list[NamedSegment]]:
-        """Every picture's segments, merged, with their embeddings, in the order of their parts.
+        """Every image's segments, merged, with their embeddings, in the order of their parts.
 
-        To the last bit a function of these pictures alone, whatever was described before, so that
+        To the last bit a function of these images alone, whatever was described before, so that
         a run that was interrupted ends like one that was not.
 
         memo: a new one, where the caller wants to go on with what is read here.
@@ -270,80 +164,69 @@ class Labeler:
         memo = Memo() if memo is None else memo
         watcher.stage("segments")
         cut, encoded = self.segmenter.encode_and_segment(images)
-        pictures = [
-            Picture(image.pixels, over.label_map, over.tree)
+        segmented = [
+            SegmentedImage(image.pixels, over.label_map, over.tree)
             for image, over in zip(images, cut, strict=True)
         ]
         watcher.stage("embeddings")
         with autocast(self.device, self.recipe.precision):
-            prepared = self.embedder.prepare(pictures, encoded)
-        over_segments = [_over_segments(picture) for picture in pictures]
+            prepared = self.embedder.prepare(segmented, encoded)
+        over_segments = [_over_segments(image) for image in segmented]
         segments = self._name(prepared, over_segments, watcher, memo)
         segments = self._merge(prepared, segments, watcher, memo)
-        return [sorted(own, key=lambda segment: segment.region.parts) for own in segments]
+        return [sorted(of_image, key=lambda s: s.region.parts) for of_image in segments]
 
     @on_device
     def name(self, regions: Sequence[Region]) -> list[NamedSegment]:
-        """Embed and name any regions of any pictures, at least one, without merging."""
-        pictures = list(dict.fromkeys(region.picture for region in regions))
+        """Embed and name any regions of any images, at least one, without merging."""
+        images = list(dict.fromkeys(region.image for region in regions))
         with autocast(self.device, self.recipe.precision):
-            prepared = self.embedder.prepare(pictures)
+            prepared = self.embedder.prepare(images)
         return self._name(prepared, [list(regions)], _NOBODY, Memo())[0]
 
     def _name(
         self, prepared: Prepared, regions: list[list[Region]], watcher: Watcher, memo: Memo
     ) -> list[list[NamedSegment]]:
-        """Embed and name every picture's regions, all of them together."""
-        together = [region for own in regions for region in own]
+        """Embed and name every image's regions, all of them together."""
+        together = list(chain(*regions))
         if not together:
             return [[] for _ in regions]
         with autocast(self.device, self.recipe.precision):
             embeddings = self.embedder.embed(prepared, together)  # (n, e)
         watcher.stage("names")
-        found = self.decode(embeddings, together, memo)
-        labels = [[Name(*name) for name in ranked] for ranked in found]
+        ranked = self.decode(embeddings, together, memo)
+        labels = [[Name(*name) for name in names] for names in ranked]
         named = list(map(NamedSegment, together, embeddings, labels))
         watcher.named(named)
         rest = iter(named)
-        return [[next(rest) for _ in own] for own in regions]
+        return [[next(rest) for _ in of_image] for of_image in regions]
 
     def _merge(
         self, prepared: Prepared, segments: list[list[NamedSegment]], watcher: Watcher, memo: Memo
     ) -> list[list[NamedSegment]]:
         """Join alike segments, embed and name the joined ones again, until none are alike."""
-        while True:
-            watcher.stage("merging")
-            groups = [self._alike(own, memo) for own in segments]
-            joined = [[_join(group) for group in own if len(group) > 1] for own in groups]
-            if not any(joined):
-                return segments
-            new = self._name(prepared, joined, watcher, memo)
-            segments = [
-                [group[0] for group in own if len(group) == 1] + named
-                for own, named in zip(groups, new, strict=True)
-            ]
+        images = [of_image[0].region.image for of_image in segments]
+        mergers = {i: Merger(self.recipe.merge, i.label_map, i.tree) for i in images}
 
-    def _alike(self, segments: list[NamedSegment], memo: Memo) -> list[list[NamedSegment]]:
-        """A picture's segments in groups that are to become one."""
-        recipe = self.recipe.merge
-        pairs = None
-        if recipe.edges == "adjacent":
-            pairs = adjacent_pairs(segment_map(segments))
-        elif recipe.edges == "siblings":
-            tree = segments[0].region.picture.tree
-            assert tree is not None  # the recipe has been checked
-            pairs = sibling_pairs([segment.region.parts for segment in segments], tree)
-        names = [segment.labels[0][0] for segment in segments]
-        texts = self.texts.embed(names, memo).clone()
-        # Not to have been named is nothing that segments have in common.
-        texts[[name == UNNAMED for name in names]] = 0
-        graph = merge_graph(
-            torch.stack([segment.embedding for segment in segments]),
-            texts,
-            pairs=pairs,
-            embedding_weight=recipe.embedding_weight,
-        )
-        return [[segments[i] for i in group] for group in merge_groups(graph, recipe.threshold)]
+        def alike(segments: list[NamedSegment]) -> list[list[NamedSegment]]:
+            labels = [segment.labels[0][0] for segment in segments]
+            graph = mergers[segments[0].region.image].graph(
+                [segment.region.parts for segment in segments],
+                torch.stack([segment.embedding for segment in segments]),
+                labels,
+                self.texts.embed(labels, memo),
+            )
+            groups = merge_groups(graph, self.recipe.merge.threshold)
+            return [[segments[i] for i in group] for group in groups]
+
+        def join(groups: list[list[list[NamedSegment]]]) -> list[list[NamedSegment]]:
+            regions = [[_union(group) for group in of_image] for of_image in groups]
+            named = self._name(prepared, regions, watcher, memo)
+            watcher.stage("merging")
+            return named
+
+        watcher.stage("merging")
+        return merge_all(segments, alike, join)
 
     def confidences(
         self, embeddings: torch.Tensor, names: Sequence[Name], memo: Memo | None = None
@@ -385,59 +268,23 @@ class Labeler:
         return Labeling.build(image, segment_map(segments), labels, provenance(self.recipe))
 
 
-def _embedding(recipe: Recipe) -> dict[str, Any]:
-    """The section "embedding" with what it takes from others."""
-    settings = recipe.embedding.model_dump()
-    if recipe.embedding.fit == "features":
-        settings["image_size"] = recipe.features.shorter_side
-    return settings
-
-
 def _file(image: ImageSource) -> Path | None:
     return Path(image).absolute() if isinstance(image, (str, os.PathLike)) else None
 
 
-def _over_segments(picture: Picture) -> list[Region]:
-    return [Region(picture, (part,)) for part in range(int(picture.label_map.max()) + 1)]
+def _over_segments(image: SegmentedImage) -> list[Region]:
+    return [Region(image, (part,)) for part in range(int(image.label_map.max()) + 1)]
 
 
-def _join(segments: list[NamedSegment]) -> Region:
+def _union(segments: list[NamedSegment]) -> Region:
     parts = sorted(part for segment in segments for part in segment.region.parts)
-    return Region(segments[0].region.picture, tuple(parts))
+    return Region(segments[0].region.image, tuple(parts))
 
 
 def segment_map(segments: list[NamedSegment]) -> np.ndarray:
     """(H, W) int32: at each pixel the index of its segment."""
-    label_map = segments[0].region.picture.label_map
+    label_map = segments[0].region.image.label_map
     segment_of = np.empty(int(label_map.max()) + 1, np.int32)
     for i, named in enumerate(segments):
         segment_of[list(named.region.parts)] = i
     return segment_of[label_map]
-
-
-def embed_lists(recipe: Recipe, *, device: str = "auto", offline: bool = False) -> int:
-    """Embed the list a recipe's labels come from or are compared with, so that no run need wait.
-
-    The embeddings are kept on disk; see `phrase_cache`. Returns how many phrases the list has.
-    Raises UsageError and WeightsError as `Labeler` does.
-    """
-    knobs = recipe.decoder
-    clip = load_clip(recipe.models.clip, device=choose_device(device), offline=offline)
-    texts = TextEncoder(clip)
-    _confidence(recipe, texts)
-    phrases = read_prompts(knobs.vocabulary)
-    if knobs.method in ("phrases", "vocabulary") or (
-        knobs.method == "beam" and name_is_next(knobs.prompt)
-    ):
-        texts.embed_phrases(phrases, read_prompts(knobs.templates))
-    return len(phrases)
-
-
-def _confidence(recipe: Recipe, texts: TextEncoder) -> Confidence:
-    return Confidence(
-        texts,
-        read_prompts(recipe.confidence.vocabulary),
-        prompt=recipe.decoder.prompt,
-        midpoint=recipe.confidence.midpoint,
-        slope=recipe.confidence.slope,
-    )

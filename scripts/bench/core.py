@@ -59,6 +59,7 @@ from zeroguide.name.vocabulary import VocabularyDecoder
 from zeroguide.name.zerocap import ZeroCapDecoder
 from zeroguide.playroom import render
 from zeroguide.recipe import load_recipe
+from zeroguide.system.memo import Memo
 
 TOWERS = {"ViT-B-16": 3, "ViT-L-14-336": 4}
 """Image towers and how many of their last blocks are masked: of 12, and the paper's 4 of 24."""
@@ -161,7 +162,7 @@ def zerocap(bench: Bench, bpe: Path, tokens: int) -> list[Row]:
         )
 
         def run() -> None:
-            written[name] = decoder.generate(unit[:n])[0]
+            written[name] = decoder.generate(unit[:n], Memo())[0]
 
         return run
 
@@ -234,7 +235,7 @@ def vocabulary(bench: Bench) -> list[Row]:
 @contextmanager
 def stages(times: dict[str, list[float]], bench: Bench) -> Iterator[None]:
     """Count the time in each stage of the flow while the body runs; inner stages are taken off."""
-    import zeroguide.labeler as flow
+    import zeroguide.segmenter as flow
 
     open_stages: list[float] = []
 
@@ -260,7 +261,7 @@ def stages(times: dict[str, list[float]], bench: Bench) -> Iterator[None]:
         (flow, "refine", "borders"),
         (SegmentEmbedder, "prepare", "CLIP, open blocks"),
         (SegmentEmbedder, "embed", "CLIP, masked blocks"),
-        (BeamDecoder, "__call__", "labels"),
+        (BeamDecoder, "rank", "labels"),
         (Labeler, "_alike", "merge graph"),
         (Labeler, "_finish", "confidence and result"),
         (Labeler, "label", "the rest"),

@@ -14,7 +14,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 import hub_folders
 
-from zeroguide.clip import Picture, Region
+from zeroguide.clip import Region, SegmentedImage
 from zeroguide.models import Clip, LanguageModel, load_language_model
 from zeroguide.playroom import render
 
@@ -23,17 +23,17 @@ SEGMENTS = 20
 PEAKED = 5.5
 
 
-def picture(height: int = 480, width: int = 640, segments: int = SEGMENTS) -> Picture:
+def picture(height: int = 480, width: int = 640, segments: int = SEGMENTS) -> SegmentedImage:
     """A rendered scene under the Voronoi cells of random points."""
     rng = np.random.default_rng(0)
     scene = render(3, 0, size=max(height, width))
     points = rng.uniform(0, (height, width), (segments, 2))
     rows, columns = np.mgrid[:height, :width]
     distances = [(rows - y) ** 2 + (columns - x) ** 2 for y, x in points]
-    return Picture(scene.pixels[:height, :width].copy(), np.argmin(distances, axis=0))
+    return SegmentedImage(scene.pixels[:height, :width].copy(), np.argmin(distances, axis=0))
 
 
-def regions(of: Picture) -> list[Region]:
+def regions(of: SegmentedImage) -> list[Region]:
     """Every over-segment as a region."""
     return [Region(of, (i,)) for i in range(int(of.label_map.max()) + 1)]
 

@@ -84,7 +84,7 @@ def score(labeler: Labeler, scenes: list[Scene], images: list[Image]) -> dict[st
     named, matched, seconds = [], [], []
     for scene, image in zip(scenes, images, strict=True):
         regions = true_regions(scene)
-        prepared = labeler.embedder.prepare([regions[0].picture])
+        prepared = labeler.embedder.prepare([regions[0].image])
         ranked = labeler.decode(labeler.embedder.embed(prepared, regions), regions)
         right = [ranked[i][0][0] == scene.names[i] for i in counted(scene)]
         named.append([bool(hit) for hit in right])

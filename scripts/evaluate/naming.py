@@ -40,7 +40,7 @@ from scripts.shared.stand_ins import MINILM, SMOLLM2, Gap, level_for, read_names
 from zeroguide.clip import TextEncoder
 from zeroguide.evaluate.metrics.wordnet import WordNet, wordnet_folders
 from zeroguide.models import LanguageModel, LoadedModels, load_language_model
-from zeroguide.name import make_decoder
+from zeroguide.name.decoders import make_decoder
 from zeroguide.name.noun_forms import american
 from zeroguide.name.phrase_files import read_prompts
 from zeroguide.recipe import load_recipe

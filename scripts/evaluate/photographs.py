@@ -74,7 +74,7 @@ def score(truth: Truth, way: SegmentEmbedder, whole: bool, names: torch.Tensor) 
     """(regions,) the place of each region's own name, from 0."""
     if not truth.regions:
         return np.zeros(0, int)
-    picture = truth.regions[0].picture
+    picture = truth.regions[0].image
     asked = truth.regions
     if whole:
         everything = Region(picture, tuple(range(int(picture.label_map.max()) + 1)))

@@ -59,13 +59,13 @@ def score_names(labeler: Labeler, scenes: Sequence[Scene]) -> dict[str, Hits]:
     hits: dict[str, Hits] = {"whole image": [], "masked CLIP": [], "masked crop": []}
     for scene in scenes:
         regions = true_regions(scene)
-        everything = Region(regions[0].picture, tuple(range(len(regions))))
+        everything = Region(regions[0].image, tuple(range(len(regions))))
         for kind, embedder, asked in (
             ("whole image", labeler.embedder, [everything] * len(regions)),
             ("masked CLIP", labeler.embedder, regions),
             ("masked crop", crops, regions),
         ):
-            labels = decode(embedder.embed(embedder.prepare([regions[0].picture]), asked), asked)
+            labels = decode(embedder.embed(embedder.prepare([regions[0].image]), asked), asked)
             right = [labels[i][0][0] == scene.names[i] for i in counted(scene)]
             hits[kind].append(np.array(right))
     return hits

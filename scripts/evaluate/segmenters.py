@@ -34,7 +34,7 @@ import torch
 from scripts.shared.pages import replace_block, table
 from scripts.shared.photographs import SETS as NAMED_SETS
 from scripts.shared.worst_page import Card, write_page
-from zeroguide.clip.frame import make_frame, token_shares
+from zeroguide.clip.frame import make_frame, soft_masks
 from zeroguide.evaluate.datasets import Sample, load_dataset
 from zeroguide.evaluate.metrics.bootstrap import of_ratio
 from zeroguide.evaluate.predictions.prediction import Prediction
@@ -134,7 +134,7 @@ def best_nodes(features: np.ndarray, sample: Sample, recipe: Recipe) -> np.ndarr
     label_map = np.where(regions.label_map < 0, n, regions.label_map).astype(np.int32)
     # One "patch" a cell: shares of cells are all that is asked for.
     frame = make_frame(*label_map.shape, fit="features", side=min(h, w), patch=1)
-    shares = token_shares(label_map, frame, n + 1).numpy()[:n].T  # (cells, n)
+    shares = soft_masks(label_map, frame, n + 1).numpy()[:n].T  # (cells, n)
     if len(shares) != h * w:
         raise ValueError(f"{len(shares)} cells of truth but {h * w} of features")
     inside = np.zeros((2 * h * w - 1, n))

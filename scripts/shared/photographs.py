@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zeroguide.clip import Picture, Region
+from zeroguide.clip import Region, SegmentedImage
 from zeroguide.evaluate.datasets import Sample
 from zeroguide.evaluate.metrics import bootstrap
 
@@ -31,7 +31,7 @@ def true_regions(sample: Sample) -> Truth:
     counts = np.bincount(label_map.ravel(), minlength=n + 1)
     # A label map has no gaps: what covers nothing, or is void everywhere, is left out.
     present = np.flatnonzero(counts)
-    picture = Picture(sample.open_image().pixels, np.searchsorted(present, label_map))
+    picture = SegmentedImage(sample.open_image().pixels, np.searchsorted(present, label_map))
     keep = (counts[:n] >= LEAST_SHARE * label_map.size) & ~regions.crowd
     chosen = np.flatnonzero(keep)
     places = np.searchsorted(present, chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zeroguide.clip import Picture, Region
+from zeroguide.clip import Region, SegmentedImage
 from zeroguide.playroom import Scene
 from zeroguide.result import Labeling
 
@@ -39,7 +39,7 @@ def interval(hits: Hits, rng: np.random.Generator) -> tuple[float, float, float]
 
 def true_regions(scene: Scene) -> list[Region]:
     """The scene's regions as if they had been found."""
-    picture = Picture(scene.pixels, scene.label_map)
+    picture = SegmentedImage(scene.pixels, scene.label_map)
     return [Region(picture, (i,)) for i in range(len(scene.names))]
 
 

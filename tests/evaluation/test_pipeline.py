@@ -130,7 +130,7 @@ def clustered(tmp_path_factory):
 
 
 def segmenter(recipe):
-    from zeroguide.labeler import Segmenter
+    from zeroguide.segmenter import Segmenter
 
     return Segmenter(recipe, device="cpu", offline=True)
 

@@ -19,15 +19,16 @@ import torch
 import writing_folders
 
 import zeroguide
-from zeroguide.clip import Picture, Region, SegmentEmbedder
+from zeroguide.clip import Region, SegmentedImage, SegmentEmbedder
 from zeroguide.image import Image, from_array
-from zeroguide.labeler import Labeler, Segmenter
+from zeroguide.labeler import Labeler
 from zeroguide.models import load_clip, load_dino
 from zeroguide.recipe import load_recipe
 from zeroguide.runs.search import Searcher
 from zeroguide.segment.fitted import FeatureStore, fit
 from zeroguide.segment.fitted.store import add_image
 from zeroguide.segment.segmenters import SEGMENTERS
+from zeroguide.segmenter import Segmenter
 
 FEW = ("features.shorter_side=64", "segmenter.n_segments=4", "refine.max_side=64")
 
@@ -134,7 +135,7 @@ def test_embeddings(kind: str, mode: str, fit: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     label_map = rng.integers(0, 4, (6, 8), np.int32).repeat(10, 0).repeat(10, 1)
     pixels = rng.integers(0, 255, (60, 80, 3), np.uint8)
-    picture = Picture(pixels, label_map)
+    picture = SegmentedImage(pixels, label_map)
     regions = [Region(picture, parts) for parts in ((0,), (1,), (2, 3))]
     found = []
     for device in (far_device.DEVICE, "cpu"):
@@ -211,7 +212,7 @@ def test_regions_that_are_given(images: list[Image]) -> None:
     labeler, _ = label(images[:1])
     label_map = np.zeros(images[0].pixels.shape[:2], np.int32)
     label_map[20:40, 30:60] = 1
-    picture = Picture(images[0].pixels, label_map)
+    picture = SegmentedImage(images[0].pixels, label_map)
     (named,) = labeler.name([Region(picture, (1,))])
     assert named.labels[0][0]
 

@@ -10,9 +10,9 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 
 from parity import reference_clip as reference
-from zeroguide.clip import Picture, Region, SegmentEmbedder
+from zeroguide.clip import Region, SegmentedImage, SegmentEmbedder
 from zeroguide.clip.exact import embed_exact
-from zeroguide.clip.frame import make_frame, token_shares
+from zeroguide.clip.frame import make_frame, soft_masks
 from zeroguide.clip.packed import embed_packed
 from zeroguide.clip.packed_global import embed_packed_global
 from zeroguide.clip.pooled import embed_pooled, encode_pooled
@@ -160,7 +160,7 @@ def test_crop():
     clip = Clip(network, open_clip.tokenize, 48, (0.5, 0.4, 0.3), (0.25,) * 3)
     rng = np.random.default_rng(0)
     label_map = rng.integers(0, 3, (6, 9)).repeat(7, 0).repeat(5, 1)
-    picture = Picture(rng.integers(0, 256, (*label_map.shape, 3), dtype=np.uint8), label_map)
+    picture = SegmentedImage(rng.integers(0, 256, (*label_map.shape, 3), dtype=np.uint8), label_map)
     regions = [Region(picture, parts) for parts in [(0,), (2,), (0, 1)]]
     embedder = SegmentEmbedder(
         clip,
@@ -194,4 +194,4 @@ def test_shares_are_covered_areas(shape, fit):
     expected = [
         reference.token_share(label_map, part, tuple(x / 6 for x in box), 4) for part in range(3)
     ]
-    np.testing.assert_allclose(token_shares(label_map, frame, 3), expected, atol=1e-6)
+    np.testing.assert_allclose(soft_masks(label_map, frame, 3), expected, atol=1e-6)

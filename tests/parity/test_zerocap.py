@@ -19,6 +19,7 @@ from zeroguide.name.zerocap import ZeroCapDecoder
 from zeroguide.name.zerocap import decoder as decoder_module
 from zeroguide.name.zerocap import shift as shift_module
 from zeroguide.name.zerocap.shift import Shifted
+from zeroguide.system.memo import Memo
 
 TINY_LANGUAGE_MODELS = {
     "gpt2": transformers.GPT2Config(
@@ -121,7 +122,7 @@ def test_decoder_reproduces_the_published_run(published, monkeypatch):
         forbidden=torch.tensor(published.forbidden),
     )
     did = Recorded(decode, monkeypatch)
-    texts = decode.generate(published.unit)
+    texts = decode.generate(published.unit, Memo())
     for s, segment in enumerate(expected["segments"]):
         assert texts[s] == segment["texts"]
         for i, step in enumerate(segment["steps"]):
@@ -205,7 +206,7 @@ def compare(
     found = []
     for segment in unit:
         did = Recorded(decode, monkeypatch)
-        (texts,) = decode.generate(segment[None])
+        (texts,) = decode.generate(segment[None], Memo())
         expected, steps = plain.generate(segment)
         assert texts == expected
         assert len(did.contexts) == len(steps)

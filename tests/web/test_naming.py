@@ -69,7 +69,8 @@ def test_estimated_confidence_is_the_labelers(labeler: Labeler, editor: Editor) 
     for segment in editor.over_segments():
         (expected,) = labeler.confidence(torch.from_numpy(segment.embedding)[None], [segment.label])
         vector = segment.embedding / np.linalg.norm(segment.embedding)
-        assert editor._texts.confidence(vector, segment.label) == pytest.approx(expected, abs=1e-5)
+        ours = editor._namings.texts.confidence(vector, segment.label)
+        assert ours == pytest.approx(expected, abs=1e-5)
 
 
 def test_name_again_gives_what_the_networks_see(labeler: Labeler, image: Image) -> None:

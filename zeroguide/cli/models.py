@@ -53,7 +53,7 @@ def models_pull(
     for model in pull(recipes):
         row = (model.role, model.checkpoint, str(model.folder))
         console.table(["model", "checkpoint", "folder"], [row], model.recipe)
-    from zeroguide.labeler import embed_lists
+    from zeroguide.name.label_lists import embed_lists
 
     for recipe in recipes:
         n_phrases = embed_lists(recipe, offline=True)

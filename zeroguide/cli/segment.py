@@ -82,10 +82,10 @@ def segment(
 
     def start() -> Callable[[Job, Image], None]:
         prepare(recipe.checkpoints(labels=False), offline=offline)
-        from zeroguide.labeler import Segmenter  # imports torch
         from zeroguide.result import Label, Labeling
         from zeroguide.result.overlay import colour_mask, draw, side_by_side
         from zeroguide.result.provenance import provenance
+        from zeroguide.segmenter import Segmenter  # imports torch
 
         segmenter = Segmenter(recipe, device=device, offline=offline)
         note_device(console, device, segmenter.device)

@@ -6,7 +6,7 @@
 """
 
 from zeroguide.clip.embedder import Encoded, Prepared, SegmentEmbedder
-from zeroguide.clip.region import Picture, Region
+from zeroguide.clip.region import Region, SegmentedImage
 from zeroguide.clip.texts import TextEncoder
 
-__all__ = ["Encoded", "Picture", "Prepared", "Region", "SegmentEmbedder", "TextEncoder"]
+__all__ = ["Encoded", "Prepared", "Region", "SegmentEmbedder", "SegmentedImage", "TextEncoder"]

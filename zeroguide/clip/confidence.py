@@ -1,6 +1,6 @@
 """How sure a label is: its cosine against the cosines of a whole set of labels.
 
-CLIP's cosines can't be compared between pictures, let alone between models: all of them lie close
+CLIP's cosines can't be compared between images, let alone between models: all of them lie close
 together, at a level that depends on the region. What tells a right label from a wrong one is how
 far it stands out among other labels for the same region. That distance, in standard deviations
 (a z-score), is turned into a probability by a logistic curve (Platt, "Probabilistic outputs for
@@ -65,18 +65,26 @@ class Confidence:
             labels: n texts.
             memo: of the call, where there are texts that it has read.
         """
-        odds = self.slope * (self.z_scores(embeddings, labels, memo) - self.midpoint)
-        return [float(p) for p in odds.sigmoid()]
+        z = self.z_scores(embeddings, labels, memo)
+        return platt(z, self.midpoint, self.slope).tolist()
 
     def z_scores(
         self, embeddings: torch.Tensor, labels: Sequence[str], memo: Memo | None = None
     ) -> torch.Tensor:
         """How far each label's cosine stands above those of the label set: (n,) float32."""
         unit = F.normalize(embeddings.float(), dim=-1)
-        own = self.texts.embed([self.template.replace("{}", label) for label in labels], memo)
-        spread = unit @ self.label_set.T  # (n, p)
-        cosines = (unit * own.to(unit)).sum(-1)
-        return (cosines - spread.mean(1)) / spread.std(1).clamp_min(1e-6)
+        texts = self.texts.embed([self.template.replace("{}", label) for label in labels], memo)
+        return z_scores((unit * texts.to(unit)).sum(-1), unit @ self.label_set.T)
+
+
+def z_scores(cosines: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """How far cosines (n,) stand above those of the label set, (n, p), in standard deviations."""
+    return (cosines - others.mean(1)) / others.std(1).clamp_min(1e-6)
+
+
+def platt(z: torch.Tensor, midpoint: float, slope: float) -> torch.Tensor:
+    """Platt's curve: z-scores -> probabilities."""
+    return (slope * (z - midpoint)).sigmoid()
 
 
 def calibrated(posterior: float, *, slope: float, offset: float) -> float:

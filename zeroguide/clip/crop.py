@@ -1,4 +1,4 @@
-"""Mode "crop": the segment cut out of its picture and encoded as a picture of its own.
+"""Mode "crop": the segment cut out of its image and encoded as an image of its own.
 
 The classic baseline, and the only mode for towers without attention, such as ResNets.
 """
@@ -46,14 +46,14 @@ def cut_out(region: Region, box: Box, colour: Sequence[float]) -> np.ndarray:
         box: the region's bounding box.
         colour: of all that isn't the region, RGB in 0..1.
     """
-    inside = np.isin(region.picture.label_map[box.slices], region.parts)  # (h, w)
+    inside = np.isin(region.image.label_map[box.slices], region.parts)  # (h, w)
     h, w = inside.shape
     side = max(h, w)
     square = np.empty((side, side, 3), np.uint8)
     square[:] = np.round(np.multiply(colour, 255))
     top, left = (side - h) // 2, (side - w) // 2
     middle = square[top : top + h, left : left + w]
-    middle[inside] = region.picture.pixels[box.slices][inside]
+    middle[inside] = region.image.pixels[box.slices][inside]
     return square
 
 

@@ -1,11 +1,12 @@
-"""The stage from over-segmented pictures to segment embeddings, whatever the mode."""
+"""The stage from over-segmented images to segment embeddings, whatever the mode."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from itertools import accumulate
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,35 +14,33 @@ import torch
 from zeroguide.clip.crop import embed_crops
 from zeroguide.clip.exact import embed_exact
 from zeroguide.clip.extents import Box, Extents, measure
-from zeroguide.clip.frame import Frame, make_frame, preprocess, soften, token_shares
+from zeroguide.clip.frame import Frame, make_frame, preprocess, soft_masks, soften
 from zeroguide.clip.packed import embed_packed
 from zeroguide.clip.packed_global import embed_packed_global
 from zeroguide.clip.pooled import embed_pooled, encode_pooled
-from zeroguide.clip.region import Picture, Region
+from zeroguide.clip.region import Region, SegmentedImage
 from zeroguide.clip.towers import (
     averages_tokens,
-    can_resize,
+    check_tower,
     encode_early,
-    has_attention_pool,
-    has_class_token,
     patch_size,
 )
 from zeroguide.clip.windows import SMALL, best_window
-from zeroguide.errors import UsageError, WeightsError
 from zeroguide.models import Clip
+from zeroguide.recipe import Recipe
 from zeroguide.system import forks
 
 # Normalised images (B, 3, H, W) -> tokens (B, T, d).
 _Encode = Callable[[torch.Tensor], torch.Tensor]
-# Tokens (B, T, d), masks (n, h*w), owners (n,) -> embeddings (n, e).
+# Tokens (B, T, d), masks (n, h*w), the segments' images (n,) -> embeddings (n, e).
 _Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A picture, or a window of it, that went through the tower up to the masked part.
+    """An image, or a window of it, that went through the tower up to the masked part.
 
-    tokens: (T, d). frame: how the picture met the tower.
+    tokens: (T, d). frame: how the image met the tower.
     """
 
     tokens: torch.Tensor
@@ -50,28 +49,28 @@ class Encoded:
 
 @dataclass(frozen=True)
 class _View:
-    """A picture, or a window of it, in the tower.
+    """An image, or a window of it, in the tower.
 
-    tokens: (T, d), on entering the masked part. shares: (parts, h*w), of the picture's parts.
+    tokens: (T, d), on entering the masked part. masks: (n, h*w), soft, of the over-segments.
     """
 
     tokens: torch.Tensor
-    shares: torch.Tensor
+    masks: torch.Tensor
 
 
 @dataclass
 class Prepared:
-    """What segments of some pictures have in common; made and read by `SegmentEmbedder`.
+    """What segments of some images have in common; made and read by `SegmentEmbedder`.
 
     It grows as windows are asked for.
     """
 
-    views: dict[tuple[Picture, Box], _View] = field(default_factory=dict)
-    extents: dict[Picture, Extents] = field(default_factory=dict)
+    views: dict[tuple[SegmentedImage, Box], _View] = field(default_factory=dict)
+    extents: dict[SegmentedImage, Extents] = field(default_factory=dict)
 
 
 class SegmentEmbedder:
-    """A CLIP image tower that embeds the segments of pictures.
+    """A CLIP image tower that embeds the segments of images.
 
     The arguments after `clip` are the recipe's section "embedding" and documented there. With the
     mode "crop", which encodes squares of its own, only `batch_size` matters.
@@ -106,7 +105,7 @@ class SegmentEmbedder:
         self._device, self._dtype = place.device, place.dtype
         if mode == "crop":
             return
-        _check(visual, mode, fit, image_size)
+        check_tower(visual, mode, fit, image_size)
         self._patch = patch_size(visual)
         self._encode: _Encode = partial(encode_early, visual, masked_blocks=masked_blocks)
         self._attend: _Attend
@@ -123,6 +122,14 @@ class SegmentEmbedder:
             )
             self._attend = partial(self._attend, masked_blocks=masked_blocks, sd=subtraction_sd)
 
+    @classmethod
+    def from_recipe(cls, recipe: Recipe, clip: Clip) -> Self:
+        """As the recipe's section "embedding" wants it, with what that takes from others."""
+        settings = recipe.embedding.model_dump()
+        if recipe.embedding.fit == "features":
+            settings["image_size"] = recipe.features.shorter_side
+        return cls(clip, **settings)
+
     @torch.no_grad()
     def encode(self, images: Sequence[np.ndarray]) -> list[Encoded]:
         """Images (H, W, 3) uint8 through the blocks before the mask, those of a size together."""
@@ -137,7 +144,7 @@ class SegmentEmbedder:
                 preprocess(images[i], frames[i], self.clip.mean, self.clip.std) for i in batch
             ]
             tokens = self._encode(torch.stack(inputs).to(self._device, self._dtype))
-            encoded |= {i: Encoded(own, frames[i]) for i, own in zip(batch, tokens, strict=True)}
+            encoded |= {i: Encoded(row, frames[i]) for i, row in zip(batch, tokens, strict=True)}
         return [encoded[i] for i in range(len(images))]
 
     @property
@@ -160,16 +167,16 @@ class SegmentEmbedder:
 
     @torch.no_grad()
     def prepare(
-        self, pictures: Sequence[Picture], encoded: Sequence[Encoded] | None = None
+        self, images: Sequence[SegmentedImage], encoded: Sequence[Encoded] | None = None
     ) -> Prepared:
-        """What doesn't depend on the regions: the blocks before the mask, pictures together.
+        """What doesn't depend on the regions: the blocks before the mask, images together.
 
-        encoded: the same pictures, where they have been through the tower.
+        encoded: the same images, where they have been through the tower.
         """
         forks.computing()
         prepared = Prepared()
         if self.mode != "crop":
-            keys = [(picture, _whole(picture)) for picture in pictures]
+            keys = [(image, _whole(image)) for image in images]
             self._add_views(prepared, keys, encoded)
         return prepared
 
@@ -179,54 +186,55 @@ class SegmentEmbedder:
 
         Args:
             prepared: from `prepare`.
-            regions: n regions of any of its pictures, in any order; n may be 0.
+            regions: n regions of any of its images, in any order; n may be 0.
         """
         if not regions:
             size = self.clip.image_size
             blank = torch.zeros(1, 3, size, size, device=self._device, dtype=self._dtype)
             return self.clip.network.encode_image(blank)[:0].float()
         if self.mode == "crop":
-            boxes = [_extents(prepared, region.picture).box(region.parts) for region in regions]
+            boxes = [_extents(prepared, region.image).box(region.parts) for region in regions]
             return embed_crops(self.clip, regions, boxes, batch_size=self.batch_size)
-        keys = [(region.picture, self._box(prepared, region)) for region in regions]
+        keys = [(region.image, self._box(prepared, region)) for region in regions]
         distinct = list(dict.fromkeys(keys))
         self._add_views(prepared, [key for key in distinct if key not in prepared.views])
         lengths = [len(prepared.views[key].tokens) for key in distinct]
-        rows: list[torch.Tensor | None] = [None] * len(regions)
+        embeddings: dict[int, torch.Tensor] = {}
         for batch in _batches(lengths, self.batch_size):
-            views = {distinct[i]: place for place, i in enumerate(batch)}
+            views = {distinct[i]: number for number, i in enumerate(batch)}
             members = [i for i, key in enumerate(keys) if key in views]
-            owner = [views[keys[i]] for i in members]
-            embeddings = self._embed_views(
-                [prepared.views[key] for key in views], [regions[i].parts for i in members], owner
+            rows = self._embed_views(
+                [prepared.views[key] for key in views],
+                [regions[i].parts for i in members],
+                [views[keys[i]] for i in members],
             )
-            for i, embedding in zip(members, embeddings, strict=True):
-                rows[i] = embedding
-        return torch.stack([row for row in rows if row is not None])
+            embeddings |= zip(members, rows, strict=True)
+        return torch.stack([embeddings[i] for i in range(len(regions))])
 
     def _embed_views(
-        self, views: list[_View], parts: list[tuple[int, ...]], owner: list[int]
+        self, views: list[_View], segments: list[tuple[int, ...]], view_of: list[int]
     ) -> torch.Tensor:
-        """Embeddings of unions of parts in views of one grid: (n, e)."""
-        shares = torch.cat([view.shares for view in views])
-        first = [0]
-        for view in views:
-            first.append(first[-1] + len(view.shares))
+        """Embeddings of segments, unions of parts, in views of one grid: (n, e)."""
+        parts = torch.cat([view.masks for view in views])  # (p, h*w), of all views
+        first = [0, *accumulate(len(view.masks) for view in views)]
         source = [
-            first[view] + part for own, view in zip(parts, owner, strict=True) for part in own
+            first[view] + part
+            for segment, view in zip(segments, view_of, strict=True)
+            for part in segment
         ]
-        target = [i for i, own in enumerate(parts) for _ in own]
-        masks = torch.zeros(len(parts), shares.shape[1], device=self._device)
-        masks.index_add_(0, self._indices(target), shares[self._indices(source)])
-        tokens = torch.stack([view.tokens for view in views])
-        return self._attend(tokens, soften(masks.clamp(max=1), self.softness), self._indices(owner))
+        target = [i for i, segment in enumerate(segments) for _ in segment]
+        masks = torch.zeros(len(segments), parts.shape[1], device=self._device)  # (n, h*w)
+        masks.index_add_(0, self._indices(target), parts[self._indices(source)])
+        masks = soften(masks.clamp(max=1), self.softness)
+        tokens = torch.stack([view.tokens for view in views])  # (B, T, d)
+        return self._attend(tokens, masks, self._indices(view_of))
 
     def _box(self, prepared: Prepared, region: Region) -> Box:
-        """The part of its picture in which a region is embedded."""
-        whole = _whole(region.picture)
+        """The part of its image in which a region is embedded."""
+        whole = _whole(region.image)
         if not self.windows:
             return whole
-        extents = _extents(prepared, region.picture)
+        extents = _extents(prepared, region.image)
         if extents.area(region.parts) >= SMALL * whole.bottom * whole.right:
             return whole
         return best_window(extents.box(region.parts), whole.bottom, whole.right) or whole
@@ -234,47 +242,18 @@ class SegmentEmbedder:
     def _add_views(
         self,
         prepared: Prepared,
-        keys: list[tuple[Picture, Box]],
+        keys: list[tuple[SegmentedImage, Box]],
         encoded: Sequence[Encoded] | None = None,
     ) -> None:
         if encoded is None:
-            encoded = self.encode([picture.pixels[box.slices] for picture, box in keys])
-        for (picture, box), own in zip(keys, encoded, strict=True):
-            n = int(picture.label_map.max()) + 1
-            shares = token_shares(picture.label_map[box.slices], own.frame, n)
-            prepared.views[picture, box] = _View(own.tokens, shares.to(self._device))
+            encoded = self.encode([image.pixels[box.slices] for image, box in keys])
+        for (image, box), view in zip(keys, encoded, strict=True):
+            n = int(image.label_map.max()) + 1
+            masks = soft_masks(image.label_map[box.slices], view.frame, n)
+            prepared.views[image, box] = _View(view.tokens, masks.to(self._device))
 
     def _indices(self, values: list[int]) -> torch.Tensor:
         return torch.tensor(values, device=self._device)
-
-
-def _check(visual: Any, mode: str, fit: str, image_size: int | None) -> None:
-    """Refuse what the tower can't do, in one sentence."""
-    name = type(visual).__name__
-    pools = has_attention_pool(visual)
-    if mode == "pooled":
-        if not (pools or has_class_token(visual) or averages_tokens(visual)):
-            raise WeightsError(
-                f"this CLIP's image tower ({name}) is read out neither by an attention nor by a "
-                'mean that can be masked: choose embedding.mode="crop", which works with any tower'
-            )
-    elif not has_class_token(visual):
-        others = '"pooled" or "crop"' if pools or averages_tokens(visual) else '"crop"'
-        raise WeightsError(
-            f"this CLIP's image tower ({name}) has no plain attention with a class token, which "
-            f"embedding.mode={mode!r} masks: choose {others}"
-        )
-    if not can_resize(visual) and (fit in ("native", "features") or image_size is not None):
-        knob = "image_size" if image_size is not None else f'fit="{fit}"'
-        raise UsageError(
-            f"embedding.{knob} needs an image tower whose positions can be interpolated, which "
-            f'this one ({name}) isn\'t: leave image_size at none and choose fit="letterbox"'
-        )
-    if image_size is not None and image_size < patch_size(visual):
-        raise UsageError(
-            f"embedding.image_size={image_size} is less than a patch of the image tower: "
-            f"choose at least {patch_size(visual)}"
-        )
 
 
 def _batches(kinds: Sequence[Any], batch_size: int) -> list[list[int]]:
@@ -289,15 +268,11 @@ def _batches(kinds: Sequence[Any], batch_size: int) -> list[list[int]]:
     ]
 
 
-def _whole(picture: Picture) -> Box:
-    return Box(0, 0, *picture.label_map.shape)
+def _whole(image: SegmentedImage) -> Box:
+    return Box(0, 0, *image.label_map.shape)
 
 
-def _size(box: Box) -> tuple[int, int]:
-    return box.bottom - box.top, box.right - box.left
-
-
-def _extents(prepared: Prepared, picture: Picture) -> Extents:
-    if picture not in prepared.extents:
-        prepared.extents[picture] = measure(picture.label_map)
-    return prepared.extents[picture]
+def _extents(prepared: Prepared, image: SegmentedImage) -> Extents:
+    if image not in prepared.extents:
+        prepared.extents[image] = measure(image.label_map)
+    return prepared.extents[image]

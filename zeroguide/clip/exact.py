@@ -6,7 +6,7 @@ with rows renormalised to sum 1. From every row of M, w times the class token's 
 where w = exp(-(c + 1)^2 / sd) and c is the mean cosine, over heads and rows, of M and A.
 
 M is never formed: M v = A (m v) / (A m). The first masked block's attention is the same for all
-segments of a picture and is computed once; of the last one only the class token's row is needed.
+segments of an image and is computed once; of the last one only the class token's row is needed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from typing import Any
 import torch
 
 from zeroguide.clip.attention import (
+    Padding,
     attention_weights,
-    closeness,
+    cosine_to_unmasked,
     finish_block,
     project,
-    slots,
     split_heads,
-    spread,
     subtraction_weight,
     with_class_token,
 )
@@ -37,7 +36,7 @@ def embed_exact(
     visual: Any,
     tokens: torch.Tensor,
     masks: torch.Tensor,
-    owner: torch.Tensor,
+    image_of: torch.Tensor,
     *,
     masked_blocks: int,
     sd: float,
@@ -47,26 +46,26 @@ def embed_exact(
 
     Args:
         visual: a tower that `towers.has_class_token` accepts.
-        tokens: (B, 1 + h*w, d), pictures on entering the masked blocks.
-        masks: (n, h*w) in [0, 1], the share of each token that belongs to the segment.
-        owner: (n,) int64, the segments' pictures, 0..B-1.
+        tokens: (B, 1 + h*w, d), images on entering the masked blocks.
+        masks: (n, h*w) in [0, 1], soft masks: the share of each patch that belongs to the segment.
+        image_of: (n,) int64, the segments' images, 0..B-1.
         masked_blocks: the mask acts in the last n blocks.
         sd: spread of the subtraction. (Without subtraction, `embed_packed` gives the same.)
         batch_size: segments per pass; memory only.
     """
-    shares = with_class_token(masks)
+    masks = with_class_token(masks)  # (n, T)
     blocks = visual.transformer.resblocks[-masked_blocks:]
     attention = blocks[0].attn
     qkv = project(attention, blocks[0].ln_1(tokens))  # (B, T, 3*d), alike for all segments
     if tokens.device.type == "cpu":
         per_segment = attention.num_heads * tokens.shape[1] ** 2
         batch_size = min(batch_size, max(1, _CACHED // per_segment))
-    order = owner.argsort(stable=True)  # so that a pass sees few pictures
+    order = image_of.argsort(stable=True)  # so that a pass sees few images
     passes = []
     for chosen in order.split(batch_size):
-        pictures, local = owner[chosen].unique(return_inverse=True)
-        x = _masked_blocks(blocks, tokens[pictures], qkv[pictures], shares[chosen], local, sd)
-        passes.append(finish(visual, x))
+        images, local = image_of[chosen].unique(return_inverse=True)
+        x = _masked_blocks(blocks, tokens[images], qkv[images], masks[chosen], local, sd)
+        passes.append(finish(visual, x))  # (batch, e)
     embeddings = torch.cat(passes)
     return torch.empty_like(embeddings).index_copy_(0, order, embeddings)
 
@@ -75,29 +74,29 @@ def _masked_blocks(
     blocks: Any,
     tokens: torch.Tensor,
     qkv: torch.Tensor,
-    shares: torch.Tensor,
-    owner: torch.Tensor,
+    masks: torch.Tensor,
+    image_of: torch.Tensor,
     sd: float,
 ) -> torch.Tensor:
     """The class token of every segment after the last block: (n, d).
 
     Args:
         tokens, qkv: (B, T, d) and (B, T, 3*d), input and projections of the first masked block.
-        shares: (n, T). owner: (n,).
+        masks: (n, T). image_of: (n,).
     """
-    places, width = slots(owner, len(tokens))
-    x, masks = tokens, spread(shares, owner, places, len(tokens), width)  # (B, s, T)
+    padding = Padding(image_of, len(tokens))
+    x, of_sequence = tokens, padding.pad(masks)  # (B, T, d), (B, s, T)
     for i, block in enumerate(blocks):
         rows = 1 if i == len(blocks) - 1 else x.shape[1]
         if i > 0:
-            qkv = project(block.attn, block.ln_1(x))
-        q, k, v = split_heads(qkv, 3, block.attn.num_heads)
-        attended = masked_attention(q, k, v, masks, sd, rows)  # (B, s, rows, d)
+            qkv = project(block.attn, block.ln_1(x))  # (n, T, 3*d)
+        q, k, v = split_heads(qkv, 3, block.attn.num_heads)  # (B or n, heads, T, dh)
+        attended = masked_attention(q, k, v, of_sequence, sd, rows)  # (B or n, s or 1, rows, d)
         if i == 0:  # from here on every segment has a sequence of its own
-            attended, x, masks = attended[owner, places], x[owner], shares[:, None]
+            attended, x, of_sequence = padding.unpad(attended), x[image_of], masks[:, None]
         else:
             attended = attended[:, 0]
-        x = finish_block(block, x[:, :rows], attended)
+        x = finish_block(block, x[:, :rows], attended)  # (n, rows, d)
     return x[:, 0]
 
 
@@ -113,7 +112,7 @@ def masked_attention(
 
     Args:
         q, k, v: (B, heads, T, dh), class token first.
-        masks: (B, s, T) float32 in [0, 1], 1 for the class token.
+        masks: (B, s, T) float32 in [0, 1], soft masks, 1 for the class token.
         sd: spread of the subtraction.
         rows: only the first rows of the output are wanted.
 
@@ -123,12 +122,12 @@ def masked_attention(
     b, heads, _, dh = v.shape
     s = masks.shape[1]
     weights = attention_weights(q, k)  # (B, heads, T, T)
-    seen = weights[:, :, :rows]
+    seen = weights[:, :, :rows]  # (B, heads, rows, T)
     columns = masks.transpose(1, 2)[:, None]  # (B, 1, T, s)
     masked_values = (columns[..., None] * v[:, :, :, None]).flatten(3)  # (B, heads, T, s*dh)
     total = (seen @ columns).clamp(min=torch.finfo(torch.float32).tiny)  # (B, heads, rows, s)
     out = (seen @ masked_values).view(b, heads, rows, s, dh) / total[..., None]
     whole = weights[:, :, :1] @ v  # (B, heads, 1, dh): what the class token sees unmasked
-    weight = subtraction_weight(closeness(weights, masks), sd)  # (B, s)
+    weight = subtraction_weight(cosine_to_unmasked(weights, masks), sd)  # (B, s)
     out = out - weight[:, None, None, :, None] * whole[:, :, :, None]
     return out.permute(0, 3, 2, 1, 4).reshape(b, s, rows, heads * dh)

@@ -1,4 +1,4 @@
-"""Where over-segments lie in a picture: bounding boxes and areas."""
+"""Where over-segments lie in an image: bounding boxes and areas."""
 
 from __future__ import annotations
 

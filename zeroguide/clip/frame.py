@@ -1,4 +1,4 @@
-"""How a picture meets the tower: its place in the input, its pixels there, its shares of tokens."""
+"""How an image meets the tower: its place in the input, its pixels there, its masks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _NOTHING = 1e-10
 
 @dataclass(frozen=True)
 class Frame:
-    """The tower's input for a picture, in pixels of the input.
+    """The tower's input for an image, in pixels of the input.
 
-    height, width: the whole input. top, left, inner_height, inner_width: where the picture lies.
+    height, width: the whole input. top, left, inner_height, inner_width: where the image lies.
     patch: side of a patch. rows, columns: the grid of tokens.
     """
 
@@ -40,14 +40,14 @@ class Frame:
 
 
 def make_frame(height: int, width: int, *, fit: str, side: int, patch: int) -> Frame:
-    """The frame of a picture; it is never cropped, so every pixel has a token.
+    """The frame of an image; it is never cropped, so every pixel has a token.
 
     Args:
-        height, width: of the picture.
+        height, width: of the image.
         fit: "squash" stretches it to a square, "letterbox" keeps its proportions and adds borders,
             "native" keeps its proportions, to whole patches, with about as many tokens, "features"
             is the grid of DINO's features.
-        side: of the square; with "features", of the picture's shorter side.
+        side: of the square; with "features", of the image's shorter side.
         patch: side of a patch, at most `side`.
     """
     cells = side // patch
@@ -62,7 +62,7 @@ def make_frame(height: int, width: int, *, fit: str, side: int, patch: int) -> F
     if fit == "features":
         rows, columns = grid_shape(height, width, side, patch)
         return _whole_patches(rows, columns, patch)
-    # A strip of a picture gets no more tokens than the square has.
+    # A strip of an image gets no more tokens than the square has.
     longest = cells * cells
     rows = min(max(1, round(cells * (height / width) ** 0.5)), longest)
     columns = min(max(1, round(cells * (width / height) ** 0.5)), longest)
@@ -95,26 +95,28 @@ def preprocess(
     return image
 
 
-def token_shares(label_map: np.ndarray, frame: Frame, n: int) -> torch.Tensor:
-    """The share of each token that belongs to each over-segment: (n, rows*columns) float32.
+def soft_masks(label_map: np.ndarray, frame: Frame, n: int) -> torch.Tensor:
+    """Soft masks: the share of each token that belongs to each over-segment, (n, rows*columns).
+
+    Float32 in [0, 1].
 
     Args:
-        label_map: (H, W) integers in 0..n-1, of the picture's size.
+        label_map: (H, W) integers in 0..n-1, of the image's size.
         n: the number of over-segments; those that don't occur have no share.
     """
     height, width = label_map.shape
     y = _pieces(height, frame.inner_height, frame.top, frame.patch)
     x = _pieces(width, frame.inner_width, frame.left, frame.patch)
-    shares = np.zeros(n * frame.rows * frame.columns)
+    masks = np.zeros(n * frame.rows * frame.columns)
     band = max(1, _CHUNK // len(x.pixel))
     for start in range(0, len(y.pixel), band):
         rows = slice(start, start + band)
         labels = label_map[y.pixel[rows]][:, x.pixel].astype(np.int64)
         token = (labels * frame.rows + y.cell[rows, None]) * frame.columns + x.cell
         areas = np.outer(y.length[rows], x.length)
-        shares += np.bincount(token.ravel(), areas.ravel(), minlength=len(shares))
-    shares[shares < _NOTHING] = 0
-    return torch.from_numpy(shares.reshape(n, -1)).float()
+        masks += np.bincount(token.ravel(), areas.ravel(), minlength=len(masks))
+    masks[masks < _NOTHING] = 0
+    return torch.from_numpy(masks.reshape(n, -1)).float()
 
 
 class _Pieces(NamedTuple):
@@ -135,19 +137,20 @@ def _pieces(size: int, inner: int, offset: int, patch: int) -> _Pieces:
     return _Pieces(pixel, (middles / patch).astype(np.int64), np.diff(edges) / patch)
 
 
-def soften(shares: torch.Tensor, softness: float) -> torch.Tensor:
-    """Shares as they count: (n, T) in [0, 1] -> the same, never a row of zeros.
+def soften(masks: torch.Tensor, softness: float) -> torch.Tensor:
+    """Soft masks as they count: (n, T) in [0, 1] -> the same, never a row of zeros.
 
     Args:
+        masks: each token's share that belongs to the segment.
         softness: 1 leaves shares as they are, 0 rounds them; between, a ramp of that width around
             one half. A segment that would lose every token keeps the one it has most of, or several
             of which it has the same.
     """
     if softness == 1:
-        return shares
+        return masks
     if softness == 0:
-        counted = (shares >= 0.5 - _ROUNDING).to(shares)
+        counted = (masks >= 0.5 - _ROUNDING).to(masks)
     else:
-        counted = ((shares - 0.5) / softness + 0.5).clamp(0, 1)
-    largest = (shares >= shares.amax(1, keepdim=True) - _ROUNDING).to(shares)
+        counted = ((masks - 0.5) / softness + 0.5).clamp(0, 1)
+    largest = (masks >= masks.amax(1, keepdim=True) - _ROUNDING).to(masks)
     return torch.where(counted.amax(1, keepdim=True) > _ROUNDING, counted, largest)

@@ -1,7 +1,7 @@
 """Mode "packed+global": packed segments with the paper's subtraction from one unmasked branch.
 
 The paper subtracts what a segment's own class token would see unmasked, so each segment needs a
-sequence of its own. Here all segments of a picture share one unmasked sequence: in every masked
+sequence of its own. Here all segments of an image share one unmasked sequence: in every masked
 block, the class token's row of its attention is subtracted, weighted by the cosines between its
 attention and the same multiplied by each segment's mask.
 
@@ -15,17 +15,7 @@ from typing import Any
 
 import torch
 
-from zeroguide.clip.attention import (
-    attention_weights,
-    closeness,
-    finish_block,
-    project,
-    slots,
-    split_heads,
-    spread,
-    subtraction_weight,
-    with_class_token,
-)
+from zeroguide.clip import attention as at
 from zeroguide.clip.packed import embed_packed
 
 
@@ -33,37 +23,27 @@ def embed_packed_global(
     visual: Any,
     tokens: torch.Tensor,
     masks: torch.Tensor,
-    owner: torch.Tensor,
+    image_of: torch.Tensor,
     *,
     masked_blocks: int,
     sd: float,
 ) -> torch.Tensor:
-    """Embeddings of segments, not normalised: (n, e) float32.
-
-    Args:
-        visual: a tower that `towers.has_class_token` accepts.
-        tokens: (B, 1 + h*w, d), pictures on entering the masked blocks.
-        masks: (n, h*w) in [0, 1], the share of each token that belongs to the segment.
-        owner: (n,) int64, the segments' pictures, 0..B-1.
-        masked_blocks: the mask acts in the last n blocks.
-        sd: spread of the subtraction.
-    """
-    shares = with_class_token(masks)
-    places, width = slots(owner, len(tokens))
-    shares = spread(shares, owner, places, len(tokens), width)  # (B, s, T)
+    """Embeddings of segments, not normalised: (n, e) float32; arguments as of `embed_exact`."""
+    padding = at.Padding(image_of, len(tokens))
+    padded = padding.pad(at.with_class_token(masks))  # (B, s, T)
     blocks = visual.transformer.resblocks[-masked_blocks:]
     subtracted = []
     x = tokens
     for i, block in enumerate(blocks):
-        qkv = project(block.attn, block.ln_1(x))
-        q, k, v = split_heads(qkv, 3, block.attn.num_heads)
-        weights = attention_weights(q, k)  # (B, heads, T, T)
+        qkv = at.project(block.attn, block.ln_1(x))  # (B, T, 3*d)
+        q, k, v = at.split_heads(qkv, 3, block.attn.num_heads)  # (B, heads, T, dh)
+        weights = at.attention_weights(q, k)  # (B, heads, T, T)
         rows = 1 if i == len(blocks) - 1 else x.shape[1]
         attended = (weights[:, :, :rows] @ v).transpose(1, 2).flatten(2)  # (B, rows, d)
-        weight = subtraction_weight(closeness(weights, shares), sd)  # (B, s)
-        subtracted.append(weight[owner, places][:, None] * attended[owner, 0])
+        weight = at.subtraction_weight(at.cosine_to_unmasked(weights, padded), sd)  # (B, s)
+        subtracted.append(padding.unpad(weight)[:, None] * attended[image_of, 0])  # (n, d)
         if rows > 1:
-            x = finish_block(block, x, attended)
+            x = at.finish_block(block, x, attended)
     return embed_packed(
-        visual, tokens, masks, owner, masked_blocks=masked_blocks, subtracted=subtracted
+        visual, tokens, masks, image_of, masked_blocks=masked_blocks, subtracted=subtracted
     )

@@ -1,4 +1,4 @@
-"""What embeddings and decoders are asked about: parts of over-segmented pictures."""
+"""What embeddings and decoders are asked about: parts of over-segmented images."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """A picture and its over-segments.
+class SegmentedImage:
+    """An image and its over-segments.
 
     pixels: (H, W, 3) uint8 RGB. label_map: (H, W) integers 0..n-1, every value present. tree:
     (n-1, 2) the segmenter's merge tree, where it has one.
@@ -22,15 +22,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Region:
-    """A union of a picture's over-segments.
+    """A union of an image's over-segments.
 
-    parts: their labels in the picture's label map, at least one.
+    parts: their labels in the image's label map, at least one.
     """
 
-    picture: Picture
+    image: SegmentedImage
     parts: tuple[int, ...]
 
     @property
     def mask(self) -> np.ndarray:
         """(H, W) bool, made anew at every call."""
-        return np.isin(self.picture.label_map, self.parts)
+        return np.isin(self.image.label_map, self.parts)

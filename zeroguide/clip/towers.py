@@ -8,6 +8,8 @@ import open_clip.transformer
 import torch
 import torch.nn.functional as F
 
+from zeroguide.errors import UsageError, WeightsError
+
 
 def has_class_token(visual: Any) -> bool:
     """Whether the tower is a ViT of plain blocks that is read out at its class token."""
@@ -37,8 +39,37 @@ def has_attention_pool(visual: Any) -> bool:
 
 
 def can_resize(visual: Any) -> bool:
-    """Whether the tower takes pictures of any size: its positions can be interpolated."""
+    """Whether the tower takes images of any size: its positions can be interpolated."""
     return _is_plain_vit(visual)
+
+
+def check_tower(visual: Any, mode: str, fit: str, image_size: int | None) -> None:
+    """UsageError or WeightsError, one sentence, for what the tower can't do."""
+    name = type(visual).__name__
+    pools = has_attention_pool(visual)
+    if mode == "pooled":
+        if not (pools or has_class_token(visual) or averages_tokens(visual)):
+            raise WeightsError(
+                f"this CLIP's image tower ({name}) is read out neither by an attention nor by a "
+                'mean that can be masked: choose embedding.mode="crop", which works with any tower'
+            )
+    elif not has_class_token(visual):
+        others = '"pooled" or "crop"' if pools or averages_tokens(visual) else '"crop"'
+        raise WeightsError(
+            f"this CLIP's image tower ({name}) has no plain attention with a class token, which "
+            f"embedding.mode={mode!r} masks: choose {others}"
+        )
+    if not can_resize(visual) and (fit in ("native", "features") or image_size is not None):
+        knob = "image_size" if image_size is not None else f'fit="{fit}"'
+        raise UsageError(
+            f"embedding.{knob} needs an image tower whose positions can be interpolated, which "
+            f'this one ({name}) isn\'t: leave image_size at none and choose fit="letterbox"'
+        )
+    if image_size is not None and image_size < patch_size(visual):
+        raise UsageError(
+            f"embedding.image_size={image_size} is less than a patch of the image tower: "
+            f"choose at least {patch_size(visual)}"
+        )
 
 
 def patch_size(visual: Any) -> int:

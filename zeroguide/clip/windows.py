@@ -1,4 +1,4 @@
-"""Windows: overlapping quarters of a picture, in which small segments have more tokens."""
+"""Windows: overlapping quarters of an image, in which small segments have more tokens."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 
 from zeroguide.clip.extents import Box
 
-# A segment of 4 % of the picture has 8 of the 196 tokens of a ViT-B/16: below that most of them lie
+# A segment of 4 % of the image has 8 of the 196 tokens of a ViT-B/16: below that most of them lie
 # on its border and show its neighbours as much. In a window it has four times as many.
 SMALL = 0.04
 
 
 def window_boxes(height: int, width: int) -> list[Box]:
-    """3 x 3 windows of half the picture's sides, each half over the next."""
+    """3 x 3 windows of half the image's sides, each half over the next."""
     h, w = math.ceil(height / 2), math.ceil(width / 2)
     corners = [((height - h) * i // 2, (width - w) * j // 2) for i in range(3) for j in range(3)]
     return [Box(top, left, top + h, left + w) for top, left in corners]

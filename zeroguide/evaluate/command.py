@@ -38,7 +38,8 @@ from zeroguide.system.console import Console
 from zeroguide.system.folder_lock import locked
 
 if TYPE_CHECKING:
-    from zeroguide.labeler import Labeler, Segmenter
+    from zeroguide.labeler import Labeler
+    from zeroguide.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def _predictor(
         return Labeler(recipe, device=options.device, offline=options.offline)
 
     def load_segmenter() -> Segmenter:
-        from zeroguide.labeler import Segmenter
+        from zeroguide.segmenter import Segmenter
 
         return Segmenter(recipe, device=options.device, offline=options.offline)
 

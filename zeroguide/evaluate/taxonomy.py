@@ -17,12 +17,13 @@ import numpy as np
 import PIL.Image
 import torch
 
-from zeroguide.clip import Picture, Region
+from zeroguide.clip import Region, SegmentedImage
 from zeroguide.errors import ImageError
 from zeroguide.evaluate.discovery import Classes, discover_classes
 from zeroguide.image import Image, open_image
 from zeroguide.labeler import Labeler, segment_map
-from zeroguide.name import UNNAMED, Name, Ranked
+from zeroguide.name.decoder import Ranked
+from zeroguide.name.name import UNNAMED, Name
 from zeroguide.result import Label, Labeling
 from zeroguide.result.overlay.contact_sheet import Card, cut_out
 from zeroguide.result.provenance import provenance
@@ -197,7 +198,7 @@ class Survey:
         """A segment with its picture, for decoders that look at it."""
         number = self._image_of[segment]
         image = open_image(self.paths[number], self.labeler.recipe.image.value_range)
-        picture = Picture(image.pixels, self._segments(number))
+        picture = SegmentedImage(image.pixels, self._segments(number))
         return Region(picture, (segment - self._first[number],))
 
     def _readable(self, segments: Sequence[int]) -> Region:
@@ -226,7 +227,7 @@ class Survey:
             for segment in found.examples(own.id - 1, images, N_EXAMPLES):
                 with contextlib.suppress(ImageError):
                     region = self._region(segment)
-                    tiles.append(cut_out(region.picture.pixels, region.mask))
+                    tiles.append(cut_out(region.image.pixels, region.mask))
             cards.append(Card(own.label or f"class {own.id}", about, tiles))
         return cards
 

@@ -4,7 +4,3 @@
 `text_memory`, `vlm`. `hypernyms` and `noun_forms` know words; `phrase_files` reads lists; `merging`
 is the graph that joins segments whose embeddings and labels agree.
 """
-
-from zeroguide.name.decoders import UNNAMED, Decoder, Name, Ranked, make_decoder
-
-__all__ = ["UNNAMED", "Decoder", "Name", "Ranked", "make_decoder"]

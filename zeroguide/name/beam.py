@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 
 from zeroguide.clip import Region, TextEncoder
 from zeroguide.models import LanguageModel
-from zeroguide.name.noun_phrases import ARTICLES, UNNAMED, clean_phrase
+from zeroguide.name.decoder import Decoder, Ranked
+from zeroguide.name.name import UNNAMED
+from zeroguide.name.noun_phrases import ARTICLES, clean_phrase
 from zeroguide.name.proposals import LOG_LEAST, KnownContexts, Proposer, Tokens, start_ids
 from zeroguide.system.memo import Memo
 
@@ -65,7 +66,7 @@ def name_is_next(prompt: str) -> bool:
     return not prompt or prompt.split()[-1].lower() in ARTICLES
 
 
-class BeamDecoder:
+class BeamDecoder(Decoder):
     """Beam search over a causal language model's noun phrases, guided by CLIP.
 
     Args:
@@ -121,18 +122,9 @@ class BeamDecoder:
             self._first = [ids[:1] for ids in spelled["input_ids"]]
         self._scale = float(texts.clip.network.logit_scale.exp())
 
-    @torch.inference_mode()
-    def __call__(
-        self,
-        embeddings: torch.Tensor,
-        _regions: Sequence[Region] = (),
-        memo: Memo | None = None,
-        /,
-    ) -> list[list[tuple[str, float]]]:
+    def rank(self, unit: torch.Tensor, _regions: Sequence[Region], memo: Memo) -> Sequence[Ranked]:
         """(n, e) -> for each segment its labels and cosines, best first."""
-        memo = Memo() if memo is None else memo
         known = self.proposals.known(memo)
-        unit = F.normalize(embeddings.float(), dim=-1)
         searches = [_Search(tokens) for tokens in self._first_tokens(unit)]
         for _ in range(self.max_tokens):
             if any(known[c].steps for search in searches for c in search.beams):

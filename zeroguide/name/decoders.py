@@ -1,50 +1,23 @@
-"""Decoders: segment embeddings -> ranked noun phrases. One file per method.
-
-A decoder is called with embeddings (n, e), normalised or not, and the n regions they belong to,
-of one picture or of many. It returns for each region its labels with scores, best first, at least
-one. A score is the cosine of the region's embedding and the label's text.
-
-What a decoder reads, and wants to know when it is called again for the same pictures, it keeps in
-the memo that it is given; without one, it forgets at the end. It has no state of its own, so that
-threads may share it, and that labels depend on nothing labelled before.
-"""
+"""The decoder that a recipe names. One file per method; `decoder` says what all of them are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
-from zeroguide.clip import Region, TextEncoder
+from zeroguide.clip import TextEncoder
 from zeroguide.errors import UsageError
 from zeroguide.name.beam import BeamDecoder
-from zeroguide.name.name import Name
-from zeroguide.name.noun_phrases import UNNAMED
+from zeroguide.name.decoder import Decoder
 from zeroguide.name.phrase_files import list_names, read_prompts
 from zeroguide.name.proposals import start_ids
 from zeroguide.name.vocabulary import VocabularyDecoder
 from zeroguide.recipe import Recipe
-from zeroguide.system.memo import Memo
 
 if TYPE_CHECKING:
-    import torch
-
     from zeroguide.models import LanguageModel, LoadedModels
-
-__all__ = ["UNNAMED", "Decoder", "Name", "Ranked", "make_decoder"]
-
-Ranked = Sequence[Name | tuple[str, float]]
-"""A region's labels with their scores, best first; a `Name` says more."""
 
 LABELS = "labels"
 """The list in prompts/ whose order tells how often a phrase is said."""
-
-
-class Decoder(Protocol):
-    """Embeddings (n, e) of n regions -> n ranked lists of labels."""
-
-    def __call__(
-        self, embeddings: torch.Tensor, regions: Sequence[Region], memo: Memo | None = None, /
-    ) -> Sequence[Ranked]: ...
 
 
 def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> Decoder:
@@ -55,7 +28,11 @@ def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> De
     knobs = recipe.decoder
     if models.language_model is not None:
         _check_length(models.language_model, knobs.prompt, knobs.max_tokens)
-    n_alternatives = knobs.n_alternatives
+    search: dict[str, Any] = {
+        "beam_size": knobs.beam_size,
+        "max_tokens": knobs.max_tokens,
+        "n_alternatives": knobs.n_alternatives,
+    }
     match knobs.method:
         case "phrases":
             return _phrases_decoder(recipe, texts, models.language_model)
@@ -64,7 +41,7 @@ def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> De
                 texts,
                 phrases=read_prompts(knobs.vocabulary),
                 templates=read_prompts(knobs.templates),
-                n_alternatives=n_alternatives,
+                n_alternatives=knobs.n_alternatives,
             )
         case "beam":
             assert models.language_model is not None
@@ -74,11 +51,9 @@ def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> De
                 phrases=read_prompts(knobs.vocabulary),
                 templates=read_prompts(knobs.templates),
                 prompt=knobs.prompt,
-                beam_size=knobs.beam_size,
                 n_candidates=knobs.n_candidates,
-                max_tokens=knobs.max_tokens,
                 lm_weight=knobs.lm_weight,
-                n_alternatives=n_alternatives,
+                **search,
             )
         case "zerocap":
             from zeroguide.name.zerocap import ZeroCapDecoder
@@ -88,35 +63,20 @@ def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> De
                 texts,
                 models.language_model,
                 prompt=knobs.prompt,
-                beam_size=knobs.beam_size,
                 n_candidates=knobs.n_candidates,
-                max_tokens=knobs.max_tokens,
                 iterations=knobs.iterations,
-                n_alternatives=n_alternatives,
+                **search,
             )
         case "text-memory":
             from zeroguide.name.text_memory import TextMemoryDecoder
 
             assert models.text_memory is not None
-            return TextMemoryDecoder(
-                texts,
-                models.text_memory,
-                beam_size=knobs.beam_size,
-                max_tokens=knobs.max_tokens,
-                n_alternatives=n_alternatives,
-            )
+            return TextMemoryDecoder(texts, models.text_memory, **search)
         case "vlm":
             from zeroguide.name.vlm import VlmDecoder
 
             assert models.vlm is not None
-            return VlmDecoder(
-                texts,
-                models.vlm,
-                prompt=knobs.prompt,
-                beam_size=knobs.beam_size,
-                max_tokens=knobs.max_tokens,
-                n_alternatives=n_alternatives,
-            )
+            return VlmDecoder(texts, models.vlm, prompt=knobs.prompt, **search)
 
 
 def _phrases_decoder(

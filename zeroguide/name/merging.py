@@ -7,12 +7,89 @@ clustering tree merge, upwards; here pairs that touch, or any pairs at all, may 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import networkx as nx
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+from zeroguide.name.name import UNNAMED
+from zeroguide.recipe import Merge
+
+Parts = tuple[int, ...]
+"""A segment: the over-segments it is made of, ascending."""
+
+T = TypeVar("T")
+
+
+class Merger:
+    """Says which segments of one image are to become one.
+
+    Args:
+        merge: the recipe's section.
+        label_map: (H, W) integers, the image's over-segments.
+        tree: (n-1, 2), the segmenter's merge tree.
+
+    Raises:
+        ValueError: the edges "siblings" without a tree.
+    """
+
+    def __init__(self, merge: Merge, label_map: np.ndarray, tree: np.ndarray | None) -> None:
+        if merge.edges == "siblings" and tree is None:
+            raise ValueError("the edges 'siblings' need the segmenter's tree")
+        self._merge, self._tree = merge, tree
+        self._neighbours = adjacent_pairs(label_map) if merge.edges == "adjacent" else set()
+
+    def graph(
+        self,
+        segments: Sequence[Parts],
+        embeddings: torch.Tensor,
+        labels: Sequence[str],
+        label_embeddings: torch.Tensor,
+    ) -> nx.Graph:
+        """The merge graph of n segments of the image; tensors as in `merge_graph`."""
+        label_embeddings = label_embeddings.clone()
+        # Not to have been named is nothing that segments have in common.
+        label_embeddings[[label == UNNAMED for label in labels]] = 0
+        return merge_graph(
+            embeddings,
+            label_embeddings,
+            pairs=self._pairs(segments),
+            embedding_weight=self._merge.embedding_weight,
+        )
+
+    def _pairs(self, segments: Sequence[Parts]) -> set[tuple[int, int]] | None:
+        if self._merge.edges == "siblings":
+            assert self._tree is not None
+            return sibling_pairs(segments, self._tree)
+        if self._merge.edges == "adjacent":
+            return lift_pairs(self._neighbours, segments)
+        return None
+
+
+def merge_all(
+    segments: list[list[T]],
+    alike: Callable[[list[T]], list[list[T]]],
+    join: Callable[[list[list[list[T]]]], list[list[T]]],
+) -> list[list[T]]:
+    """Join the alike segments of every image, and the joined ones again, until none are alike.
+
+    Args:
+        segments: of each image.
+        alike: an image's segments -> the same in groups that are to become one.
+        join: each image's groups of two or more -> the segments that they become.
+    """
+    while True:
+        groups = [alike(of_image) if of_image else [] for of_image in segments]
+        larger = [[group for group in of_image if len(group) > 1] for of_image in groups]
+        if not any(larger):
+            return segments
+        segments = [
+            [group[0] for group in of_image if len(group) == 1] + joined
+            for of_image, joined in zip(groups, join(larger), strict=True)
+        ]
 
 
 def merge_graph(
@@ -63,13 +140,19 @@ def adjacent_pairs(label_map: np.ndarray) -> set[tuple[int, int]]:
     return pairs
 
 
-def sibling_pairs(parts: Sequence[tuple[int, ...]], tree: np.ndarray) -> set[tuple[int, int]]:
+def lift_pairs(pairs: Iterable[tuple[int, int]], segments: Sequence[Parts]) -> set[tuple[int, int]]:
+    """Pairs of over-segments -> pairs (i, j), i < j, of the different segments they are in."""
+    segment_of = {part: i for i, parts in enumerate(segments) for part in parts}
+    both = ((segment_of[a], segment_of[b]) for a, b in pairs if {a, b} <= segment_of.keys())
+    return {(min(i, j), max(i, j)) for i, j in both if i != j}
+
+
+def sibling_pairs(segments: Sequence[Parts], tree: np.ndarray) -> set[tuple[int, int]]:
     """Pairs (i, j), i < j, of segments that are the two children of a node of the merge tree.
 
-    parts: for each segment the over-segments it is made of, ascending. tree: (n-1, 2), see
-    zeroguide.segment.segmenters.SegmenterResult.
+    tree: (n-1, 2), see `zeroguide.segment.segmenters.SegmenterResult`.
     """
-    segment = {own: i for i, own in enumerate(parts)}
+    segment = {parts: i for i, parts in enumerate(segments)}
     nodes = [(part,) for part in range(len(tree) + 1)]
     pairs: set[tuple[int, int]] = set()
     for a, b in tree.tolist():

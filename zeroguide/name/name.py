@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+UNNAMED = "unnamed"
+"""The label of a region for which a decoder found no phrase."""
+
 
 class Name(NamedTuple):
     """A label and how it was found.

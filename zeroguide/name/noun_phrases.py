@@ -8,9 +8,6 @@ from functools import cache, lru_cache
 
 from zeroguide.name.phrase_files import read_prompts
 
-UNNAMED = "unnamed"
-"""The label of a region for which a decoder found no phrase."""
-
 ARTICLES = ("a", "an", "the", "some")
 """Words that a name stands behind."""
 # A full stop, unless it belongs to a short title, as in "St. Bernard".

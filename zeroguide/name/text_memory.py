@@ -17,7 +17,9 @@ import torch.nn.functional as F
 from zeroguide.clip import Region, TextEncoder
 from zeroguide.errors import WeightsError
 from zeroguide.models import TextMemory
-from zeroguide.name.noun_phrases import UNNAMED, clean_phrase
+from zeroguide.name.decoder import Decoder, Ranked
+from zeroguide.name.name import UNNAMED
+from zeroguide.name.noun_phrases import clean_phrase
 from zeroguide.system.memo import Memo
 
 # The paper's temperature; CLIP's own, as trained.
@@ -30,7 +32,7 @@ _LOG_LEAST = math.log(1e-3)
 _BATCH = 64
 
 
-class TextMemoryDecoder:
+class TextMemoryDecoder(Decoder):
     """Writes a text for every embedding, by beam search over a language model alone.
 
     Args:
@@ -66,16 +68,8 @@ class TextMemoryDecoder:
                 "with scripts/train/text_memory.py"
             )
 
-    @torch.inference_mode()
-    def __call__(
-        self,
-        embeddings: torch.Tensor,
-        _regions: Sequence[Region] = (),
-        memo: Memo | None = None,
-        /,
-    ) -> list[list[tuple[str, float]]]:
+    def rank(self, unit: torch.Tensor, _regions: Sequence[Region], memo: Memo) -> Sequence[Ranked]:
         """(n, e) -> for each segment its labels and cosines, the likeliest text first."""
-        unit = F.normalize(embeddings.float(), dim=-1)
         written = [
             texts
             for start in range(0, len(unit), _BATCH)
@@ -114,9 +108,7 @@ class TextMemoryDecoder:
                 row.append(text)
         return rows
 
-    def _ranked(
-        self, unit: torch.Tensor, texts: list[str], memo: Memo | None
-    ) -> list[tuple[str, float]]:
+    def _ranked(self, unit: torch.Tensor, texts: list[str], memo: Memo) -> list[tuple[str, float]]:
         """The texts' labels, each once, with the cosines of the texts in the training's wording."""
         labels: dict[str, str] = {}
         for text in texts:

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy import ndimage
 
 from zeroguide.clip import Region, TextEncoder
 from zeroguide.models import Vlm
-from zeroguide.name.noun_phrases import UNNAMED, clean_phrase
+from zeroguide.name.decoder import Decoder, Ranked
+from zeroguide.name.name import UNNAMED
+from zeroguide.name.noun_phrases import clean_phrase
 from zeroguide.system.memo import Memo
 
 QUESTION = "What does the red outline show? Answer with its name only, a short noun phrase."
@@ -26,11 +27,11 @@ OUTLINE = (255, 0, 0)
 _CONTEXT = 0.25
 # The outline's width, of the crop's longer side: a few pixels after a model's resizing.
 _WIDTH = 0.01
-# Regions per pass: pictures are many tokens.
+# Regions per pass: images are many tokens.
 _BATCH = 8
 
 
-class VlmDecoder:
+class VlmDecoder(Decoder):
     """Asks a vision-language model what it sees in each region.
 
     Args:
@@ -58,16 +59,12 @@ class VlmDecoder:
         self.max_tokens = max_tokens
         self.n_labels = 1 + n_alternatives
         self.beam_size = max(beam_size, self.n_labels)
-        # Models note on themselves where a call's pictures lie (Qwen-VL's rope_deltas), and
+        # Models note on themselves where a call's images lie (Qwen-VL's rope_deltas), and
         # processors change their tokenizers.
         self._one_at_a_time = threading.Lock()
 
-    @torch.inference_mode()
-    def __call__(
-        self, embeddings: torch.Tensor, regions: Sequence[Region], memo: Memo | None = None, /
-    ) -> list[list[tuple[str, float]]]:
+    def rank(self, unit: torch.Tensor, regions: Sequence[Region], memo: Memo) -> Sequence[Ranked]:
         """(n, e) and n regions -> for each its labels and cosines, in the model's own order."""
-        unit = F.normalize(embeddings.float(), dim=-1)
         answers: list[list[str]] = []
         for start in range(0, len(regions), _BATCH):
             crops = [outlined_crop(region) for region in regions[start : start + _BATCH]]
@@ -94,7 +91,7 @@ class VlmDecoder:
         return [texts[i : i + self.n_labels] for i in range(0, len(texts), self.n_labels)]
 
     def _ranked(
-        self, unit: torch.Tensor, answers: list[str], memo: Memo | None
+        self, unit: torch.Tensor, answers: list[str], memo: Memo
     ) -> list[tuple[str, float]]:
         """The answers' labels, each once, with the cosines of prompt and label."""
         phrases = (clean_phrase(answer, self.prompt) for answer in answers)
@@ -110,7 +107,7 @@ def outlined_crop(region: Region) -> np.ndarray:
     """The region's bounding box with some context, its outline drawn: (h, w, 3) uint8 RGB.
 
     The line lies outside of the region, so that small ones aren't painted over; where the region
-    meets the picture's border there is none.
+    meets the image's border there is none.
     """
     mask = region.mask
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -118,7 +115,7 @@ def outlined_crop(region: Region) -> np.ndarray:
     longer = max(end - start for start, end in box)
     margin = max(1, round(_CONTEXT * longer))
     crop = tuple(slice(max(0, start - margin), end + margin) for start, end in box)
-    pixels, inside = region.picture.pixels[crop].copy(), mask[crop]
+    pixels, inside = region.image.pixels[crop].copy(), mask[crop]
     width = max(1, round(_WIDTH * max(inside.shape)))
     pixels[ndimage.binary_dilation(inside, iterations=width) & ~inside] = OUTLINE
     return pixels

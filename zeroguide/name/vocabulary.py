@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 
 from zeroguide.clip import Region, TextEncoder
+from zeroguide.name.decoder import Decoder, Ranked
 from zeroguide.system.memo import Memo
 
 
-class VocabularyDecoder:
+class VocabularyDecoder(Decoder):
     """Ranks a list of phrases by the cosine of their text and the segment's embedding.
 
     Args:
@@ -33,16 +33,9 @@ class VocabularyDecoder:
         self.n_labels = min(1 + n_alternatives, len(self.phrases))
         self.embeddings = texts.embed_phrases(self.phrases, templates)  # (p, e), unit
 
-    @torch.inference_mode()
-    def __call__(
-        self,
-        embeddings: torch.Tensor,
-        _regions: Sequence[Region] = (),
-        _memo: Memo | None = None,
-        /,
-    ) -> list[list[tuple[str, float]]]:
+    def rank(self, unit: torch.Tensor, _regions: Sequence[Region], memo: Memo) -> Sequence[Ranked]:
         """(n, e) -> for each segment its labels and cosines, best first."""
-        cosines = F.normalize(embeddings.float(), dim=-1) @ self.embeddings.T  # (n, p)
+        cosines = unit @ self.embeddings.T  # (n, p)
         best = cosines.topk(self.n_labels, dim=1)
         return [
             [(self.phrases[i], score) for i, score in zip(ids, scores, strict=True)]

@@ -130,23 +130,7 @@ class Labeling:
         order = sorted(range(n), key=lambda i: -measured[i][1])
         new_id = np.empty(n, np.int32)
         new_id[order] = np.arange(1, n + 1)
-        segments = []
-        for i in order:
-            known = labels[i]
-            bbox, area = measured[i]
-            segments.append(
-                Segment(
-                    id=int(new_id[i]),
-                    label=str(known.label),
-                    score=float(known.score),
-                    confidence=float(known.confidence),
-                    alternatives=tuple((str(a), float(s)) for a, s in known.alternatives),
-                    merged_from=tuple(int(m) for m in known.merged_from),
-                    bbox=bbox,
-                    area=area,
-                    composed=bool(known.composed),
-                )
-            )
+        segments = [labels[i].measured(int(new_id[i]), *measured[i]) for i in order]
         known_embeddings = [labels[i].embedding for i in order]
         embeddings = None
         if segments and all(one is not None for one in known_embeddings):

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+Box = tuple[int, int, int, int]
+"""x, y, width, height in pixels."""
+
 
 class Label(NamedTuple):
     """What is known of one segment before it is measured; the fields are as in `Segment`."""
@@ -19,6 +22,20 @@ class Label(NamedTuple):
     merged_from: Sequence[int]
     embedding: np.ndarray | None = None  # (e,), any length but zero
     composed: bool = False
+
+    def measured(self, id: int, bbox: Box, area: int) -> Segment:
+        """The segment that it is, with plain Python values for JSON."""
+        return Segment(
+            id=id,
+            label=str(self.label),
+            score=float(self.score),
+            confidence=float(self.confidence),
+            alternatives=tuple((str(label), float(score)) for label, score in self.alternatives),
+            merged_from=tuple(int(part) for part in self.merged_from),
+            bbox=bbox,
+            area=area,
+            composed=bool(self.composed),
+        )
 
 
 @dataclass(frozen=True)
@@ -38,12 +55,12 @@ class Segment:
     confidence: float
     alternatives: tuple[tuple[str, float], ...]
     merged_from: tuple[int, ...]
-    bbox: tuple[int, int, int, int]
+    bbox: Box
     area: int
     composed: bool = False
 
 
-def regions(label_map: np.ndarray, n: int) -> list[tuple[tuple[int, int, int, int], int]]:
+def regions(label_map: np.ndarray, n: int) -> list[tuple[Box, int]]:
     """((x, y, width, height), area) of the ids 1..n of a label map (H, W) with ids 1..n.
 
     Raises ValueError if an id has no pixel.

@@ -1,11 +1,9 @@
-"""A labelled picture to work on: merged at another threshold, joined and named by hand, undone.
+"""A labelled image to work on: merged at another threshold, joined and named by hand, undone.
 
 The networks have done their part: every over-segment has an embedding and ranked names, and so have
 the joined segments that the flow made on its way. An `Editor` repeats the flow's merging from these
-at any threshold. A joined segment that no network has seen gets an estimate: the area-weighted mean
-of its parts' embeddings, and of its parts' names the one whose text lies nearest to that; further
-names of its parts are its alternatives. At the recipe's own threshold nothing is estimated, and the
-result is the flow's.
+at any threshold; a joined segment that no network has seen gets an estimate (see `namings`). At the
+recipe's own threshold nothing is estimated, and the result is the flow's.
 
 What somebody joins or names stays as it is at every threshold, until it is undone.
 """
@@ -13,8 +11,9 @@ What somebody joins or names stays as it is at every threshold, until it is undo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -23,57 +22,19 @@ from zeroguide.errors import UsageError
 from zeroguide.image import Image
 from zeroguide.recipe import Merge
 from zeroguide.result import Label, Labeling
+from zeroguide.web.namings import Naming, Namings, Parts, TextTable
 
-Parts = tuple[int, ...]
-"""A segment: the over-segments it is made of, ascending."""
+Source = Literal["network", "estimate", "hand"]
+"""Who named a segment: the networks, an estimate from its parts, or somebody by hand."""
 
-UNNAMED = "unnamed"  # as zeroguide.name.decoders.UNNAMED, which torch comes with
 LONGEST_NAME = 80  # characters
-
-
-@dataclass(frozen=True, eq=False)
-class Naming:
-    """What the networks say of a segment.
-
-    labels: (label, score), best first, at least one. embedding: (e,) float32, any length but zero.
-    confidence: in the first label, 0 to 1. composed: as in `Segment`.
-    """
-
-    labels: tuple[tuple[str, float], ...]
-    embedding: np.ndarray
-    confidence: float
-    composed: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class TextTable:
-    """Text embeddings of all names that segments may have, so that no text is encoded later.
-
-    plain: name -> (e,) unit float32, for the merge graph. prompted: the same with the decoder's
-    prompt before the name, for scores. label_set: (p, e) unit rows, midpoint, slope: as in
-    `zeroguide.clip.confidence.Confidence`.
-    """
-
-    plain: Mapping[str, np.ndarray]
-    prompted: Mapping[str, np.ndarray]
-    label_set: np.ndarray
-    midpoint: float
-    slope: float
-
-    def confidence(self, embedding: np.ndarray, label: str) -> float:
-        """As `Confidence` estimates it, for a unit embedding (e,) and a name of the table."""
-        spread = self.label_set @ embedding
-        deviation = max(float(spread.std(ddof=1)), 1e-6)
-        z = (float(self.prompted[label] @ embedding) - float(spread.mean())) / deviation
-        return 1 / (1 + math.exp(min(700.0, -self.slope * (z - self.midpoint))))
 
 
 @dataclass(frozen=True, eq=False)
 class EditedSegment:
     """A segment as it stands now.
 
-    source: who named it: the networks, an estimate from its parts, or somebody by hand. fixed: it
-    was named or joined by hand, so no threshold changes it. area: in pixels.
+    fixed: it was named or joined by hand, so no threshold changes it. area: in pixels.
     """
 
     parts: Parts
@@ -81,7 +42,7 @@ class EditedSegment:
     score: float
     confidence: float
     alternatives: tuple[tuple[str, float], ...]
-    source: Literal["network", "estimate", "hand"]
+    source: Source
     fixed: bool
     embedding: np.ndarray
     area: int
@@ -97,10 +58,10 @@ class _Fixed:
 
 
 class Editor:
-    """The segments of one picture, and what may be done to them without a network.
+    """The segments of one image, and what may be done to them without a network.
 
     Args:
-        image: the picture; pixels (H, W, 3) uint8.
+        image: the image; pixels (H, W, 3) uint8.
         label_map: (H, W) integers 0..n-1, its over-segments, every value present.
         named: what the networks say, at least of every over-segment `(i,)`.
         texts: holds every name in `named`.
@@ -124,25 +85,16 @@ class Editor:
         provenance: dict[str, Any],
         tree: np.ndarray | None = None,
     ) -> None:
-        from zeroguide.name.merging import adjacent_pairs  # torch: not before there is a picture
+        from zeroguide.name.merging import Merger  # torch: not before there is an image
 
         self.image, self.label_map, self.tree = image, label_map, tree
         self.n_parts = int(label_map.max()) + 1
-        missing = [i for i in range(self.n_parts) if (i,) not in named]
-        if missing:
-            raise ValueError(f"over-segments without a naming: {missing[:10]}")
-        if merge.edges == "siblings" and tree is None:
-            raise ValueError("the edges 'siblings' need the segmenter's tree")
         self.threshold = merge.threshold
-        self._named = dict(named)
-        self._texts = texts
-        self._merge = merge
+        self._recipe_threshold = merge.threshold
         self._provenance = provenance
         self.areas = np.bincount(label_map.ravel(), minlength=self.n_parts)
-        self._touching = np.zeros((self.n_parts, self.n_parts), bool)
-        for i, j in adjacent_pairs(label_map):
-            self._touching[i, j] = self._touching[j, i] = True
-        self._estimates: dict[Parts, Naming] = {}
+        self._namings = Namings(named, texts, self.areas)
+        self._merger = Merger(merge, label_map, tree)
         self._fixed: tuple[_Fixed, ...] = ()
         self._before: list[tuple[_Fixed, ...]] = []
         self._segments: list[EditedSegment] | None = None
@@ -161,7 +113,8 @@ class Editor:
 
     def over_segments(self) -> list[EditedSegment]:
         """Every over-segment by itself, as the networks named it."""
-        return [self._view((part,), self._named[part,], "network") for part in range(self.n_parts)]
+        singles: list[Parts] = [(part,) for part in range(self.n_parts)]
+        return [self._view(parts, self._namings[parts], "network") for parts in singles]
 
     def edges(self) -> list[tuple[int, int, float]]:
         """The merge graph's edges between over-segments: (i, j, similarity), i < j."""
@@ -209,15 +162,7 @@ class Editor:
         texts: holds the new names.
         """
         parts = self.segment_of(part).parts
-        self._texts = TextTable(
-            {**self._texts.plain, **texts.plain},
-            {**self._texts.prompted, **texts.prompted},
-            self._texts.label_set,
-            self._texts.midpoint,
-            self._texts.slope,
-        )
-        self._named[parts] = naming
-        self._estimates.pop(parts, None)
+        self._namings.add(parts, naming, texts)
         self._fix(parts, None)
 
     def undo(self) -> None:
@@ -247,19 +192,12 @@ class Editor:
         if not edits:
             return plain
         recipe = {**self._provenance, "edits": edits}
-        return Labeling(
-            plain.file_name,
-            plain.sha256,
-            plain.label_map,
-            plain.segments,
-            recipe,
-            plain.embeddings,
-        )
+        return replace(plain, recipe=recipe)
 
     def _edits(self, labeling: Labeling) -> dict[str, Any]:
         """What differs from the recipe: the threshold, and ids of segments by what was done."""
         found: dict[str, Any] = {}
-        if self.threshold != self._merge.threshold:
+        if self.threshold != self._recipe_threshold:
             found["threshold"] = self.threshold
         ids = {segment.merged_from[0] - 1: segment.id for segment in labeling.segments}
         kinds = {
@@ -279,88 +217,46 @@ class Editor:
 
     def _merged(self) -> list[Parts]:
         """The flow's merging: join what is alike, name the joined, until nothing is alike."""
-        from zeroguide.name.merging import merge_groups
+        from zeroguide.name.merging import merge_all, merge_groups
+
+        def alike(segments: list[Parts]) -> list[list[Parts]]:
+            groups = merge_groups(self._graph(segments), self.threshold)
+            return [[segments[i] for i in group] for group in groups]
+
+        def join(groups: list[list[list[Parts]]]) -> list[list[Parts]]:
+            return [[tuple(sorted(chain(*group))) for group in of_image] for of_image in groups]
 
         fixed = [one.parts for one in self._fixed]
         taken = {part for parts in fixed for part in parts}
         free: list[Parts] = [(part,) for part in range(self.n_parts) if part not in taken]
-        while len(free) > 1:
-            groups = merge_groups(self._graph(free), self.threshold)
-            if len(groups) == len(free):
-                break
-            free = [tuple(sorted(p for i in group for p in free[i])) for group in groups]
-        return sorted(free + fixed)
+        (merged,) = merge_all([free], alike, join)
+        return sorted(merged + fixed)
 
     def _graph(self, segments: list[Parts]) -> Any:
         """The merge graph of segments; see `zeroguide.name.merging.merge_graph`."""
         import torch
 
-        from zeroguide.name.merging import merge_graph, sibling_pairs
-
-        pairs = None
-        if self._merge.edges == "adjacent":
-            member = np.zeros((len(segments), self.n_parts), np.float32)
-            for i, parts in enumerate(segments):
-                member[i, list(parts)] = 1
-            touching = member @ self._touching.astype(np.float32) @ member.T
-            pairs = {(int(i), int(j)) for i, j in np.argwhere(np.triu(touching, 1) > 0)}
-        elif self._merge.edges == "siblings":
-            assert self.tree is not None
-            pairs = sibling_pairs(segments, self.tree)
-        namings = [self._naming(parts) for parts in segments]
-        texts = [self._plain(naming.labels[0][0], naming.embedding) for naming in namings]
-        return merge_graph(
+        namings = [self._namings[parts] for parts in segments]
+        return self._merger.graph(
+            segments,
             torch.from_numpy(np.stack([naming.embedding for naming in namings])),
-            torch.from_numpy(np.stack(texts)),
-            pairs=pairs,
-            embedding_weight=self._merge.embedding_weight,
+            [naming.labels[0][0] for naming in namings],
+            torch.from_numpy(np.stack([self._namings.label_embedding(p) for p in segments])),
         )
-
-    def _plain(self, label: str, like: np.ndarray) -> np.ndarray:
-        # Not to have been named is nothing that segments have in common.
-        return np.zeros_like(like) if label == UNNAMED else self._texts.plain[label]
-
-    def _naming(self, parts: Parts) -> Naming:
-        """What the networks say of a segment, or an estimate from its parts."""
-        if parts in self._named:
-            return self._named[parts]
-        if parts not in self._estimates:
-            self._estimates[parts] = self._estimate(parts)
-        return self._estimates[parts]
-
-    def _estimate(self, parts: Parts) -> Naming:
-        own = [self._named[part,] for part in parts]
-        units = np.stack([_unit(naming.embedding) for naming in own])
-        embedding = _unit(self.areas[list(parts)].astype(np.float32) @ units)
-        names = _distinct(label for naming in own for label, _ in naming.labels)
-        if not names:
-            return Naming(((UNNAMED, 0.0),), embedding, 0.0)
-        scores = np.stack([self._texts.prompted[name] for name in names]) @ embedding
-        # Not the nearest of all: a decoder weighs more than nearness, what it put first says so.
-        first = {naming.labels[0][0] for naming in own}
-        rank = np.lexsort((-scores, [name not in first for name in names]))
-        order = rank[: max(len(naming.labels) for naming in own)]
-        labels = tuple((names[i], float(scores[i])) for i in order)
-        return Naming(labels, embedding, self._texts.confidence(embedding, labels[0][0]))
 
     def _describe(self, parts: Parts) -> EditedSegment:
         fixed = next((one for one in self._fixed if one.parts == parts), None)
-        naming = self._naming(parts)
+        naming = self._namings[parts]
         if fixed is not None and fixed.label is not None:
             others = tuple(one for one in naming.labels if one[0] != fixed.label)
             # What a person says is sure.
             naming = Naming(((fixed.label, 1.0), *others), naming.embedding, 1.0)
             return self._view(parts, naming, "hand", fixed=True)
-        source: Literal["network", "estimate"] = "network" if parts in self._named else "estimate"
+        source: Source = "estimate" if self._namings.is_estimate(parts) else "network"
         return self._view(parts, naming, source, fixed=fixed is not None)
 
     def _view(
-        self,
-        parts: Parts,
-        naming: Naming,
-        source: Literal["network", "estimate", "hand"],
-        *,
-        fixed: bool = False,
+        self, parts: Parts, naming: Naming, source: Source, *, fixed: bool = False
     ) -> EditedSegment:
         (label, score), *alternatives = naming.labels
         return EditedSegment(
@@ -375,11 +271,3 @@ class Editor:
             embedding=naming.embedding,
             area=int(self.areas[list(parts)].sum()),
         )
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / max(float(np.linalg.norm(vector)), 1e-12)
-
-
-def _distinct(names: Iterable[str]) -> list[str]:
-    return [name for name in dict.fromkeys(names) if name != UNNAMED]

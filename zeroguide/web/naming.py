@@ -1,4 +1,4 @@
-"""The networks behind the page: from a picture to an `Editor`, one picture at a time."""
+"""The networks behind the page: from an image to an `Editor`, one image at a time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from zeroguide.clip import Picture, Region
+from zeroguide.clip import Region, SegmentedImage
 from zeroguide.image import Image
 from zeroguide.labeler import Labeler, NamedSegment, Watcher
+from zeroguide.name.name import UNNAMED
 from zeroguide.result.provenance import provenance
 from zeroguide.system.memo import Memo
-from zeroguide.web.editing import UNNAMED, Editor, Naming, TextTable
+from zeroguide.web.editing import Editor
+from zeroguide.web.namings import Naming, TextTable
 
 
 class _Listener(Watcher):
@@ -51,7 +53,7 @@ class Namer:
         stage: Callable[[str], None] = lambda name: None,
         granularity: float | None = None,
     ) -> Editor:
-        """Cut a picture into segments and name each, as `Labeler.label` does.
+        """Cut an image into segments and name each, as `Labeler.label` does.
 
         stage: told what begins; see `zeroguide.labeler.Watcher.stage`. granularity: another than
         the recipe's.
@@ -62,23 +64,23 @@ class Namer:
         with self._one_at_a_time:
             listener, memo = _Listener(stage), Memo()
             labeler.describe([image], listener, memo)
-            picture = listener.segments[0].region.picture
+            segmented = listener.segments[0].region.image
             namings = self._namings(listener.segments, memo)
             texts = self._texts(namings, memo)
         return Editor(
             image,
-            picture.label_map,
+            segmented.label_map,
             named=dict(zip((s.region.parts for s in listener.segments), namings, strict=True)),
             texts=texts,
             merge=self.labeler.recipe.merge,
             provenance=provenance(labeler.recipe),
-            tree=picture.tree,
+            tree=segmented.tree,
         )
 
     def name_again(self, editor: Editor, part: int) -> None:
         """Let the networks name the segment around an over-segment, whose name was an estimate."""
         region = Region(
-            Picture(editor.image.pixels, editor.label_map, editor.tree),
+            SegmentedImage(editor.image.pixels, editor.label_map, editor.tree),
             editor.segment_of(part).parts,
         )
         with self._one_at_a_time:

@@ -106,7 +106,7 @@ class Pipeline:
 
     def _name_true(self, sample: Sample, pixels: np.ndarray) -> Prediction:
         """The true regions with our names; what is no region has no segment."""
-        from zeroguide.clip import Picture, Region
+        from zeroguide.clip import Region, SegmentedImage
         from zeroguide.models.device import autocast
 
         truth = sample.regions()
@@ -116,7 +116,7 @@ class Pipeline:
         started = time.perf_counter()
         # Embedders want every pixel to be of some part: what is no region is one more.
         parts = np.where(truth.label_map < 0, n, truth.label_map)
-        picture = Picture(pixels, parts)
+        picture = SegmentedImage(pixels, parts)
         regions = [Region(picture, (index,)) for index in range(n)]
         embedder = self.labeler.embedder
         with autocast(self.labeler.device, self.labeler.recipe.precision):

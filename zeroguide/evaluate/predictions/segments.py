@@ -18,7 +18,7 @@ from zeroguide.evaluate.predictions.prediction import Prediction
 
 if TYPE_CHECKING:
     from zeroguide.evaluate.datasets import Sample
-    from zeroguide.labeler import Segmenter
+    from zeroguide.segmenter import Segmenter
 
 
 class Segments:

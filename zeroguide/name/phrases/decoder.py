@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 
 from zeroguide.clip import Region
+from zeroguide.name.decoder import Decoder, Ranked
 from zeroguide.name.name import Name
 from zeroguide.name.phrases.modifiers import Modifiers
 from zeroguide.name.phrases.retrieval import PhraseList
@@ -18,7 +18,7 @@ from zeroguide.system.memo import Memo
 _BATCH = 64
 
 
-class PhrasesDecoder:
+class PhrasesDecoder(Decoder):
     """Retrieves phrases, chooses how specific the label is and puts a modifier before it.
 
     Args:
@@ -42,16 +42,8 @@ class PhrasesDecoder:
         self.n_alternatives = n_alternatives
         self.specificity = Specificity(phrases.phrases, phrases.log_prior, certainty=certainty)
 
-    @torch.inference_mode()
-    def __call__(
-        self,
-        embeddings: torch.Tensor,
-        _regions: Sequence[Region] = (),
-        memo: Memo | None = None,
-        /,
-    ) -> list[list[Name]]:
+    def rank(self, unit: torch.Tensor, _regions: Sequence[Region], memo: Memo) -> Sequence[Ranked]:
         """(n, e) -> for each segment its label, then finer names, then others."""
-        unit = F.normalize(embeddings.float(), dim=-1)
         named = [names for part in unit.split(_BATCH) for names in self._retrieve(part)]
         if self.modifiers is not None:
             sure = [i for i, own in enumerate(named) if (own[0].certainty or 0) >= self.certainty]

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from zeroguide.clip import Region, TextEncoder
 from zeroguide.errors import UsageError, WeightsError
 from zeroguide.models import LanguageModel
 from zeroguide.name.cache import KeysAndValues, read
-from zeroguide.name.noun_phrases import UNNAMED, clean_phrase
+from zeroguide.name.decoder import Decoder, Ranked
+from zeroguide.name.name import UNNAMED
+from zeroguide.name.noun_phrases import clean_phrase
 from zeroguide.name.zerocap.candidates import Candidates
 from zeroguide.name.zerocap.shift import Shifted, shift
 from zeroguide.name.zerocap.tokens import Tokens
@@ -51,7 +52,7 @@ class _Beams:
         return _Beams(*(x[segments] for x in vars(self).values()))
 
 
-class ZeroCapDecoder:
+class ZeroCapDecoder(Decoder):
     """Beam search over a causal language model whose context is shifted towards each segment.
 
     Args:
@@ -97,37 +98,30 @@ class ZeroCapDecoder:
         self.n_candidates, self.iterations = n_candidates, iterations
         self.n_labels = 1 + n_alternatives
 
-    def __call__(
-        self,
-        embeddings: torch.Tensor,
-        _regions: Sequence[Region] = (),
-        memo: Memo | None = None,
-        /,
-    ) -> list[list[tuple[str, float]]]:
+    def rank(self, unit: torch.Tensor, _regions: Sequence[Region], memo: Memo) -> Sequence[Ranked]:
         """(n, e) -> for each segment its labels and cosines, best first."""
-        memo = Memo() if memo is None else memo
         # With the prompt, because a text may go on with its last word: "a" and "n apple".
-        found = [
+        cleaned = [
             dict.fromkeys(clean_phrase(self.prompt + text, self.prompt) for text in texts)
-            for texts in self.generate(embeddings, memo)
+            for texts in self.generate(unit, memo)
         ]
-        labels = list(dict.fromkeys(label for own in found for label in own if label))
+        labels = list(dict.fromkeys(label for row in cleaned for label in row if label))
         embedded = self.texts.embed([f"{self.prompt} {label}" for label in labels], memo)
-        unit = F.normalize(embeddings.float(), dim=-1).to(embedded.device)
         ranked = []
-        for own, row in zip(found, (unit @ embedded.T).tolist(), strict=True):
+        rows = (unit.to(embedded.device) @ embedded.T).tolist()  # (n, labels)
+        for of_segment, row in zip(cleaned, rows, strict=True):
             cosines = dict(zip(labels, row, strict=True))
-            scores = [(label, cosines[label]) for label in own if label] or [(UNNAMED, 0.0)]
+            scores = [(label, cosines[label]) for label in of_segment if label]
+            scores = scores or [(UNNAMED, 0.0)]
             ranked.append(sorted(scores, key=lambda item: -item[1])[: self.n_labels])
         return ranked
 
-    def generate(self, embeddings: torch.Tensor, memo: Memo | None = None) -> list[list[str]]:
-        """(n, e) -> for each segment its texts as written, by mean log-probability per token."""
-        memo = Memo() if memo is None else memo
+    def generate(self, unit: torch.Tensor, memo: Memo) -> list[list[str]]:
+        """Unit embeddings (n, e) -> each one's texts, by mean log-probability per token."""
         # Gradients are needed, whatever mode the caller is in.
         with torch.inference_mode(False), torch.no_grad():
-            unit = F.normalize(embeddings.to(self._device).float(), dim=-1)
-            return [text for part in unit.split(_SEGMENTS) for text in self._search(part, memo)]
+            parts = unit.to(self._device).split(_SEGMENTS)
+            return [text for part in parts for text in self._search(part, memo)]
 
     def _search(self, unit: torch.Tensor, memo: Memo) -> list[list[str]]:
         n = len(unit)
@@ -239,14 +233,15 @@ class ZeroCapDecoder:
         means = (beams.scores[:, :, None] + log_p) / lengths[:, :, None]
         best = means.flatten(1).topk(min(self.beam_size, b * v), dim=-1)
         parents, chosen = best.indices // v, best.indices % v  # (n, beams)
-        own = torch.arange(n, device=self._device)[:, None], parents
-        rows = (own[0] * b + parents).flatten()
+        segments = torch.arange(n, device=self._device)[:, None]  # (n, 1)
+        parent = segments, parents
+        rows = (segments * b + parents).flatten()  # (n * beams,)
         extended = _Beams(
             segments=beams.segments,
-            tokens=torch.cat([beams.tokens[own], chosen[:, :, None]], dim=2),
-            scores=best.values * lengths[own],
-            lengths=lengths[own],
-            stopped=beams.stopped[own] | (chosen == self._tokens.end),
+            tokens=torch.cat([beams.tokens[parent], chosen[:, :, None]], dim=2),
+            scores=best.values * lengths[parent],
+            lengths=lengths[parent],
+            stopped=beams.stopped[parent] | (chosen == self._tokens.end),
         )
         return extended, [x[rows] for x in memory]
 
