@@ -14,11 +14,11 @@ from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.recipe import load_recipe
 from zeroguide.result.provenance import provenance
 from zeroguide.runs.layout import PARTS
+from zeroguide.runs.opening import check_engine
 from zeroguide.runs.parts import (
     ROWS,
     Known,
     Row,
-    check_engine,
     next_number,
     read_keys,
     read_parts,

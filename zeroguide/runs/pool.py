@@ -13,18 +13,17 @@ import contextlib
 import multiprocessing
 import os
 import pickle
-import queue
 import signal
 import threading
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from zeroguide.errors import DeviceError, ZeroguideError
-from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.runs.settings import Outcome, Settings, Told
 from zeroguide.runs.sources import Item
 from zeroguide.runs.worker import Worker
 from zeroguide.system.prefetch import Feed, ahead_of
@@ -71,13 +70,7 @@ class Pool:
         self.deaths = 0
         self.lost: list[str] = []
 
-    def run(
-        self,
-        items: Iterable[Item],
-        done: Callable[[Outcome], None],
-        *,
-        stop: threading.Event | None = None,
-    ) -> None:
+    def run(self, items: Iterable[Item], done: Told, stop: threading.Event | None = None) -> None:
         """Do every item, as `Worker.run` does; outcomes come without labelings.
 
         Raises what that raises, DeviceError only if no device is left, and WorkersError if three
@@ -135,7 +128,7 @@ class Pool:
         its.close()  # so that the pipe ends with the process
         self._workers.append(_Process(number, process, mine))
 
-    def _receive(self, worker: _Process, done: Callable[[Outcome], None], *, ending: bool) -> None:
+    def _receive(self, worker: _Process, done: Told, *, ending: bool) -> None:
         try:
             kind, content = worker.pipe.recv()
         except (EOFError, OSError):
@@ -170,9 +163,7 @@ class Pool:
         if not self._workers and not ending:
             raise error
 
-    def _bury(
-        self, worker: _Process, done: Callable[[Outcome], None], how: str, *, ending: bool
-    ) -> None:
+    def _bury(self, worker: _Process, done: Told, how: str, *, ending: bool) -> None:
         """Take a dead worker's items back, and start another in its place."""
         self._workers.remove(worker)
         self.deaths += 1
@@ -198,9 +189,7 @@ def _serve(pipe: Connection, settings: Settings) -> None:
         with one:
             pipe.send((kind, content))
 
-    messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
-
-    def listen() -> None:  # always, so that a stop isn't held up by items before it
+    def received() -> Iterator[Item]:
         while True:
             try:
                 message = pipe.recv()
@@ -208,20 +197,14 @@ def _serve(pipe: Connection, settings: Settings) -> None:
                 os._exit(1)  # the parent is dead, and another run may have begun already
             if message == _STOP:
                 stop.set()
-            messages.put(message)
             if message in (_STOP, _END):
                 return
-
-    def items() -> Iterator[Item]:
-        while (message := messages.get()) not in (_STOP, _END):
             yield message
 
-    threading.Thread(target=listen, daemon=True).start()
+    items = Feed(received(), ahead=0).until(stop)  # all, so that none holds a stop up
     worker = Worker(settings)
     try:
-        worker.run(
-            items(), done=lambda outcome: tell("done", replace(outcome, labeling=None)), stop=stop
-        )
+        worker.run(items, lambda outcome: tell("done", replace(outcome, labeling=None)), stop)
         tell("ended", worker.model_seconds)
     except BrokenPipeError:
         return

@@ -34,7 +34,7 @@ from zeroguide.result.provenance import provenance
 from zeroguide.runs.layout import PARTS
 from zeroguide.runs.parts import Known, next_number
 from zeroguide.runs.ray_stages import LabelStage, Watch, write_stage
-from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.runs.settings import Outcome, Settings, Told
 from zeroguide.runs.sources import Item
 from zeroguide.streaming import BATCH_SIZE
 
@@ -85,13 +85,7 @@ class RayPool:
             threads=None if self._gpus else 1,
         )
 
-    def run(
-        self,
-        items: Iterable[Item],
-        done: Callable[[Outcome], None],
-        *,
-        stop: threading.Event | None = None,
-    ) -> None:
+    def run(self, items: Iterable[Item], done: Told, stop: threading.Event | None = None) -> None:
         """Do every item; `done` is told of it when its part is written, outcomes come without
         labelings.
 
@@ -139,7 +133,7 @@ class RayPool:
         hashes: list[str],
         number: int,
         watch: Any,
-        done: Callable[[Outcome], None],
+        done: Told,
     ) -> None:
         """A window: items, and the hashes of those of which there are results."""
         import pyarrow as pa

@@ -19,7 +19,10 @@ PATIENCE = 0.5  # seconds that a window waits for images that don't come
 
 
 class Feed(Generic[S]):
-    """A series that is read in a thread: what it is waiting for holds nothing else up."""
+    """A series that is read in a thread: what it is waiting for holds nothing else up.
+
+    ahead: elements that are read before they are asked for, at most; 0: all.
+    """
 
     def __init__(self, series: Iterable[S], ahead: int = 256) -> None:
         self._queue: queue.Queue[S | _End] = queue.Queue(ahead)
