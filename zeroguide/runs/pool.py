@@ -54,6 +54,7 @@ class Pool:
         settings: of each worker.
 
     Attributes:
+        size: number of workers.
         model_seconds: of all workers together, known when `run` has ended.
         deaths: of workers.
         lost: what became of devices that are of no use any more, a sentence each.
@@ -61,6 +62,7 @@ class Pool:
 
     def __init__(self, settings: Sequence[Settings]) -> None:
         self._settings = list(settings)
+        self.size = len(self._settings)
         self._context = multiprocessing.get_context("spawn")  # a fork of torch's threads may hang
         self._workers: list[_Process] = []
         self._suspects: deque[Item] = deque()
@@ -81,7 +83,7 @@ class Pool:
         ahead = ahead_of(self._settings[0].batch_size)
         at_once = ahead["ahead"] + 2 * ahead["window"] + 2
         try:
-            for number in range(len(self._settings)):
+            for number in range(self.size):
                 self._start(number)
             told = None
             while self._workers:
@@ -167,7 +169,7 @@ class Pool:
         """Take a dead worker's items back, and start another in its place."""
         self._workers.remove(worker)
         self.deaths += 1
-        if not self._has_labelled and self.deaths >= ATTEMPTS + 1 + len(self._settings):
+        if not self._has_labelled and self.deaths >= ATTEMPTS + 1 + self.size:
             raise WorkersError(nothing_labelled(how))
         for item in reversed(worker.given.values()):
             self._attempts[item.key] += worker.is_alone_with_suspect

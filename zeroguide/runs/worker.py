@@ -43,7 +43,7 @@ class Worker:
         results: where results are found and go to; None: files.
     """
 
-    deaths = 0  # of processes; see `Pool`
+    size, deaths = 1, 0  # as of `Pool`
     lost: Sequence[str] = ()
 
     def __init__(
