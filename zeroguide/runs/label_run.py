@@ -81,8 +81,8 @@ class Run:
         items: the images; a finite series, read once.
         roots: see `run_folder.Manifest`.
         settings: of its workers; batch_size 0 is what the device likes.
-        workers: processes; None: as many as the device and the memory are good for, or none but
-            this one for a FEW images.
+        workers: processes; None: as many as device and memory allow, and for a FEW images only
+            this one.
         shard: only this part of the images.
         load_labeler: loads the models in this process.
         observer: is told what happens.

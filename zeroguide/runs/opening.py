@@ -14,7 +14,7 @@ from typing import Any, Literal
 from zeroguide.errors import ImageError, UsageError, ZeroguideError
 from zeroguide.result import Labeling
 from zeroguide.result.provenance import differences
-from zeroguide.runs.layout import PARTS, first_result, result_path
+from zeroguide.runs.layout import PARTS, first_result, part_files, result_path
 from zeroguide.runs.run_folder import Manifest
 from zeroguide.runs.sources.item import Item
 from zeroguide.runs.sources.keys import Root
@@ -27,7 +27,7 @@ MOST_CHANGES = 4  # that a question names: another preset differs in a dozen
 
 def check_engine(folder: Path, engine: Engine) -> None:
     """Raises UsageError for a folder with results of the other engine: they don't mix."""
-    has_parts = any((folder / PARTS).glob("*.parquet"))
+    has_parts = bool(part_files(folder))
     if engine == "local" and has_parts:
         raise UsageError(
             f"{folder}: holds results of a cluster ({PARTS}/); go on with --engine ray or choose "

@@ -167,7 +167,7 @@ class Background(contextlib.AbstractContextManager["Background[T]"], Generic[T])
 def ahead_of(batch_size: int, cores: int | None = None) -> Ahead:
     """How far ahead to read for batches of this size.
 
-    cores: a thread may be had for each; None: all that this process may use.
+    cores: at most one thread for each; None: those that this process may use.
     """
     if batch_size == 1:
         return {"threads": 1, "ahead": 2, "window": 1}
