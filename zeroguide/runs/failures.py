@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from os import PathLike
 from pathlib import Path
 from typing import IO
 
@@ -17,11 +18,11 @@ class Failures:
     be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
         self._file: IO[str] | None = None
         try:
-            path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
         except OSError as error:
             raise self._problem(error) from error
 
