@@ -148,7 +148,7 @@ def test_images_of_one_shape_share_a_batch() -> None:
 
 def run(labeler: StandIn, names: list[str], size: int, notes: list[str]) -> dict[str, Any]:
     images = [image(name) for name in names]
-    found = BatchLabeler(labeler, size, notes.append)(images)  # type: ignore[arg-type]
+    found = BatchLabeler(lambda: labeler, size, notes.append)(images)  # type: ignore[arg-type]
     return {names[i]: result for i, result in found}
 
 

@@ -19,10 +19,10 @@ import typer
 
 from zeroguide import __version__
 from zeroguide.cli import discover, evaluate, export, fit, label, models, search, segment, web
+from zeroguide.cli.running import INTERRUPTED
 from zeroguide.errors import ZeroguideError
 from zeroguide.system.console import Console, silence
 
-INTERRUPTED = 130
 UNHEARD = 141  # 128 + SIGPIPE
 
 app = typer.Typer(

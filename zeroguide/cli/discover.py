@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zeroguide.cli import options
-from zeroguide.cli.running import note_device
+from zeroguide.cli.running import load_labeler
 from zeroguide.errors import UsageError
 from zeroguide.runs.batch import EXIT_FAILED, EXIT_SOME_FAILED, Job, plan, run, saving
 from zeroguide.system.console import Console
@@ -49,7 +49,6 @@ def discover(
     the class's id at every pixel) and photo.jpg.png (the overlay); prints id, name, number of
     segments and images, and share of all pixels.
     """
-    from zeroguide.models import prepare
     from zeroguide.runs.sources import find_images
 
     console = Console(quiet=quiet, verbose=verbose)
@@ -66,13 +65,9 @@ def discover(
 
     def start() -> Callable[[Job, Image], None]:
         nonlocal survey
-        console.note(recipe.introduction)
-        prepare(recipe.checkpoints(), offline=offline)
+        labeler = load_labeler(recipe, console, device, offline=offline)
         from zeroguide.evaluate.taxonomy import Survey
-        from zeroguide.labeler import Labeler  # imports torch
 
-        labeler = Labeler(recipe, device=device, offline=offline)
-        note_device(console, device, labeler.device)
         survey = opened = stack.enter_context(Survey(labeler))
         return lambda job, image: opened.add(job.source, image)
 

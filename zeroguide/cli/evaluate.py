@@ -12,7 +12,7 @@ import typer
 
 from zeroguide.cli import options
 from zeroguide.errors import OutputError, UsageError
-from zeroguide.runs.batch import EXIT_FAILED, EXIT_SOME_FAILED
+from zeroguide.runs.batch import EXIT_FAILED, EXIT_SOME_FAILED, exit_code
 from zeroguide.system.console import Console
 from zeroguide.system.files import output_folder
 
@@ -127,7 +127,7 @@ def evaluate(
     failed = len(results.images) - len(results.scored)
     if failed:
         console.note(f"{failed} of {len(results.images)} images failed")
-    return 0 if not failed else EXIT_SOME_FAILED if results.scored else EXIT_FAILED
+    return exit_code(failed, len(results.images))
 
 
 @app.command()

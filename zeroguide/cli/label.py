@@ -12,19 +12,16 @@ import typer
 
 from zeroguide.cli import options
 from zeroguide.cli.export import format_names, write_formats
-from zeroguide.cli.running import note_device
+from zeroguide.cli.running import INTERRUPTED, load_labeler
 from zeroguide.errors import UsageError
-from zeroguide.runs.batch import EXIT_FAILED, EXIT_SOME_FAILED
+from zeroguide.runs.batch import exit_code
 from zeroguide.system.console import Console
 from zeroguide.system.files import output_folder
 
 if TYPE_CHECKING:
-    from zeroguide.labeler import Labeler
     from zeroguide.runs.label_run import Summary
     from zeroguide.runs.shard import Shard
     from zeroguide.runs.sources import Item
-
-INTERRUPTED = 130
 
 
 class Engine(StrEnum):
@@ -91,7 +88,6 @@ def label(
     made from the same bytes by the same recipe.
     """
     from zeroguide.cli.run_progress import RunProgress
-    from zeroguide.models import prepare
     from zeroguide.runs.label_run import Run
     from zeroguide.runs.layout import EXPORTS
     from zeroguide.runs.settings import Settings
@@ -132,16 +128,6 @@ def label(
         batch_size=batch_size,
     )
 
-    def load() -> Labeler:
-        console.note(recipe.introduction)
-        prepare(recipe.checkpoints(), offline=offline)
-        console.step("loading the models")
-        from zeroguide.labeler import Labeler  # imports torch: what is missing is said before
-
-        labeler = Labeler(recipe, device=device, offline=offline)
-        note_device(console, device, labeler.device)
-        return labeler
-
     def images() -> Iterator[Item]:
         first = itertools.islice(items, limit)
         return (item for item in first if part is None or part.has(item.key))
@@ -153,7 +139,7 @@ def label(
         roots=items.roots,
         workers=workers,
         shard=part,
-        load_labeler=load,
+        load_labeler=lambda: load_labeler(recipe, console, device, offline=offline),
         observer=progress.observer(),
         engine=engine.value,
     )
@@ -172,9 +158,7 @@ def label(
         console.note(f"results are in {' and '.join(map(str, progress.files))}")
     elif summary.total != 1:
         _tell(summary, output, part, console)
-    if not summary.failed:
-        return 0
-    return EXIT_FAILED if summary.failed == summary.total else EXIT_SOME_FAILED
+    return exit_code(summary.failed, summary.total)
 
 
 def _tell(summary: Summary, output: Path, shard: Shard | None, console: Console) -> None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zeroguide.cli import options
-from zeroguide.cli.running import note_device, run_jobs, table_name
+from zeroguide.cli.running import note_device
 from zeroguide.errors import UsageError
-from zeroguide.runs.batch import Job, plan, saving
+from zeroguide.runs.batch import EXIT_FAILED, Job, plan, run, saving
 from zeroguide.system.console import Console
-from zeroguide.system.files import write_png
+from zeroguide.system.files import output_folder, write_png
 
 if TYPE_CHECKING:
     from zeroguide.image import Image
@@ -81,6 +81,7 @@ def segment(
     jobs = plan(find_images(images, output, console.note), output, SUFFIXES, overwrite=overwrite)
 
     def start() -> Callable[[Job, Image], None]:
+        console.note(recipe.introduction)
         prepare(recipe.checkpoints(labels=False), offline=offline)
         from zeroguide.result import Label, Labeling
         from zeroguide.result.overlay import colour_mask, draw, side_by_side
@@ -112,8 +113,15 @@ def segment(
                 for s in labeling.segments
             ]
             columns = ["id", "share"] if over.classes is None else ["id", "class", "share"]
-            console.table(columns, rows, table_name(job, jobs))
+            console.table(columns, rows, str(job.source) if len(jobs) > 1 else None)
 
         return work
 
-    return run_jobs(recipe, jobs, start, output, console)
+    with output_folder(output), console.progress():
+        code = run(
+            jobs, start, output=output, console=console, value_range=recipe.image.value_range
+        )
+    if code != EXIT_FAILED:
+        written = " and ".join(map(str, jobs[0].outputs.values())) if len(jobs) == 1 else output
+        console.note(f"results are in {written}")
+    return code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroguide.errors import DeviceError, OutputError, UsageError, ZeroguideError
+from zeroguide.runs.failures import Failures
 from zeroguide.runs.layout import FAILURES
 from zeroguide.system.console import Console
-from zeroguide.system.files import readable_name, write_atomically
 
 if TYPE_CHECKING:
     from zeroguide.image import Image
@@ -123,11 +122,15 @@ def run(
     output = Path(output)
     from zeroguide.image import check_image, open_image
 
-    failures: list[dict[str, str]] = []
+    failures = Failures(output / FAILURES) if len(jobs) > 1 else None
+    n_failed = 0
 
     def failed(job: Job, error: Exception) -> None:
+        nonlocal n_failed
+        n_failed += 1
         text = console.failure(error, about=job.source)
-        failures.append({"file": readable_name(str(job.source)), "error": readable_name(text)})
+        if failures is not None:
+            failures.add(str(job.source), text)
 
     try:
         readable = []
@@ -158,19 +161,16 @@ def run(
             except Exception as error:  # whatever one image does must not cost the others
                 failed(job, error)
     finally:
-        if len(jobs) > 1:
-            _write_failures(output / FAILURES, failures)
-    if not failures:
+        if failures is not None:
+            failures.close(keep=True)
+    if failures is not None and n_failed:
+        listed = f"listed in {failures.path}"
+        console.note(f"{n_failed} of {len(jobs)} images failed, {listed}")
+    return exit_code(n_failed, len(jobs))
+
+
+def exit_code(n_failed: int, n: int) -> int:
+    """0, 1 if all n images failed, 3 if some did."""
+    if not n_failed:
         return 0
-    if len(jobs) > 1:
-        listed = f"listed in {output / FAILURES}"
-        console.note(f"{len(failures)} of {len(jobs)} images failed, {listed}")
-    return EXIT_FAILED if len(failures) == len(jobs) else EXIT_SOME_FAILED
-
-
-def _write_failures(path: Path, failures: list[dict[str, str]]) -> None:
-    if failures:
-        lines = "".join(json.dumps(failure) + "\n" for failure in failures)
-        write_atomically(path, lines.encode())
-    else:
-        path.unlink(missing_ok=True)
+    return EXIT_FAILED if n_failed == n else EXIT_SOME_FAILED

@@ -1,13 +1,13 @@
-"""The list of images that failed: one {"key", "file", "error"} a line."""
+"""The list of images that failed: one {"file", "error"} a line; in a run with their "key", too."""
 
 from __future__ import annotations
 
 import json
+from os import PathLike
 from pathlib import Path
 from typing import IO
 
 from zeroguide.errors import OutputError
-from zeroguide.runs.settings import Outcome
 from zeroguide.system.files import readable_name
 
 
@@ -18,19 +18,18 @@ class Failures:
     be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
         self._file: IO[str] | None = None
         try:
-            path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
         except OSError as error:
             raise self._problem(error) from error
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, name: str, error: str, key: str | None = None) -> None:
         """Write the line of an image that failed."""
-        item = outcome.item
-        said = {"file": readable_name(item.name), "error": readable_name(outcome.error)}
-        line = json.dumps({"key": item.key, **said})
+        said = {} if key is None else {"key": key}
+        line = json.dumps({**said, "file": readable_name(name), "error": readable_name(error)})
         try:
             if self._file is None:
                 self._file = open(self.path, "w", encoding="utf-8")  # noqa: SIM115

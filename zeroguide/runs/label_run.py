@@ -13,19 +13,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from zeroguide.errors import OutputError, UsageError, ZeroguideError
 from zeroguide.models import prepare
 from zeroguide.result.provenance import differences, provenance
 from zeroguide.runs.failures import Failures
 from zeroguide.runs.interruption import interruptible
-from zeroguide.runs.layout import FAILURES, MANIFEST, first_result
+from zeroguide.runs.layout import FAILURES, MANIFEST, results
 from zeroguide.runs.opening import Engine, check_engine, once, open_manifest
 from zeroguide.runs.planning import plan_workers
 from zeroguide.runs.pool import Pool
-from zeroguide.runs.run_folder import Manifest, RunFolder
-from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.runs.run_folder import Manifest
+from zeroguide.runs.settings import Outcome, Settings, Told
 from zeroguide.runs.shard import Shard
 from zeroguide.runs.sources import Item
 from zeroguide.runs.worker import Worker
@@ -36,8 +36,6 @@ from zeroguide.system.prefetch import Feed
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler
     from zeroguide.runs.ray_run import RayPool
-
-T = TypeVar("T")
 
 PATIENCE = 2.0  # seconds in which a FEW images have come, if they are only a few
 FEW = 32  # images that one process labels; more are worth the start of several
@@ -83,8 +81,8 @@ class Run:
         items: the images; a finite series, read once.
         roots: see `run_folder.Manifest`.
         settings: of its workers; batch_size 0 is what the device likes.
-        workers: processes; None: as many as the device and the memory are good for, or none but
-            this one for a FEW images.
+        workers: processes; None: as many as device and memory allow, and for a FEW images only
+            this one.
         shard: only this part of the images.
         load_labeler: loads the models in this process.
         observer: is told what happens.
@@ -110,9 +108,10 @@ class Run:
         output = self.settings.output
         with locked(output, shared=self.shard is not None, remedy=", or share it with --shard"):
             check_engine(output, self.engine)
-            known = self._manifest(lambda: Manifest.read(output))
-            may_replace = self._manifest(
-                lambda: open_manifest(
+            known = Manifest.read(output)
+            with self._writing_manifest():
+                manifest = open_manifest(
+                    known,
                     output,
                     provenance(self.settings.recipe),
                     self.roots,
@@ -120,16 +119,23 @@ class Run:
                     confirm=self.observer.confirm,
                     note=self.observer.note,
                 )
-            )
             remove_leftovers(output)
             summary = Summary()
             try:
-                self._label(replace(self.settings, may_replace=may_replace), summary)
-                # Of an interrupted run, or one of several parts, the others are still to come.
-                is_whole = self.shard is None and not summary.interrupted
-                is_mixed = is_whole and known is not None and self._is_mixed(known, summary)
-                is_pure = is_whole and not is_mixed
-                self._manifest(lambda: self._close_manifest(summary, is_pure))
+                with self._counting(summary) as done, interruptible(self.observer.note) as stop:
+                    settings = replace(self.settings, may_replace=manifest.replacing)
+                    feed = Feed(self._items(manifest))
+                    workers, items = self._choose_workers(settings, feed, stop)
+                    summary.workers = workers.size
+                    workers.run(items, done, stop)
+                    summary.model_seconds = workers.model_seconds
+                    if workers.deaths:
+                        note = f"{workers.deaths} worker processes died and were replaced"
+                        self.observer.note(note)
+                    for sentence in workers.lost:
+                        self.observer.note(sentence)
+                    summary.interrupted = stop.is_set()
+                self._close_manifest(manifest, known, summary)
             finally:
                 # With nothing in the folder there is nothing for it to speak of.
                 if known is None and self.shard is None and not summary.labelled + summary.kept:
@@ -137,84 +143,61 @@ class Run:
                         (output / MANIFEST).unlink()
         return summary
 
-    def _label(self, settings: Settings, summary: Summary) -> None:
+    def _items(self, manifest: Manifest) -> Iterator[Item]:
+        """The images of this shard; raises what `once` raises."""
+        for item in once(self.items, self.settings.output, manifest, self.roots):
+            if self.shard is None or self.shard.has(item.key):
+                yield item
+
+    @contextlib.contextmanager
+    def _counting(self, summary: Summary) -> Iterator[Told]:
+        """Who is told of every image: counts it, lists what fails, and tells the observer."""
         start = time.perf_counter()
-        failures = Failures(settings.output / self._name(FAILURES))
+        failures = Failures(self.settings.output / self._name(FAILURES))
 
         def done(outcome: Outcome) -> None:
             setattr(summary, outcome.state, getattr(summary, outcome.state) + 1)
             if outcome.state == "failed":
-                failures.add(outcome)
+                failures.add(outcome.item.name, outcome.error, outcome.item.key)
             self.observer.done(outcome, summary)
 
         try:
-            with interruptible(self.observer.note) as stop:
-                self._work(settings, done, stop, summary)
-                summary.interrupted = stop.is_set()
+            yield done
         finally:
             failures.close(keep=summary.total > 1)  # that of a single image has been said
             summary.seconds = time.perf_counter() - start
 
-    def _work(
-        self,
-        settings: Settings,
-        done: Callable[[Outcome], None],
-        stop: threading.Event,
-        summary: Summary,
-    ) -> None:
-        shard = self.shard
-        found = once(self.items, settings.output, self.roots)
-        feed = Feed(item for item in found if shard is None or shard.has(item.key))
+    def _choose_workers(
+        self, settings: Settings, feed: Feed[Item], stop: threading.Event
+    ) -> tuple[Worker | Pool | RayPool, Iterator[Item]]:
+        """What does the images, and all of these; waits for the first ones."""
         if self.engine == "ray":
             from zeroguide.runs.ray_run import RayPool
 
             if settings.overlay:
                 self.observer.note("no overlays are drawn with --engine ray")
             cluster = RayPool(settings, self.workers)
-            summary.workers = cluster.size
             self.observer.started(cluster.size, 0)
-            self._pooled(cluster, feed.until(stop), done, stop, summary)
-            return
+            return cluster, feed.until(stop)
         first = _first(feed, stop)
-        n_few = len(first) if feed.is_over and len(first) <= FEW else 0
-        if self.workers is None and feed.is_over and len(first) <= FEW:
+        are_few = feed.is_over and len(first) <= FEW
+        if self.workers is None and are_few:
             plan = [replace(settings, batch_size=settings.batch_size or 1)]
         else:
             prepare(settings.recipe.checkpoints(), offline=settings.offline)  # once, not in each
             plan = plan_workers(settings, self.workers)
-        items = itertools.chain(first, feed.until(stop))
-        summary.workers = len(plan)
-        if len(plan) == 1:
-            self.observer.started(0, n_few)
-            worker = Worker(plan[0], self.load_labeler)
-            worker.run(items, done, stop=stop)
-            summary.model_seconds = worker.model_seconds
-            return
-        self.observer.started(len(plan), n_few)
-        self._pooled(Pool(plan), items, done, stop, summary)
-
-    def _pooled(
-        self,
-        pool: Pool | RayPool,
-        items: Iterator[Item],
-        done: Callable[[Outcome], None],
-        stop: threading.Event,
-        summary: Summary,
-    ) -> None:
-        pool.run(items, done, stop=stop)
-        summary.model_seconds = pool.model_seconds
-        if pool.deaths:
-            self.observer.note(f"{pool.deaths} worker processes died and were replaced")
-        for sentence in pool.lost:
-            self.observer.note(sentence)
+        self.observer.started(len(plan) if len(plan) > 1 else 0, len(first) if are_few else 0)
+        workers = Pool(plan) if len(plan) > 1 else Worker(plan[0], self.load_labeler)
+        return workers, itertools.chain(first, feed.until(stop))
 
     def _name(self, name: str) -> str:
         return self.shard.file_name(name) if self.shard else name
 
-    def _manifest(self, function: Callable[[], T]) -> T:
-        """What reads and writes run.json; OutputError if the folder can't be written to."""
+    @contextlib.contextmanager
+    def _writing_manifest(self) -> Iterator[None]:
+        """Around what writes run.json: OutputError if the folder can't be written to."""
         try:
-            return function()
+            yield
         except ZeroguideError as error:
             cause = error.__context__
             if not isinstance(cause, OSError) or isinstance(error, UsageError):
@@ -224,32 +207,31 @@ class Run:
                 "or make it writable, or choose another with -o"
             ) from error
 
+    def _close_manifest(self, manifest: Manifest, known: Manifest | None, summary: Summary) -> None:
+        """Write the counts; known: what the folder said of itself before this run."""
+        # Of an interrupted run, or one of several parts, the others are still to come.
+        is_whole = self.shard is None and not summary.interrupted
+        is_pure = is_whole and not (known is not None and self._is_mixed(known, summary))
+        manifest.counts = {
+            state: getattr(summary, state) for state in ("labelled", "kept", "failed")
+        }
+        manifest.replacing &= not is_pure
+        with self._writing_manifest():
+            manifest.write(self.settings.output, self._name(MANIFEST))
+
     def _is_mixed(self, known: Manifest, summary: Summary) -> bool:
         """Whether results of another recipe may be left, of images that this run wasn't given."""
         output = self.settings.output
         changed = differences(known.recipe, provenance(self.settings.recipe))
         if not (known.replacing or changed) or self.engine != "local":
             return False
-        n_there = len(RunFolder(output).keys()) if first_result(output) else 0
-        n_left = n_there - summary.labelled - summary.kept
+        n_left = sum(1 for _ in results(output)) - summary.labelled - summary.kept
         if n_left > 0:
             self.observer.note(
                 f"{output}: {n_left} results of other images stay, made by another recipe; name "
                 "these images, too, or choose another folder with -o"
             )
         return n_left > 0
-
-    def _close_manifest(self, summary: Summary, is_pure: bool) -> None:
-        output = self.settings.output
-        manifest = Manifest.read(output)
-        if manifest is None:  # somebody has deleted it
-            manifest = Manifest(provenance(self.settings.recipe), list(map(str, self.roots)))
-        manifest.counts = {
-            state: getattr(summary, state) for state in ("labelled", "kept", "failed")
-        }
-        if is_pure:
-            manifest.replacing = False
-        manifest.write(output, self._name(MANIFEST))
 
 
 def _first(feed: Feed[Item], stop: threading.Event) -> list[Item]:

@@ -40,6 +40,11 @@ def first_result(folder: str | PathLike[str]) -> Path | None:
     return next(results(folder), None)
 
 
+def part_files(folder: str | PathLike[str]) -> list[Path]:
+    """The files with a cluster's results."""
+    return sorted(Path(folder, PARTS).glob("*.parquet"))
+
+
 # Names of the run's own files and folders: images of these names get a "=" before them, and those
 # that begin with "=" another one.
 _RESERVED = re.compile(rf"=.*|({EXPORTS}|{PARTS})/.*|run(-\d+-of-\d+)?", re.IGNORECASE | re.DOTALL)

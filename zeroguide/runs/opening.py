@@ -14,7 +14,7 @@ from typing import Any, Literal
 from zeroguide.errors import ImageError, UsageError, ZeroguideError
 from zeroguide.result import Labeling
 from zeroguide.result.provenance import differences
-from zeroguide.runs.layout import PARTS, first_result, result_path
+from zeroguide.runs.layout import PARTS, first_result, part_files, result_path
 from zeroguide.runs.run_folder import Manifest
 from zeroguide.runs.sources.item import Item
 from zeroguide.runs.sources.keys import Root
@@ -27,7 +27,7 @@ MOST_CHANGES = 4  # that a question names: another preset differs in a dozen
 
 def check_engine(folder: Path, engine: Engine) -> None:
     """Raises UsageError for a folder with results of the other engine: they don't mix."""
-    has_parts = any((folder / PARTS).glob("*.parquet"))
+    has_parts = bool(part_files(folder))
     if engine == "local" and has_parts:
         raise UsageError(
             f"{folder}: holds results of a cluster ({PARTS}/); go on with --engine ray or choose "
@@ -43,6 +43,7 @@ def check_engine(folder: Path, engine: Engine) -> None:
 
 
 def open_manifest(
+    known: Manifest | None,
     output: Path,
     recipe: dict[str, Any],
     roots: list[Path],
@@ -50,10 +51,11 @@ def open_manifest(
     overwrite: bool,
     confirm: Confirm | None,
     note: Callable[[str], None],
-) -> bool:
-    """Write run.json of a run that begins; whether it may replace results of other recipes.
+) -> Manifest:
+    """Write run.json of a run that begins; `replacing` if other recipes' results may be replaced.
 
     Args:
+        known: what run.json says, if it is there.
         output: the run's folder, which nobody else uses now but other shards of the run.
         recipe: the run's `provenance`.
         roots: see `Manifest`.
@@ -63,7 +65,6 @@ def open_manifest(
 
     Raises UsageError if they aren't.
     """
-    known = Manifest.read(output)
     before = known.recipe if known is not None else _recipe_of_a_result(output)
     replacing = overwrite or (known is not None and known.replacing)
     changes = differences(before, recipe) if before is not None else []
@@ -83,11 +84,14 @@ def open_manifest(
         note(f"{output}: its results are kept, though by other library versions")
     manifest = known or Manifest(recipe)
     merged = list(dict.fromkeys([*manifest.roots, *map(str, roots)]))
-    replace(manifest, recipe=recipe, roots=merged, replacing=replacing).write(output)
-    return replacing
+    manifest = replace(manifest, recipe=recipe, roots=merged, replacing=replacing)
+    manifest.write(output)
+    return manifest
 
 
-def once(items: Iterable[Item], output: Path, roots: Iterable[Path]) -> Iterator[Item]:
+def once(
+    items: Iterable[Item], output: Path, manifest: Manifest, roots: Iterable[Path]
+) -> Iterator[Item]:
     """The items; UsageError for one that the folder knows under another key.
 
     Keys depend on what was named on the command line: `photos/` makes x.jpg what `photos/ more/`
@@ -95,9 +99,7 @@ def once(items: Iterable[Item], output: Path, roots: Iterable[Path]) -> Iterator
 
     roots: of this run; those that the manifest has besides are of earlier ones.
     """
-    manifest = Manifest.read(output)
-    known = set(manifest.roots) if manifest else set()
-    others = [Root(folder) for folder in known - set(map(str, roots))]
+    others = [Root(folder) for folder in set(manifest.roots) - set(map(str, roots))]
     for item in items:
         for key in _other_keys(item, others) if others else ():
             if _holds(output, key, item):

@@ -82,8 +82,8 @@ def next_number(paths: Iterable[Path]) -> int:
 class Known:
     """Which images the parts have, and of what content: 16 bytes of memory an image.
 
-    Hashes of keys are kept instead of keys. Two keys of one hash cost one of the images its place:
-    it is labelled again.
+    Hashes of keys are kept instead of keys. If two keys have one hash, one of the images is
+    labelled again.
 
     Args:
         paths: the parts.

@@ -13,18 +13,17 @@ import contextlib
 import multiprocessing
 import os
 import pickle
-import queue
 import signal
 import threading
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from zeroguide.errors import DeviceError, ZeroguideError
-from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.runs.settings import Outcome, Settings, Told
 from zeroguide.runs.sources import Item
 from zeroguide.runs.worker import Worker
 from zeroguide.system.prefetch import Feed, ahead_of
@@ -55,6 +54,7 @@ class Pool:
         settings: of each worker.
 
     Attributes:
+        size: number of workers.
         model_seconds: of all workers together, known when `run` has ended.
         deaths: of workers.
         lost: what became of devices that are of no use any more, a sentence each.
@@ -62,6 +62,7 @@ class Pool:
 
     def __init__(self, settings: Sequence[Settings]) -> None:
         self._settings = list(settings)
+        self.size = len(self._settings)
         self._context = multiprocessing.get_context("spawn")  # a fork of torch's threads may hang
         self._workers: list[_Process] = []
         self._suspects: deque[Item] = deque()
@@ -71,13 +72,7 @@ class Pool:
         self.deaths = 0
         self.lost: list[str] = []
 
-    def run(
-        self,
-        items: Iterable[Item],
-        done: Callable[[Outcome], None],
-        *,
-        stop: threading.Event | None = None,
-    ) -> None:
+    def run(self, items: Iterable[Item], done: Told, stop: threading.Event | None = None) -> None:
         """Do every item, as `Worker.run` does; outcomes come without labelings.
 
         Raises what that raises, DeviceError only if no device is left, and WorkersError if three
@@ -88,7 +83,7 @@ class Pool:
         ahead = ahead_of(self._settings[0].batch_size)
         at_once = ahead["ahead"] + 2 * ahead["window"] + 2
         try:
-            for number in range(len(self._settings)):
+            for number in range(self.size):
                 self._start(number)
             told = None
             while self._workers:
@@ -135,7 +130,7 @@ class Pool:
         its.close()  # so that the pipe ends with the process
         self._workers.append(_Process(number, process, mine))
 
-    def _receive(self, worker: _Process, done: Callable[[Outcome], None], *, ending: bool) -> None:
+    def _receive(self, worker: _Process, done: Told, *, ending: bool) -> None:
         try:
             kind, content = worker.pipe.recv()
         except (EOFError, OSError):
@@ -170,13 +165,11 @@ class Pool:
         if not self._workers and not ending:
             raise error
 
-    def _bury(
-        self, worker: _Process, done: Callable[[Outcome], None], how: str, *, ending: bool
-    ) -> None:
+    def _bury(self, worker: _Process, done: Told, how: str, *, ending: bool) -> None:
         """Take a dead worker's items back, and start another in its place."""
         self._workers.remove(worker)
         self.deaths += 1
-        if not self._has_labelled and self.deaths >= ATTEMPTS + 1 + len(self._settings):
+        if not self._has_labelled and self.deaths >= ATTEMPTS + 1 + self.size:
             raise WorkersError(nothing_labelled(how))
         for item in reversed(worker.given.values()):
             self._attempts[item.key] += worker.is_alone_with_suspect
@@ -198,9 +191,7 @@ def _serve(pipe: Connection, settings: Settings) -> None:
         with one:
             pipe.send((kind, content))
 
-    messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
-
-    def listen() -> None:  # always, so that a stop isn't held up by items before it
+    def received() -> Iterator[Item]:
         while True:
             try:
                 message = pipe.recv()
@@ -208,20 +199,14 @@ def _serve(pipe: Connection, settings: Settings) -> None:
                 os._exit(1)  # the parent is dead, and another run may have begun already
             if message == _STOP:
                 stop.set()
-            messages.put(message)
             if message in (_STOP, _END):
                 return
-
-    def items() -> Iterator[Item]:
-        while (message := messages.get()) not in (_STOP, _END):
             yield message
 
-    threading.Thread(target=listen, daemon=True).start()
+    items = Feed(received(), ahead=0).until(stop)  # all, so that none holds a stop up
     worker = Worker(settings)
     try:
-        worker.run(
-            items(), done=lambda outcome: tell("done", replace(outcome, labeling=None)), stop=stop
-        )
+        worker.run(items, lambda outcome: tell("done", replace(outcome, labeling=None)), stop)
         tell("ended", worker.model_seconds)
     except BrokenPipeError:
         return

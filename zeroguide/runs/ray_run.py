@@ -4,10 +4,9 @@ Rows go through two stages: actors that hold the models read images and label th
 parts (`zeroguide.runs.parts`). Between them go labels as text, never pixels. The images are done in
 windows, because a list of all would not fit into memory.
 
-An actor that dies is restarted by Ray, with what it had in hand; one whose GPU fails ends itself. A
-count of what each image has survived lies with the driver: an image that ends three processes is
-given up. Every node needs zeroguide, the models, and the images and the output folder under the
-same paths.
+An actor that dies is restarted by Ray, with what it had in hand; one whose GPU fails ends itself.
+The driver counts the processes that each image has ended: after three it is given up. Every node
+needs zeroguide, the models, and the images and the output folder under the same paths.
 
 Failure modes: if the driver dies, labels that are in no part yet are lost, at most LEAST_PART or
 PART_PER_ACTOR images an actor. All actors load the models anew for each window, and wait for the
@@ -31,12 +30,13 @@ from typing import Any
 
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.result.provenance import provenance
-from zeroguide.runs.layout import PARTS
+from zeroguide.runs.layout import PARTS, part_files
 from zeroguide.runs.parts import Known, next_number
 from zeroguide.runs.ray_stages import LabelStage, Watch, write_stage
-from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.runs.settings import Outcome, Settings, Told
 from zeroguide.runs.sources import Item
 from zeroguide.streaming import BATCH_SIZE
+from zeroguide.system.prefetch import available_cores
 
 WINDOW_PER_ACTOR = 2000  # images between two loads of the models
 LEAST_WINDOW = 10_000
@@ -85,13 +85,7 @@ class RayPool:
             threads=None if self._gpus else 1,
         )
 
-    def run(
-        self,
-        items: Iterable[Item],
-        done: Callable[[Outcome], None],
-        *,
-        stop: threading.Event | None = None,
-    ) -> None:
+    def run(self, items: Iterable[Item], done: Told, stop: threading.Event | None = None) -> None:
         """Do every item; `done` is told of it when its part is written, outcomes come without
         labelings.
 
@@ -101,7 +95,7 @@ class RayPool:
         """
         stop = stop or threading.Event()
         settings = self._settings
-        parts = sorted((settings.output / PARTS).glob("*.parquet"))
+        parts = part_files(settings.output)
         known = Known(parts, provenance(settings.recipe))
         if known.has_others and not (settings.may_replace or settings.overwrite):
             raise UsageError(
@@ -139,7 +133,7 @@ class RayPool:
         hashes: list[str],
         number: int,
         watch: Any,
-        done: Callable[[Outcome], None],
+        done: Told,
     ) -> None:
         """A window: items, and the hashes of those of which there are results."""
         import pyarrow as pa
@@ -211,10 +205,8 @@ def _connect(workers: int | None) -> tuple[Any, bool]:
             raise UsageError(
                 f"RAY_ADDRESS={address}: no Ray cluster answers; start it or unset RAY_ADDRESS"
             ) from error
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        ray.init(
-            address="local", num_cpus=max(cores, workers or 0), include_dashboard=False, **quiet
-        )
+        cores = max(available_cores(), workers or 0)
+        ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
     return ray, True
 
 

@@ -48,8 +48,10 @@ class Watch:
         return self._starts <= self._most_starts
 
     def begin(self, keys: list[str]) -> dict[str, int] | None:
-        """Images are begun together. Of those that had been begun and not finished: how often
-        alone. None: leave them all, the run has been stopped."""
+        """Images are begun together; returns those that were begun before and not finished.
+
+        Each of these with how often it was begun alone. None: the run was stopped, leave them all.
+        """
         if self._stopped:
             return None
         suspects = {key: self._begun[key] for key in keys if key in self._begun}
@@ -89,8 +91,10 @@ class Watch:
 
 
 class LabelStage:
-    """The actor: blocks of items become rows of key, pickled outcome, and of what was labelled the
-    hash and the text."""
+    """The actor: labels blocks of items.
+
+    A block becomes a row for each item: key, pickled outcome, hash and text of what was labelled.
+    """
 
     def __init__(self, settings: Settings, watch: Any) -> None:
         import ray

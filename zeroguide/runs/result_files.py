@@ -1,9 +1,9 @@
 """An image's files in a run's folder: what is there, and how it is written.
 
 The order of writing makes a run safe to kill at any moment: an old overlay goes first, then the
-JSON is replaced whole, then the overlay is written. So a JSON with the image's hash and the run's
-recipe is a finished result of which at most the overlay has to be drawn. Files that aren't this
-program's are never replaced.
+JSON is replaced whole, then the overlay is written. A JSON with the image's hash and the run's
+recipe is thus a finished result; at most its overlay is missing. Files that aren't this program's
+are never replaced.
 """
 
 from __future__ import annotations

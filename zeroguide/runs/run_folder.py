@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.result.entry import Entry
-from zeroguide.runs.layout import MANIFEST, PARTS, key_of, result_path, results
+from zeroguide.runs.layout import MANIFEST, PARTS, key_of, part_files, result_path, results
 from zeroguide.runs.sources.keys import Places
 from zeroguide.system.files import write_atomically
-
-if TYPE_CHECKING:
-    pass
 
 SCHEMA = "zeroguide-run/1"
 
@@ -106,8 +104,8 @@ class RunFolder:
         """Raises ZeroguideError for a damaged result."""
         from zeroguide.result import Labeling  # numpy: not when only the names are needed
 
-        if self._parts():
-            yield from self._from_parts()
+        if parts := part_files(self.path):
+            yield from self._from_parts(parts)
             return
         for key in self.keys():
             labeling = Labeling.load(result_path(self.path, key))
@@ -122,22 +120,19 @@ class RunFolder:
         return files[0] if files else None
 
     def _keys(self) -> Iterator[str]:
-        if self._parts():
+        if parts := part_files(self.path):
             from zeroguide.runs.parts import read_keys
 
-            yield from read_keys(self._parts())
+            yield from read_keys(parts)
             return
         for path in results(self.path):
             yield key_of(path.relative_to(self.path).as_posix())
 
-    def _parts(self) -> list[Path]:
-        return sorted((self.path / PARTS).glob("*.parquet"))
-
-    def _from_parts(self) -> Iterator[Entry]:
+    def _from_parts(self, parts: list[Path]) -> Iterator[Entry]:
         from zeroguide.result import Labeling
         from zeroguide.runs.parts import read_parts
 
-        for key, content in read_parts(self._parts()):
+        for key, content in read_parts(parts):
             try:
                 labeling = Labeling.from_dict(json.loads(content))
             except ValueError as error:
@@ -148,8 +143,6 @@ class RunFolder:
 
 
 def _sha256(path: Path) -> str | None:
-    import hashlib
-
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -71,3 +72,6 @@ class Outcome:
     trace: str = ""
     notes: tuple[str, ...] = ()
     labeling: Labeling | None = None
+
+
+Told = Callable[[Outcome], None]  # who is told of every outcome

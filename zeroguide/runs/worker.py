@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
@@ -17,11 +16,11 @@ from zeroguide.errors import OutputError, ZeroguideError
 from zeroguide.image import Image, read_image
 from zeroguide.result import Labeling
 from zeroguide.runs.result_files import Found, ResultFiles
-from zeroguide.runs.settings import Outcome, Settings
+from zeroguide.runs.settings import Outcome, Settings, Told
 from zeroguide.runs.sources import Item
-from zeroguide.streaming import BatchLabeler
+from zeroguide.streaming import BatchLabeler, Done
 from zeroguide.system.console import sentence
-from zeroguide.system.prefetch import Background, ahead_of, prefetch
+from zeroguide.system.prefetch import Background, ahead_of
 
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler
@@ -35,18 +34,6 @@ class Results(Protocol):
     def draw(self, item: Item, image: Image, labeling: Labeling) -> None: ...
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """An image that has been read; image is None if its results are complete."""
-
-    found: Found
-    image: Image | None = None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self.found.notes + (self.image.notes if self.image else ())
-
-
 class Worker:
     """Labels images and writes the results.
 
@@ -54,10 +41,10 @@ class Worker:
         settings: the run's.
         load_labeler: loads the models; called when the first image has to be labelled.
         results: where results are found and go to; None: files.
-
-    Attributes:
-        model_seconds: spent in `Labeler` so far.
     """
+
+    size, deaths = 1, 0  # as of `Pool`
+    lost: Sequence[str] = ()
 
     def __init__(
         self,
@@ -66,19 +53,23 @@ class Worker:
         results: Results | None = None,
     ) -> None:
         self.settings = settings
-        self.model_seconds = 0.0
         self._results = results or ResultFiles(settings)
-        self._load_labeler = load_labeler or settings.load_labeler
-        self._batch: BatchLabeler | None = None
         self._notes: list[str] = []  # about the run; they go with the next image
+        self._batched = BatchLabeler(
+            load_labeler or settings.load_labeler, settings.batch_size, self._notes.append
+        )
 
-    def run(
-        self,
-        items: Iterable[Item],
-        done: Callable[[Outcome], None],
-        *,
-        stop: threading.Event | None = None,
-    ) -> None:
+    @property
+    def model_seconds(self) -> float:
+        """Spent in `Labeler` so far."""
+        return self._batched.seconds
+
+    @property
+    def has_loaded(self) -> bool:
+        """Whether the models are there: what fails from now on may be an image's fault."""
+        return self._batched.labeler is not None
+
+    def run(self, items: Iterable[Item], done: Told, stop: threading.Event | None = None) -> None:
         """Do every item; `done` is told what became of each, from one thread at a time.
 
         stop: once it is set, what is in the networks is finished and written, the rest left.
@@ -87,80 +78,50 @@ class Worker:
         that don't work, DeviceError if the device has failed, and what `items` and `done` raise.
         What had been labelled before is written all the same.
         """
-        stop = stop or threading.Event()
         ahead = ahead_of(self.settings.batch_size, self.settings.threads)
+        series = self._batched.stream(items, self._load, threads=self.settings.threads, stop=stop)
         with (
             Background(ahead["threads"], ahead=ahead["ahead"], done=done) as background,
-            contextlib.closing(prefetch(items, self._load, **ahead)) as windows,
+            contextlib.closing(series) as results,
         ):
-            for window in windows:
-                if stop.is_set():
-                    return
-                to_label: list[tuple[Item, Image, tuple[str, ...]]] = []
-                for item, loaded in window:
-                    if isinstance(loaded, Exception):
-                        background.submit(partial(_failed, item, loaded))
-                    elif loaded.image is None or loaded.found.labeling is not None:
-                        background.submit(partial(self._keep, item, loaded))
-                    else:
-                        to_label.append((item, loaded.image, loaded.notes))
-                for index, result in self._label([image for _, image, _ in to_label]):
-                    item, image, notes = to_label[index]
-                    notes += tuple(self._notes)
+            for result in results:
+                notes: tuple[str, ...] = ()
+                if result.image is not None:
+                    notes = result.image.notes + tuple(self._notes)
                     self._notes.clear()
-                    background.submit(partial(self._write, item, image, result, notes))
-                    if stop.is_set():
-                        return
+                background.submit(partial(self._finish, result, notes))
 
-    @property
-    def has_loaded(self) -> bool:
-        """Whether the models are there: what fails from now on may be an image's fault."""
-        return self._batch is not None
-
-    def _load(self, item: Item) -> _Loaded:
-        """Read, and decode unless the results are complete already."""
+    def _load(self, item: Item) -> Image | Outcome:
+        """Read and decode; an outcome if the results are there already."""
         data = item.read()
         found = self._results.find(item, hashlib.sha256(data).hexdigest())
         if found.is_complete:
-            return _Loaded(found)
+            return Outcome(item, "kept", notes=found.notes)
         # A member of an archive or a row of a table has its file name in the key only.
         name = PurePosixPath(item.key).name
         image = read_image(data, item.name, self.settings.recipe.image.value_range)
-        return _Loaded(found, replace(image, file_name=name))
+        image = replace(image, file_name=name, notes=found.notes + image.notes)
+        return image if found.labeling is None else self._draw(item, image, found.labeling)
 
-    def _label(self, images: list[Image]) -> Iterator[tuple[int, Labeling | Exception]]:
-        if not images:
-            return
-        if self._batch is None:
-            labeler = self._load_labeler()
-            self._batch = BatchLabeler(labeler, self.settings.batch_size, self._notes.append)
-        results = self._batch(images)
-        while True:
-            start = time.perf_counter()
-            found = next(results, None)
-            self.model_seconds += time.perf_counter() - start
-            if found is None:
-                return
-            yield found
+    def _draw(self, item: Item, image: Image, labeling: Labeling) -> Outcome:
+        """Draw the overlay that an earlier result lacks."""
+        try:
+            self._results.draw(item, image, labeling)
+        except OutputError:
+            raise  # no other image would fare better
+        except Exception as error:
+            return _failed(item, error, image.notes)
+        return Outcome(item, "kept", notes=image.notes, labeling=labeling)
 
-    def _keep(self, item: Item, loaded: _Loaded) -> Outcome:
-        """An image that was labelled before, whose overlay may be missing."""
-        labeling = loaded.found.labeling
-        if loaded.image is not None and labeling is not None:
-            try:
-                self._results.draw(item, loaded.image, labeling)
-            except OutputError:
-                raise  # no other image would fare better
-            except Exception as error:
-                return _failed(item, error, loaded.notes)
-        return Outcome(item, "kept", notes=loaded.notes, labeling=labeling)
-
-    def _write(
-        self, item: Item, image: Image, result: Labeling | Exception, notes: tuple[str, ...]
-    ) -> Outcome:
+    def _finish(self, done: Done[Item, Outcome], notes: tuple[str, ...]) -> Outcome:
+        """Write the labels of an image, if it has got any."""
+        item, image, result = done.source, done.image, done.result
+        if isinstance(result, Outcome):
+            return result
         try:
             if isinstance(result, Exception):
                 raise result
+            assert image is not None  # it was labelled
             labeling = self._results.write(item, image, result)
         except OutputError:
             raise  # no other image would fare better

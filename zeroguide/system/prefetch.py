@@ -19,7 +19,10 @@ PATIENCE = 0.5  # seconds that a window waits for images that don't come
 
 
 class Feed(Generic[S]):
-    """A series that is read in a thread: what it is waiting for holds nothing else up."""
+    """A series that is read in a thread: what it is waiting for holds nothing else up.
+
+    ahead: elements that are read before they are asked for, at most; 0: all.
+    """
 
     def __init__(self, series: Iterable[S], ahead: int = 256) -> None:
         self._queue: queue.Queue[S | _End] = queue.Queue(ahead)
@@ -164,7 +167,7 @@ class Background(contextlib.AbstractContextManager["Background[T]"], Generic[T])
 def ahead_of(batch_size: int, cores: int | None = None) -> Ahead:
     """How far ahead to read for batches of this size.
 
-    cores: a thread may be had for each; None: all that this process may use.
+    cores: at most one thread for each; None: those that this process may use.
     """
     if batch_size == 1:
         return {"threads": 1, "ahead": 2, "window": 1}

@@ -27,7 +27,7 @@ import numpy as np
 
 from zeroguide.errors import ZeroguideError
 from zeroguide.result.provenance import differences, made_alike
-from zeroguide.runs.layout import PARTS, is_result, json_files, key_of
+from zeroguide.runs.layout import PARTS, is_result, json_files, key_of, part_files
 from zeroguide.runs.run_folder import RunFolder
 from zeroguide.runs.search.index_file import Described, Index, Stamp, load, parse, write
 from zeroguide.system.files import write_atomically
@@ -55,7 +55,7 @@ def open_index(
         old = None
     known = old.known_files() if old else {}
     try:
-        parts = sorted((run.path / PARTS).glob("*.parquet"))
+        parts = part_files(run.path)
         if parts:
             files = {f"{PARTS}/{path.name}": _stamp(path.stat()) for path in parts}
         else:

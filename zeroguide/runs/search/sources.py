@@ -18,7 +18,7 @@ from zeroguide.errors import ImageError, UsageError, ZeroguideError
 from zeroguide.image import open_image, read_image
 from zeroguide.result import Labeling
 from zeroguide.result.provenance import value_range
-from zeroguide.runs.layout import PARTS, result_path
+from zeroguide.runs.layout import part_files, result_path
 from zeroguide.runs.run_folder import RunFolder
 from zeroguide.runs.sources import Item, find_items
 
@@ -64,7 +64,7 @@ class Sources:
 
 def _from_parts(run: RunFolder, keys: set[str]) -> dict[str, str]:
     """The results of these images where they lie in a cluster's files, by key."""
-    paths = sorted((run.path / PARTS).glob("*.parquet"))
+    paths = part_files(run.path)
     if not paths:
         return {}
     from zeroguide.runs.parts import read_keys, read_parts

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from zeroguide.image.kinds import AVIF, HEIF, is_readable
+from zeroguide.runs.layout import EXPORTS, MANIFEST, PARTS
 
 _ALWAYS = "bmp dib gif ico j2k jfif jp2 jpe jpeg jpg mpo pbm pcx pgm png pnm ppm qoi tga tif tiff"
 _ALWAYS += " webp"
@@ -22,17 +23,17 @@ IMAGE = re.compile(f".+{_SUFFIX}", re.IGNORECASE | re.DOTALL)
 RESULT = re.compile(rf".+{_ANY_SUFFIX}(\.map|\.mask)?\.png", re.IGNORECASE | re.DOTALL)
 
 # What a run writes beside the results of single images.
-_RUN_FILE, _RUN_FOLDERS = "run.json", {"exports", "parts"}
-RUN_NAMES = {_RUN_FILE, *_RUN_FOLDERS}
+_RUN_FOLDERS = {EXPORTS, PARTS}
+RUN_NAMES = {MANIFEST, *_RUN_FOLDERS}
 
 
 def of_a_run(folder: str, names: Iterable[str]) -> set[str]:
     """Which of a folder's names are folders that a run over images has written into it."""
     found = RUN_NAMES.intersection(names)
-    if _RUN_FILE not in found or len(found) == 1:
+    if MANIFEST not in found or len(found) == 1:
         return set()
     try:
-        with open(os.path.join(folder, _RUN_FILE), "rb") as file:
+        with open(os.path.join(folder, MANIFEST), "rb") as file:
             return found & _RUN_FOLDERS if b'"zeroguide-run/' in file.read(1000) else set()
     except OSError:
         return set()
