@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 
 from scripts.shared.playroom import counted, match_names
 from zeroguide.image import from_array
-from zeroguide.labeler import Labeler, Segmenter
+from zeroguide.labeler import Labeler
+from zeroguide.segmenter import Segmenter
 from zeroguide.playroom import Scene, render
 from zeroguide.recipe import load_recipe
 from zeroguide.result import Label, Labeling
