@@ -21,13 +21,13 @@ import warnings
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.segment.fitted.config import Backbone
-from zeroguide.segment.fitted.model import FittedModel, checked_tensors
+from zeroguide.segment.fitted.config import Backbone, Config
+from zeroguide.segment.fitted.model import FittedModel, Tensors, checked_tensors
 from zeroguide.segment.fitted.sphere import fit_projection, spherical_kmeans, unit
 from zeroguide.segment.fitted.store import FeatureStore
 from zeroguide.segment.segmenters.saliency import salient_object
@@ -106,23 +106,16 @@ class Model(FittedModel):
         self.mean, self.weight, self.bias = mean, weight, bias
 
     @classmethod
-    def from_parts(
-        cls,
-        folder: Path,
-        n_classes: int,
-        backbone: Backbone,
-        tensors: dict[str, np.ndarray],
-        settings: dict[str, Any],
-    ) -> Self:
-        d = backbone.width
-        shapes = {"mean": (d,), "weight": (n_classes, d), "bias": (n_classes,)}
+    def from_saved(cls, folder: Path, config: Config, tensors: Tensors) -> Self:
+        d = config.backbone.width
+        shapes = {"mean": (d,), "weight": (config.n_classes, d), "bias": (config.n_classes,)}
         t = checked_tensors(folder, tensors, shapes)
-        return cls(backbone, t["mean"], t["weight"], t["bias"])
+        return cls(config.backbone, t["mean"], t["weight"], t["bias"])
 
     def _classify(self, rows: np.ndarray, h: int, w: int, seed: int) -> np.ndarray:
         return ((unit(rows) - self.mean) @ self.weight.T + self.bias).argmax(axis=1)
 
-    def _tensors(self) -> dict[str, np.ndarray]:
+    def _tensors(self) -> Tensors:
         return {"mean": self.mean, "weight": self.weight, "bias": self.bias}
 
 

@@ -48,7 +48,6 @@ def as_rows(features: Any) -> np.ndarray:
 
 def prepare(
     features: Any,
-    *,
     pca: int | float | None = None,
     umap: int | None = None,
     normalize: bool = False,

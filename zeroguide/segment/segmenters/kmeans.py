@@ -44,14 +44,7 @@ def kmeans(
     from sklearn.cluster import KMeans
 
     check_n_segments(n_segments)
-    rows = prepare(
-        features,
-        pca=pca,
-        umap=umap,
-        normalize=normalize,
-        spatial_weight=spatial_weight,
-        seed=seed,
-    )
+    rows = prepare(features, pca, umap, normalize, spatial_weight, seed)
     # k-means++ can't place more centres than there are different points.
     n_clusters = min(n_segments, len(np.unique(rows, axis=0)))
     with one_thread():
