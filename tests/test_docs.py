@@ -23,7 +23,8 @@ from PIL import Image
 import zeroguide
 from zeroguide.cli import app
 from zeroguide.cli import main as run_cli
-from zeroguide.recipe import Recipe, _fields, list_recipes, recipe_keys
+from zeroguide.recipe import Recipe, list_recipes, recipe_keys
+from zeroguide.recipe.loading import _fields
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

@@ -15,7 +15,8 @@ import torch
 import writing_folders
 from safetensors.torch import load_file, save_file
 
-from zeroguide.clip import TextEncoder, encode_tokens
+from zeroguide.clip import TextEncoder
+from zeroguide.clip.texts import encode_tokens
 from zeroguide.clip.towers import has_attention_pool
 from zeroguide.errors import UsageError, WeightsError
 from zeroguide.models import (

@@ -13,7 +13,8 @@ import pytest
 from zeroguide.errors import UsageError
 from zeroguide.name.phrase_files import FOLDER as PROMPTS
 from zeroguide.name.phrase_files import read_prompts
-from zeroguide.recipe import FOLDER, list_recipes, load_recipe, recipe_keys
+from zeroguide.recipe import list_recipes, load_recipe, recipe_keys
+from zeroguide.recipe.loading import FOLDER
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -189,7 +190,7 @@ def test_segmenters_and_recipe_agree() -> None:
     features = np.random.default_rng(0).normal(size=(6, 8, 4)).astype(np.float32)
     for method in segmenters.SEGMENTERS:
         knobs = load_recipe("fast", [f"segmenter.method={method}"]).segmenter
-        assert ("connected" in knobs.parameters()) == (method == "agglomerative")
+        assert ("connected" in segmenters.arguments(knobs)) == (method == "agglomerative")
         result = segmenters.segment(features, **segmenters.arguments(knobs))
         assert result.label_map.shape == (6, 8)
         five = load_recipe("fast", [f"segmenter.method={method}", "segmenter.n_segments=5"])

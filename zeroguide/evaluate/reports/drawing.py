@@ -39,8 +39,8 @@ def pictures(dataset: Dataset, folder: str | PathLike[str]) -> Pictures:
             regions = samples[name].regions()
         except ZeroguideError:
             return None
-        found = labeling_of(image, segment_map(row.masks), row.labels)
-        return found.overlay(), truth_labeling(dataset, image, regions).overlay()
+        result = labeling_of(image, segment_map(row.masks), row.labels)
+        return result.overlay(), truth_labeling(dataset, image, regions).overlay()
 
     return both
 

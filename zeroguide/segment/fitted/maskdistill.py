@@ -79,8 +79,8 @@ def fit(
     else:
         classes = spherical_kmeans(projection(points), n_classes - 1, seed)[1]
 
-    own = iter(classes)
-    class_of = [1 + int(next(own)) if mask.any() else 0 for mask in objects]
+    remaining = iter(classes)
+    class_of = [1 + int(next(remaining)) if mask.any() else 0 for mask in objects]
     if masks is not None:
         _write_masks(masks, store, objects, class_of)
     progress("training the classifier of tokens")
@@ -139,11 +139,11 @@ def _train(store: FeatureStore, numbers: np.ndarray, targets: np.ndarray, n_clas
     regression = LogisticRegression(C=0.1, tol=1e-2, max_iter=300)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = regression.fit((rows - mean) * scale, targets)
+        fitted = regression.fit((rows - mean) * scale, targets)
     if len(shown) == 2:  # scikit-learn gives one row for both
-        weight[shown[1]], bias[shown] = found.coef_[0] * scale, [0, found.intercept_[0]]
+        weight[shown[1]], bias[shown] = fitted.coef_[0] * scale, [0, fitted.intercept_[0]]
     else:
-        weight[shown], bias[shown] = found.coef_ * scale, found.intercept_
+        weight[shown], bias[shown] = fitted.coef_ * scale, fitted.intercept_
     return Model(store.backbone, mean, weight, bias)
 
 

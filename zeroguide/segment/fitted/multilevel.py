@@ -75,9 +75,9 @@ def fit(
     categories, category_of = spherical_kmeans(means, n_categories, seed)
     pairs = np.stack([dataset] * len(categories))
     for c in range(len(categories)):
-        own = category_of[image_of] == c
-        if own.any():
-            pairs[c] = _two(points[own], border[own], attention[own], seed)
+        members = category_of[image_of] == c
+        if members.any():
+            pairs[c] = _two(points[members], border[members], attention[members], seed)
 
     levels = Levels(projection, dataset, categories, pairs)
     is_foreground = np.zeros(len(numbers), dtype=bool)

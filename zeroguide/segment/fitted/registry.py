@@ -96,9 +96,9 @@ def count_classes(
     images = np.zeros(model.n_classes, dtype=np.int64)
     for i in range(len(store)):
         classes = model.classify(store.features(i), seed=seed)
-        found = np.bincount(classes.ravel(), minlength=model.n_classes)
-        tokens += found
-        images += found > 0
+        counts = np.bincount(classes.ravel(), minlength=model.n_classes)
+        tokens += counts
+        images += counts > 0
     return tokens, images
 
 
