@@ -14,7 +14,6 @@ from PIL import Image, ImageDraw
 from scripts.shared.playroom import counted, match_names
 from zeroguide.image import from_array
 from zeroguide.labeler import Labeler
-from zeroguide.segmenter import Segmenter
 from zeroguide.playroom import Scene, render
 from zeroguide.recipe import load_recipe
 from zeroguide.result import Label, Labeling
@@ -22,6 +21,7 @@ from zeroguide.result.overlay import drawing
 from zeroguide.result.overlay.colours import choose_colours
 from zeroguide.result.overlay.text import load_font
 from zeroguide.segment.features import extract_features
+from zeroguide.segmenter import Segmenter
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SIDE = 280  # of a panel, in pixels

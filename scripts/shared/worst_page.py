@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-import numpy as np
-
 from zeroguide.evaluate.datasets import Regions, Sample
-from zeroguide.evaluate.reports.drawing import NOTHING
-from zeroguide.result import Label, Labeling
+from zeroguide.evaluate.reports.drawing import truth_labeling
+from zeroguide.result import Labeling
 
 STYLE = """
 body { font: 16px/1.4 sans-serif; margin: 2em auto; max-width: 1400px; padding: 0 1em }
@@ -31,24 +29,13 @@ class Card:
     regions: Regions
 
 
-def truth_labeling(sample: Sample, regions: Regions) -> Labeling:
-    """The truth as a labeling: each region by its class, the rest and what has no class by "-"."""
-    present, numbers = np.unique(regions.label_map, return_inverse=True)
-    classes = [int(regions.classes[i]) if i >= 0 else -1 for i in present]
-    names = [sample.dataset.classes[i].name if i >= 0 else NOTHING for i in classes]
-    labels = [Label(name, 0.0, 0.0, (), (1,)) for name in names]
-    numbers = numbers.reshape(regions.label_map.shape)
-    image = sample.open_image()
-    return Labeling.build(image, numbers, labels, {}).with_image(image.pixels)
-
-
 def write_page(folder: Path, title: str, cards: Iterable[Card]) -> None:
     """Write folder/index.html, and the pictures beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = [f"<!doctype html><meta charset=utf-8><title>{escape(title)}</title>"]
     parts.append(f"<style>{STYLE}</style><h1>{escape(title)}</h1><p>Labels left, truth right.</p>")
     for place, card in enumerate(cards, start=1):
-        truth = truth_labeling(card.sample, card.regions)
+        truth = truth_labeling(card.sample.dataset, card.sample.open_image(), card.regions)
         pictures = []
         for kind, labeling in (("labels", card.labeling), ("truth", truth)):
             file = f"{place:02d}-{kind}.jpg"

@@ -107,7 +107,7 @@ def evaluate(
         kept.close()
     rows = [kept.rows[sample.name] for sample in dataset]
     names = [each.name for each in dataset.classes]
-    found = summarise(rows, names, protocols, background=dataset.background)
+    summary = summarise(rows, names, protocols, background=dataset.background)
     peaks = [row.peak_memory for row in rows if row.peak_memory == row.peak_memory]
     return Results(
         dataset=DatasetInfo(dataset.name, dataset.split, len(dataset), len(dataset.classes)),
@@ -118,12 +118,12 @@ def evaluate(
         sentence_encoder=encoder_name,
         seconds=time.perf_counter() - started,
         peak_memory_mib=max(peaks, default=float("nan")),
-        summary=found.summary,
-        classes=found.classes,
-        images=found.images,
-        confusions=found.confusions,
-        curves=found.curves,
-        headline=headline(value.key for value in found.summary),
+        summary=summary.summary,
+        classes=summary.classes,
+        images=summary.images,
+        confusions=summary.confusions,
+        curves=summary.curves,
+        headline=headline(value.key for value in summary.summary),
         missing=dict(missing or {}),
     )
 
@@ -183,10 +183,10 @@ def _digest(dataset: Dataset) -> str:
 
 def _versions() -> dict[str, str]:
     """Of everything that a number may depend on."""
-    found = {"zeroguide": version("zeroguide")}
+    versions = {"zeroguide": version("zeroguide")}
     for name in _LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

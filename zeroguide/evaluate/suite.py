@@ -25,14 +25,13 @@ from zeroguide.evaluate.reports.published import UNVERIFIED, Published, publishe
 from zeroguide.evaluate.reports.report import Table, escape_markdown, markdown_table
 from zeroguide.evaluate.reports.wording import (
     MISSING,
+    cells,
     headline,
     images_phrase,
-    interval,
     judge,
     of_what,
-    quantity,
 )
-from zeroguide.evaluate.scoring.results import METRICS, PROTOCOLS, Results, Stage, Value
+from zeroguide.evaluate.scoring.results import PROTOCOLS, Results, Stage, Value
 from zeroguide.system.files import write_atomically
 
 SCHEMA = "zeroguide-suite/1"
@@ -226,14 +225,10 @@ def beside(
         here = [p for p in numbers if (dataset, value.key) in p.places]
         known = [p.text for p in here if p.protocol == protocol]
         unverified = [f"{p.text} {UNVERIFIED}" for p in here if p.protocol == UNVERIFIED]
-        metric = METRICS[value.metric]
         rows.append(
             (
                 dataset,
-                metric.title,
-                value.variant,
-                quantity(value.value, metric),
-                interval(value.low, value.high, metric),
+                *cells(value),
                 ", ".join(known) or MISSING,
                 ", ".join(unverified) or MISSING,
             )

@@ -88,10 +88,10 @@ def check(recipe: Recipe, *, device: str = "auto", offline: bool = False) -> Ite
         (role, checkpoint): check_content(resolve(checkpoint, role, offline=offline), checkpoint)
         for role, checkpoint in models
     }
-    place = choose_device(device)
+    target = choose_device(device)
     for role, checkpoint in models:
         start = time.perf_counter()
-        network, output = _run(role, checkpoint, recipe.decoder.prompt or "a", place)
+        network, output = _run(role, checkpoint, recipe.decoder.prompt or "a", target)
         if not bool(output.isfinite().all()):
             raise WeightsError(
                 f"{checkpoint} ({role}) computes values that aren't numbers, so its weights are "

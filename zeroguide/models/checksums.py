@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def compare(folder: str | PathLike[str]) -> dict[Path, bool]:
     that list can't be read.
     """
     folder = Path(folder)
-    found = {
+    intact = {
         path: _is_blob(path)
         for path in sorted(folder.rglob("*"))
         if path.is_symlink() and path.is_file() and _is_blob_name(path.resolve().name)
@@ -33,8 +34,8 @@ def compare(folder: str | PathLike[str]) -> dict[Path, bool]:
     if (folder / SUMS).is_file():
         for name, digest in _recorded(folder / SUMS).items():
             path = folder / name
-            found[path] = path.is_file() and _digest(path, "sha256") == digest
-    return found
+            intact[path] = path.is_file() and _digest(path, "sha256") == digest
+    return intact
 
 
 def _recorded(path: Path) -> dict[str, str]:
@@ -64,8 +65,6 @@ def _is_blob(path: Path) -> bool:
 
 
 def _digest(path: Path, method: str, before: bytes = b"") -> str:
-    digest = hashlib.new(method, before, usedforsecurity=False)
     with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+        start = partial(hashlib.new, method, before, usedforsecurity=False)
+        return hashlib.file_digest(file, start).hexdigest()

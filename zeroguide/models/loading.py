@@ -142,8 +142,8 @@ def load_clip(
         _check_activation(checkpoint, path, config)
         options: dict[str, Any] = {}
         if text_tower(folder) is not None:  # its configuration is beside the weights
-            own = config["model_cfg"]["text_cfg"] | {"hf_model_name": str(folder)}
-            options["text_cfg"] = own | {"hf_model_pretrained": False}
+            text_config = config["model_cfg"]["text_cfg"] | {"hf_model_name": str(folder)}
+            options["text_cfg"] = text_config | {"hf_model_pretrained": False}
         with no_random_init():
             network = open_clip.create_model(
                 name, load_weights=False, pretrained_text=False, pretrained_image=False, **options

@@ -7,6 +7,7 @@ DINO's last norm is the tower's `ln_post`. Weights are stored once, and shared i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,30 +64,34 @@ def dinov2_tensors(tower: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """An open_clip tower's tensors under the names of transformers, nothing copied but a zero."""
     kernel = tower["conv1.weight"]
     zeros = kernel.new_zeros(len(kernel))
-    found = {
+    n_blocks = sum(key.endswith(".ls_1.gamma") for key in tower)
+    tensors = {
         "embeddings.cls_token": tower["class_embedding"][None, None],
         "embeddings.mask_token": zeros[None],
         "embeddings.position_embeddings": tower["positional_embedding"][None],
-        "embeddings.patch_embeddings.projection.weight": kernel,
         # open_clip has none; it is part of the positions.
         "embeddings.patch_embeddings.projection.bias": zeros,
-        "layernorm.weight": tower["ln_post.weight"],
-        "layernorm.bias": tower["ln_post.bias"],
     }
-    n_blocks = sum(key.endswith(".ls_1.gamma") for key in tower)
-    for i in range(n_blocks):
-        ours, theirs = f"transformer.resblocks.{i}.", f"encoder.layer.{i}."
-        for kind in ("weight", "bias"):
-            for name, part in zip("qkv", tower[f"{ours}attn.in_proj_{kind}"].chunk(3), strict=True):
-                found[f"{theirs}attention.{name}_proj.{kind}"] = part
-            for there, here in _PARTS.items():
-                found[f"{theirs}{there}.{kind}"] = tower[f"{ours}{here}.{kind}"]
-        for j in (1, 2):
-            found[f"{theirs}layer_scale{j}.lambda1"] = tower[f"{ours}ls_{j}.gamma"]
-    return found
+    tensors |= {theirs: tower[ours] for theirs, ours in _whole(n_blocks)}
+    for theirs, ours in _divided(n_blocks):
+        tensors |= zip(theirs, tower[ours].chunk(3), strict=True)
+    return tensors
 
 
-_PARTS = {
+def tower_tensors(dino: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The way back: a Dinov2Model's tensors as those of an open_clip image tower, but `proj`."""
+    positions = dino["embeddings.position_embeddings"][0].clone()
+    positions[1:] += dino["embeddings.patch_embeddings.projection.bias"]
+    n_blocks = sum(key.endswith(".layer_scale1.lambda1") for key in dino)
+    return {
+        "class_embedding": dino["embeddings.cls_token"][0, 0],
+        "positional_embedding": positions,
+        **{ours: dino[theirs] for theirs, ours in _whole(n_blocks)},
+        **{ours: torch.cat([dino[x] for x in theirs]) for theirs, ours in _divided(n_blocks)},
+    }
+
+
+_IN_BLOCK = {
     "norm1": "ln_1",
     "attention.o_proj": "attn.out_proj",
     "norm2": "ln_2",
@@ -95,28 +100,26 @@ _PARTS = {
 }
 
 
-def tower_tensors(dino: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The way back: a Dinov2Model's tensors as those of an open_clip image tower, but `proj`."""
-    positions = dino["embeddings.position_embeddings"][0].clone()
-    positions[1:] += dino["embeddings.patch_embeddings.projection.bias"]
-    found = {
-        "class_embedding": dino["embeddings.cls_token"][0, 0],
-        "positional_embedding": positions,
-        "conv1.weight": dino["embeddings.patch_embeddings.projection.weight"],
-        "ln_post.weight": dino["layernorm.weight"],
-        "ln_post.bias": dino["layernorm.bias"],
-    }
-    n_blocks = sum(key.endswith(".layer_scale1.lambda1") for key in dino)
+def _whole(n_blocks: int) -> Iterator[tuple[str, str]]:
+    """The names, in transformers and in open_clip, of the tensors that both keep alike."""
+    yield "embeddings.patch_embeddings.projection.weight", "conv1.weight"
+    for kind in ("weight", "bias"):
+        yield f"layernorm.{kind}", f"ln_post.{kind}"
     for i in range(n_blocks):
-        ours, theirs = f"transformer.resblocks.{i}.", f"encoder.layer.{i}."
-        for kind in ("weight", "bias"):
-            parts = [dino[f"{theirs}attention.{name}_proj.{kind}"] for name in "qkv"]
-            found[f"{ours}attn.in_proj_{kind}"] = torch.cat(parts)
-            for there, here in _PARTS.items():
-                found[f"{ours}{here}.{kind}"] = dino[f"{theirs}{there}.{kind}"]
+        theirs, ours = f"encoder.layer.{i}", f"transformer.resblocks.{i}"
+        for there, here in _IN_BLOCK.items():
+            for kind in ("weight", "bias"):
+                yield f"{theirs}.{there}.{kind}", f"{ours}.{here}.{kind}"
         for j in (1, 2):
-            found[f"{ours}ls_{j}.gamma"] = dino[f"{theirs}layer_scale{j}.lambda1"]
-    return found
+            yield f"{theirs}.layer_scale{j}.lambda1", f"{ours}.ls_{j}.gamma"
+
+
+def _divided(n_blocks: int) -> Iterator[tuple[list[str], str]]:
+    """The names of query, key and value in transformers, and of open_clip's one tensor of them."""
+    for i in range(n_blocks):
+        for kind in ("weight", "bias"):
+            theirs = [f"encoder.layer.{i}.attention.{name}_proj.{kind}" for name in "qkv"]
+            yield theirs, f"transformer.resblocks.{i}.attn.in_proj_{kind}"
 
 
 def _is_dinov2(visual: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Every knob of the flow with its default, as checked, immutable data."""
+"""Every knob of the flow with its default, by section, as checked, immutable data."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-DEFAULT = "fast"
-
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Immutable; an unknown key and a value of another type are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Models(_Section):
+class Models(Section):
     """The checkpoints: each a hub id, a folder in the same format, or ``shipped:...``."""
 
     dino: str
@@ -30,7 +30,7 @@ class Models(_Section):
     """For the decoder "vlm": an image-text-to-text model."""
 
 
-class Image(_Section):
+class Image(Section):
     """An image's file -> bytes."""
 
     value_range: Annotated[tuple[float, float], Field(strict=False)] | None = None
@@ -50,7 +50,7 @@ class Image(_Section):
         return self
 
 
-class Features(_Section):
+class Features(Section):
     """Image -> grid of DINO features."""
 
     shorter_side: Count = 448
@@ -65,7 +65,7 @@ class Features(_Section):
     """Side in pixels of a median filter on the resized picture, odd; 1: none."""
 
 
-class Segmenter(_Section):
+class Segmenter(Section):
     """Features -> over-segments."""
 
     method: Literal[
@@ -126,7 +126,7 @@ class Segmenter(_Section):
         return isinstance(self.n_segments, str) and self.method != "fitted"
 
 
-class Refine(_Section):
+class Refine(Section):
     """Grid -> full resolution, borders moved to the picture's edges (PAMR)."""
 
     method: Literal["pamr", "bilinear", "none"] = "pamr"
@@ -139,7 +139,7 @@ class Refine(_Section):
     It depends on how far apart a network's cosines lie."""
 
 
-class Embedding(_Section):
+class Embedding(Section):
     """Segments -> CLIP embeddings, attention masked to the segment."""
 
     mode: Literal["exact", "packed", "packed+global", "pooled", "crop"] = "packed"
@@ -167,7 +167,7 @@ class Embedding(_Section):
     """Sequences per forward pass: memory only, never the result."""
 
 
-class Decoder(_Section):
+class Decoder(Section):
     """Embeddings -> texts."""
 
     method: Literal["phrases", "vocabulary", "beam", "zerocap", "text-memory", "vlm"] = "phrases"
@@ -209,7 +209,7 @@ class Decoder(_Section):
         }.get(self.method, ())
 
 
-class Confidence(_Section):
+class Confidence(Section):
     """How far a label must stand out from others to be believed; see `confidence.py`."""
 
     vocabulary: str = "everyday"
@@ -225,7 +225,7 @@ class Confidence(_Section):
     """phrases: log-odds of being right where the label's probability is a half."""
 
 
-class Merge(_Section):
+class Merge(Section):
     """Alike segments become one, which is embedded and named again."""
 
     threshold: Annotated[float, Field(ge=0)] = 0.8
@@ -234,102 +234,6 @@ class Merge(_Section):
     """Weight of the segments' embeddings; the rest weighs their labels' embeddings."""
     edges: Literal["adjacent", "all", "siblings"] = "adjacent"
     """Which pairs may merge: those that touch, all, or the siblings of the segmenter's tree."""
-
-
-class Recipe(_Section):
-    """Everything that decides a result. Immutable; every value has been checked."""
-
-    name: str
-    description: str = ""
-    knows: str = ""
-    """One sentence: what pictures the weights understand."""
-    stands_in: str = ""
-    """Why it was taken instead of the default preset, where none was named."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the two image networks (autocast): bfloat16 is faster where the hardware has it, and moves
-    scores a little. Texts are always read in float32: they are compared with each other."""
-    models: Models
-    image: Image = Image()
-    features: Features = Features()
-    segmenter: Segmenter = Segmenter()
-    refine: Refine = Refine()
-    embedding: Embedding = Embedding()
-    decoder: Decoder = Decoder()
-    merge: Merge = Merge()
-    confidence: Confidence = Confidence()
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Recipe:
-        for key in self.decoder.required_models():
-            if getattr(self.models, key) is None:
-                raise PydanticCustomError(
-                    "contradiction",
-                    "the decoder {method} needs models.{key}: a folder or a hub id",
-                    {"method": self.decoder.method, "key": key},
-                )
-        if self.merge.edges == "siblings" and not self.segmenter.keeps_tree():
-            raise PydanticCustomError(
-                "contradiction",
-                "merge.edges=siblings needs a segmenter that keeps its merge tree: set "
-                "segmenter.method to agglomerative or communities, or to ncut with "
-                "segmenter.variant=recursive",
-            )
-        is_fitted = self.segmenter.method == "fitted"
-        if self.features.facet == "embedding" and (is_fitted or not self.one_pass):
-            raise PydanticCustomError(
-                "contradiction",
-                "features.facet=embedding needs one network and one pass: the same models.dino and "
-                "models.clip, embedding.mode=pooled, embedding.fit=features, no other setting of "
-                "features than shorter_side, and a segmenter.method other than saliency and fitted",
-            )
-        if self.embedding.fit == "features" and self.embedding.image_size is not None:
-            raise PydanticCustomError(
-                "contradiction",
-                "embedding.image_size can't be set with embedding.fit=features, which is the size "
-                "of features.shorter_side: leave one of them out",
-            )
-        if self.segmenter.method != "fitted" and self.segmenter.model is not None:
-            raise PydanticCustomError(
-                "contradiction",
-                "segmenter.model is for the method fitted: set segmenter.method=fitted, or leave "
-                "the model out",
-            )
-        if self.segmenter.method == "fitted" and self.segmenter.model is None:
-            raise PydanticCustomError(
-                "contradiction",
-                "the segmenter fitted needs segmenter.model: a folder that `zeroguide fit` wrote",
-            )
-        return self
-
-    @property
-    def introduction(self) -> str:
-        """Its name, and what its weights know or, if that isn't said, its description."""
-        about = (self.knows or self.description).rstrip(".")
-        named = f"preset {self.name}"
-        if self.stands_in:
-            return f"{named}, {self.stands_in}; names are better with {DEFAULT}. It was {about}"
-        return f"{named}: {about}" if about else named
-
-    def checkpoints(self, *, labels: bool = True) -> dict[str, str]:
-        """What the flow loads, by role; without labels only what over-segments need."""
-        if not labels:
-            return {"dino": self.models.dino}
-        keys = ("dino", "clip", *self.decoder.required_models())
-        return {key: getattr(self.models, key) for key in keys}
-
-    @property
-    def one_pass(self) -> bool:
-        """Whether the cut asks for the very tokens that embeddings are pooled from."""
-        own = self.features
-        plain = Features(shorter_side=own.shorter_side, facet=own.facet)
-        return (
-            self.models.dino == self.models.clip
-            and (self.embedding.fit, self.embedding.mode) == ("features", "pooled")
-            and own == plain
-            and own.facet in ("token", "embedding")
-            and self.segmenter.method != "saliency"  # it asks for the class token's attention
-        )
 
 
 def method_with(model: str) -> str:

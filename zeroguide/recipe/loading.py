@@ -11,8 +11,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from zeroguide.errors import UsageError, nearest
-from zeroguide.recipe.knobs import DEFAULT, Recipe
 from zeroguide.recipe.mistakes import explain, unknown_key
+from zeroguide.recipe.recipe import DEFAULT, Recipe
 
 FOLDER = Path(__file__).parent / "presets"
 ABOUT = ("name", "description", "knows", "stands_in")

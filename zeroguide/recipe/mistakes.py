@@ -19,10 +19,10 @@ def unknown_key(key: str, keys: Sequence[str]) -> str:
     match = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
     match = match or [by_name[n] for n in difflib.get_close_matches(name, by_name, n=1)]
     hint = f"did you mean {match[0]!r}? " if match else ""
-    own = [k for k in keys if k.startswith((section or key) + ".")]
-    if not own:
-        own = list(dict.fromkeys(k.partition(".")[0] + (".*" if "." in k else "") for k in keys))
-    return f"unknown key {key!r}: {hint}Keys: {', '.join(own)}"
+    known = [k for k in keys if k.startswith((section or key) + ".")]
+    if not known:
+        known = list(dict.fromkeys(k.partition(".")[0] + (".*" if "." in k else "") for k in keys))
+    return f"unknown key {key!r}: {hint}Keys: {', '.join(known)}"
 
 
 def explain(error: ValidationError, fields: Mapping[str, FieldInfo], keys: Sequence[str]) -> str:

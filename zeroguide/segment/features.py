@@ -13,12 +13,8 @@ Transformers", 2021) comes from the same pass: it tells things from their surrou
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -26,18 +22,12 @@ from PIL import Image, ImageFilter
 from torch.nn import functional as F
 
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.segment.block_outputs import FACETS, captured_outputs
 from zeroguide.system import forks
 
 if TYPE_CHECKING:
     from zeroguide.models import Dino
 
-# Each facet's projection inside a block; transformers has renamed them once.
-FACETS = {
-    "key": ("k_proj", "key"),
-    "query": ("q_proj", "query"),
-    "value": ("v_proj", "value"),
-    "token": (),
-}
 # Attention is quadratic in the cells; a 3:1 panorama at shorter side 512 and stride 4 still fits.
 MAX_CELLS = 50_000
 MAX_BLUR = 31  # pixels: more leaves no picture, and takes minutes
@@ -127,16 +117,16 @@ def extract_features_batch(
     for i, pixels in enumerate(images):
         grid = grid_shape(pixels.shape[0], pixels.shape[1], shorter_side, stride)
         alike.setdefault(grid, []).append(i)
-    found: dict[int, tuple[torch.Tensor, torch.Tensor | None]] = {}
+    results: dict[int, tuple[torch.Tensor, torch.Tensor | None]] = {}
     for grid, indices in alike.items():
         canvas = torch.cat(
             [_canvas(dino, images[i], *grid, stride, median_blur) for i in indices]
         )  # (b, 3, h * patch, w * patch)
         features, weights = _forward(dino, canvas, layer, facet, attention)
-        for place, i in enumerate(indices):
-            own = features[place].unflatten(0, grid)
-            found[i] = own, None if weights is None else weights[place].reshape(grid)
-    return [found[i] for i in range(len(images))]
+        for row, i in enumerate(indices):
+            cells = features[row].unflatten(0, grid)
+            results[i] = cells, None if weights is None else weights[row].reshape(grid)
+    return [results[i] for i in range(len(images))]
 
 
 def _forward(
@@ -146,7 +136,7 @@ def _forward(
     network: Any = dino.network
     n_layers = network.config.num_hidden_layers
     facets = {facet, "query", "key"} if attention else {facet}
-    with torch.no_grad(), _capture(network, layer % n_layers, facets) as captured:
+    with torch.no_grad(), captured_outputs(network, layer % n_layers, facets) as captured:
         # ViT refuses other sizes than its own unless asked; the others always interpolate.
         vit = network.config.model_type == "vit"
         output = network(canvas, **({"interpolate_pos_encoding": True} if vit else {}))
@@ -224,61 +214,6 @@ def _canvas(
     return x.to(parameter.dtype)
 
 
-@contextmanager
-def _capture(network: Any, layer: int, facets: Set[str]) -> Iterator[dict[str, Any]]:
-    """Collects the outputs of the facets' modules of a block while this thread runs the model.
-
-    "rope" are the cosines and sines by which DINOv3's attention rotates queries and keys.
-    """
-    block = _blocks(network)[layer]
-    modules = {facet: _module(block, facet) for facet in facets}
-    with _installing:
-        for module in modules.values():
-            if module not in _listened:
-                module.register_forward_hook(_keep_output)
-                _listened.add(module)
-        if block not in _entered:
-            block.register_forward_pre_hook(_keep_rope, with_kwargs=True)
-            _entered.add(block)
-    wanted: dict[Any, Any] = dict.fromkeys([*modules.values(), (block, "rope")])
-    captured: dict[str, Any] = {}
-    before = _wanted.set(wanted)
-    try:
-        yield captured
-        captured["rope"] = wanted.pop((block, "rope"))
-        captured |= {facet: wanted[module] for facet, module in modules.items()}
-    finally:
-        _wanted.reset(before)
-
-
-# Modules are shared by threads, so hooks are put there once, stay, and do nothing but where the
-# thread that runs the module wants its output.
-_wanted: ContextVar[dict[Any, Any] | None] = ContextVar("wanted", default=None)
-_installing = threading.Lock()
-_listened: WeakSet[torch.nn.Module] = WeakSet()
-_entered: WeakSet[torch.nn.Module] = WeakSet()
-
-
-def _keep_output(module: torch.nn.Module, _inputs: object, output: torch.Tensor | tuple) -> None:
-    wanted = _wanted.get()
-    if wanted is not None and module in wanted:
-        wanted[module] = output[0] if isinstance(output, tuple) else output
-
-
-def _keep_rope(block: torch.nn.Module, _inputs: object, kwargs: dict[str, Any]) -> None:
-    wanted = _wanted.get()
-    if wanted is not None and (block, "rope") in wanted:
-        wanted[block, "rope"] = kwargs.get("position_embeddings")
-
-
-def _module(block: torch.nn.Module, facet: str) -> torch.nn.Module:
-    """The module whose output is that facet of a block's."""
-    names = FACETS[facet]
-    if not names:
-        return block
-    return next(m for name, m in block.named_modules() if name.split(".")[-1] in names)
-
-
 def _class_attention(network: Any, captured: dict[str, Any]) -> torch.Tensor:
     """(b, tokens) the class token's attention, heads averaged, by its block's queries and keys."""
     n_heads = network.config.num_attention_heads
@@ -292,10 +227,3 @@ def _class_attention(network: Any, captured: dict[str, Any]) -> torch.Tensor:
         query, key = apply_rotary_pos_emb(query, key, *(x.float() for x in captured["rope"]))
     scores = query[:, :, :1] @ key.transpose(2, 3) / query.shape[-1] ** 0.5  # (b, heads, 1, tokens)
     return scores.softmax(-1).mean(1)[:, 0]
-
-
-def _blocks(network: Any) -> torch.nn.ModuleList:
-    """The transformer blocks: the list as long as the config says, whatever it is called."""
-    n_layers = network.config.num_hidden_layers
-    lists = (m for m in network.modules() if isinstance(m, torch.nn.ModuleList))
-    return next(m for m in lists if len(m) == n_layers)

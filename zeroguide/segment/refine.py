@@ -1,23 +1,12 @@
 """Label map of the patch grid -> label map of the picture, its borders moved onto colour edges.
 
-PAMR, Pixel-Adaptive Mask Refinement (Araslanov & Roth, "Single-Stage Semantic Segmentation from
-Image Labels", CVPR 2020), written from its formula:
-
-    m_i <- sum over neighbours j of  a_ij * m_j
-    a_ij = softmax over j of  -mean over channels of |x_i - x_j| / (0.1 * sigma_i)
-
-The neighbours of pixel i are the 8 around it at each dilation; sigma_i is the standard deviation,
-per channel, of those neighbours and i itself (9 samples for each dilation). Where the paper
-(sigma squared) and its released code (0.1 sigma) differ, this is the code. Dividing by sigma makes
-it blind to contrast: a faint edge holds as well as a strong one. One iteration moves a border by
-about 4 px (dilations 1, 2, 4, 8), ten by about 13; a segment thinner than that inside one colour
-dissolves, see `refine`.
+Cells become soft masks, PAMR refines these against the picture's colours (`segment.pamr`),
+neighbouring pixels vote, and the votes are interpolated to the picture's size, in bands of rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,6 +14,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.segment.pamr import SoftMask, affinity, pamr
 
 METHODS = ("pamr", "bilinear", "none")
 _BAND = 1 << 22  # pixels of a soft mask held at once at the picture's full size (16 MB)
@@ -84,12 +74,12 @@ def refine(
         size = (max(1, round(height * scale)), max(1, round(width * scale)))
         small = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR)
         colours = torch.from_numpy(np.array(small)).to(device).permute(2, 0, 1).float() / 255
-        affinity = _affinity(colours, dilations)
+        weights = affinity(colours, dilations)
         masks = (_upsample(mask, size) for mask in cells)
-        soft = [_pamr(mask, affinity, iterations, dilations) for mask in masks]
+        soft = [pamr(mask, weights, iterations, dilations) for mask in masks]
     else:
         size = (label_map.shape[0], label_map.shape[1])
-        soft = [_Soft.of(mask, margin=1) for mask in cells]
+        soft = [SoftMask.of(mask, margin=1) for mask in cells]
     if method == "none":
         labels = nearest.copy()
     else:
@@ -110,55 +100,7 @@ def soft_masks(label_map: torch.Tensor, features: torch.Tensor, temperature: flo
     return (cosines / temperature).softmax(0).unflatten(1, label_map.shape)
 
 
-def pamr(
-    colours: torch.Tensor, masks: torch.Tensor, *, iterations: int, dilations: Sequence[int]
-) -> torch.Tensor:
-    """Refines soft masks (n, H, W) against an image (c, H, W) in 0..1; the sum of masks stays."""
-    affinity = _affinity(colours, dilations)
-    refined = torch.zeros_like(masks)
-    for mask, result in zip(masks, refined, strict=True):
-        soft = _pamr(mask, affinity, iterations, dilations)
-        result[soft.rows, soft.columns] = soft.values
-    return refined
-
-
-@dataclass(frozen=True, eq=False)
-class _Soft:
-    """A soft mask, kept only inside the box of rows and columns outside of which it is zero."""
-
-    rows: slice
-    columns: slice
-    values: torch.Tensor
-
-    @classmethod
-    def of(cls, mask: torch.Tensor, margin: int) -> _Soft:
-        hits = [mask.any(1).nonzero(), mask.any(0).nonzero()]
-        if len(hits[0]) == 0:
-            return cls(slice(0, 1), slice(0, 1), mask[:1, :1])
-        rows, columns = (
-            slice(max(0, int(hit[0]) - margin), min(n, int(hit[-1]) + margin + 1))
-            for hit, n in zip(hits, mask.shape, strict=True)
-        )
-        return cls(rows, columns, mask[rows, columns])
-
-
-def _pamr(
-    mask: torch.Tensor, affinity: torch.Tensor, iterations: int, dilations: Sequence[int]
-) -> _Soft:
-    """One mask (H, W) refined inside the box it can reach, which changes nothing in the result."""
-    # One pixel of zeros around what it reaches, to interpolate against.
-    soft = _Soft.of(mask, margin=iterations * max(dilations) + 1)
-    weights = affinity[:, soft.rows, soft.columns]
-    values = soft.values
-    for _ in range(iterations):
-        new = torch.zeros_like(values)
-        for weight, neighbour in zip(weights, _neighbours(values, dilations), strict=True):
-            new.addcmul_(weight, neighbour)
-        values = new
-    return _Soft(soft.rows, soft.columns, values)
-
-
-def _vote(soft: Sequence[_Soft], size: tuple[int, int]) -> list[_Soft]:
+def _vote(soft: Sequence[SoftMask], size: tuple[int, int]) -> list[SoftMask]:
     """Masks of the winners at every pixel, blurred by 1-2-1 both ways: a vote among neighbours.
 
     PAMR alone frays borders and leaves specks in texture. Voting takes those away and, unlike a
@@ -167,54 +109,12 @@ def _vote(soft: Sequence[_Soft], size: tuple[int, int]) -> list[_Soft]:
     winners = torch.from_numpy(_argmax(soft, size, *size)).to(soft[0].values.device)
     votes = []
     for i in range(len(soft)):
-        box = _Soft.of((winners == i).float(), margin=2)
+        box = SoftMask.of((winners == i).float(), margin=2)
         x = F.pad(box.values[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
         x = (x[:-2] + 2 * x[1:-1] + x[2:]) / 4
         x = (x[:, :-2] + 2 * x[:, 1:-1] + x[:, 2:]) / 4
-        votes.append(_Soft(box.rows, box.columns, x))
+        votes.append(SoftMask(box.rows, box.columns, x))
     return votes
-
-
-def _affinity(colours: torch.Tensor, dilations: Sequence[int]) -> torch.Tensor:
-    """a_ij of every pixel and neighbour: (8 * dilations, H, W), summing to 1 over neighbours."""
-    n_samples = 9 * len(dilations)  # the pixel itself is a sample of every dilation
-    mean = colours * len(dilations)
-    for neighbour in _neighbours(colours, dilations):
-        mean = mean + neighbour
-    mean = mean / n_samples
-    variance = (colours - mean).square() * len(dilations)
-    for neighbour in _neighbours(colours, dilations):
-        variance += (neighbour - mean).square()
-    sigma = (variance / (n_samples - 1)).sqrt()  # (c, H, W)
-    h, w = colours.shape[-2:]
-    affinity = colours.new_empty(8 * len(dilations), h, w)
-    for a, neighbour in zip(affinity, _neighbours(colours, dilations), strict=True):
-        a.copy_(((colours - neighbour).abs() / (-1e-8 - 0.1 * sigma)).mean(0))
-    # Softmax in place: this is by far the largest tensor here.
-    affinity -= affinity.amax(0)
-    affinity.exp_()
-    affinity /= affinity.sum(0)
-    return affinity
-
-
-def _neighbours(x: torch.Tensor, dilations: Sequence[int]) -> list[torch.Tensor]:
-    """For every dilation and each of 8 directions, x (..., H, W) as seen from there: views.
-
-    Outside the image its nearest pixel is repeated.
-    """
-    h, w = x.shape[-2:]
-    pad = max(dilations)
-    lead = x.reshape(1, -1, h, w)
-    padded = F.pad(lead, (pad, pad, pad, pad), mode="replicate").reshape(
-        *x.shape[:-2], h + 2 * pad, w + 2 * pad
-    )
-    return [
-        padded[..., pad + dy : pad + dy + h, pad + dx : pad + dx + w]
-        for d in dilations
-        for dy in (-d, 0, d)
-        for dx in (-d, 0, d)
-        if (dy, dx) != (0, 0)
-    ]
 
 
 def _nearest(label_map: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -229,7 +129,7 @@ def _upsample(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(mask[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
-def _argmax(soft: Sequence[_Soft], size: tuple[int, int], height: int, width: int) -> np.ndarray:
+def _argmax(soft: Sequence[SoftMask], size: tuple[int, int], height: int, width: int) -> np.ndarray:
     """The best of the masks at every pixel, interpolated to full size: (H, W) int32."""
     device = soft[0].values.device
     best = torch.zeros(height, width, device=device)
@@ -243,7 +143,7 @@ def _argmax(soft: Sequence[_Soft], size: tuple[int, int], height: int, width: in
 
 
 def _at_full_size(
-    mask: _Soft, size: tuple[int, int], height: int, width: int
+    mask: SoftMask, size: tuple[int, int], height: int, width: int
 ) -> Iterator[tuple[slice, slice, torch.Tensor]]:
     """Bilinear interpolation of a mask on a (h, w) grid to (H, W), in bands of rows of its box."""
     device = mask.values.device
@@ -279,7 +179,7 @@ def _taps(
 
 
 def _keep_all(
-    labels: np.ndarray, nearest: np.ndarray, soft: Sequence[_Soft], size: tuple[int, int]
+    labels: np.ndarray, nearest: np.ndarray, soft: Sequence[SoftMask], size: tuple[int, int]
 ) -> np.ndarray:
     """Gives every segment without a pixel in `labels` some of those it had in `nearest`.
 
@@ -292,12 +192,12 @@ def _keep_all(
         scores = np.zeros(labels.shape, dtype=np.float32)
         for rows, columns, values in _at_full_size(soft[lost], size, *labels.shape):
             scores[rows, columns] = values.cpu().numpy()
-        own = np.flatnonzero(flat_nearest == lost)
-        own = own[counts[flat[own]] > 1]
-        n_kept = (len(own) + 1) // 2
+        candidates = np.flatnonzero(flat_nearest == lost)
+        candidates = candidates[counts[flat[candidates]] > 1]
+        n_kept = (len(candidates) + 1) // 2
         if n_kept == 0:
-            own, n_kept = np.flatnonzero(counts[flat] > 1), 1
-        best = own[np.argsort(-scores.reshape(-1)[own], kind="stable")[:n_kept]]
+            candidates, n_kept = np.flatnonzero(counts[flat] > 1), 1
+        best = candidates[np.argsort(-scores.reshape(-1)[candidates], kind="stable")[:n_kept]]
         # Of a segment that would lose everything, the pixel the lost one wants least stays.
         owners, taken = np.unique(flat[best], return_counts=True)
         for owner in owners[taken == counts[owners]]:

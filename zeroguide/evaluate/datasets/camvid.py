@@ -13,7 +13,6 @@ score void as one more class; here it never counts.
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import numpy as np
 
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.evaluate.datasets.base import Dataset
-from zeroguide.evaluate.datasets.classes import read_classes
+from zeroguide.evaluate.datasets.classes import read_classes, read_table
 from zeroguide.evaluate.datasets.files import find_root, read_colours
 from zeroguide.evaluate.datasets.masks import MaskDataset, paired_entries
 
@@ -71,14 +70,11 @@ def _read_coloured(path: Path) -> np.ndarray:
 @cache
 def _colours() -> tuple[np.ndarray, np.ndarray]:
     """The 32 colours as sorted numbers, and the class id of each."""
-    table = files("zeroguide.evaluate.datasets") / "classes" / "camvid_colours.tsv"
     names = [each.official for each in read_classes("camvid_11").classes]
     pairs = []
-    for line in table.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            _, colour, group = line.split("\t")
-            red, green, blue = map(int, colour.split())
-            index = _VOID_ID if group == "void" else names.index(group)
-            pairs.append((red * 65536 + green * 256 + blue, index))
+    for _, colour, group in read_table("camvid_colours"):
+        red, green, blue = map(int, colour.split())
+        index = _VOID_ID if group == "void" else names.index(group)
+        pairs.append((red * 65536 + green * 256 + blue, index))
     codes, ids = np.array(sorted(pairs), dtype=np.int32).T
     return codes, ids

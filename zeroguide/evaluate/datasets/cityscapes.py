@@ -17,39 +17,29 @@ from zeroguide.errors import UsageError
 from zeroguide.evaluate.datasets.base import VOID, Dataset, Entry, Regions, number_regions
 from zeroguide.evaluate.datasets.classes import read_classes
 from zeroguide.evaluate.datasets.files import files_by_stem, find_root, read_ids
-from zeroguide.evaluate.datasets.masks import MaskDataset
+from zeroguide.evaluate.datasets.masks import ObjectMaskDataset
 
 SOURCE = "https://www.cityscapes-dataset.com/downloads/ (leftImg8bit and gtFine)"
 _IMAGE, _MASK, _OBJECTS = "_leftImg8bit", "_gtFine_labelIds.png", "_gtFine_instanceIds.png"
 _N_IDS = 34
 
 
-class Cityscapes(MaskDataset):
-    """Class masks, and object masks beside them where the folder has them."""
+class Cityscapes(ObjectMaskDataset):
+    """Class masks, with instanceIds.png beside them."""
 
-    def truth_files(self, entry: Entry) -> tuple[Path, ...]:
-        """The class mask and the object mask."""
-        assert entry.truth is not None
-        return entry.truth, _objects(entry.truth)
+    def object_mask(self, class_mask: Path) -> Path:
+        """``NAME_gtFine_instanceIds.png``."""
+        return class_mask.with_name(class_mask.name.replace(_MASK, _OBJECTS))
 
-    def read_annotations(self, entry: Entry) -> tuple[Regions, ...]:
-        """Objects one by one, stuff by class; one region per class without instanceIds.png."""
-        assert entry.truth is not None
-        path = _objects(entry.truth)
-        if not path.exists():
-            return super().read_annotations(entry)
+    def read_objects(self, entry: Entry, path: Path) -> Regions:
+        """Objects one by one, stuff by class."""
         keys = read_ids(path)
         single = keys >= 1000
         classes = self.lookup(np.where(single, keys // 1000, keys), path)
         label_map, ids = number_regions(np.where(classes == VOID, VOID, keys), void=VOID)
         class_of = self.lookup(np.where(ids >= 1000, ids // 1000, ids), path)
         things = np.array([each.kind == "thing" for each in self.classes])
-        return (Regions(label_map, class_of, (ids < 1000) & things[class_of]),)
-
-
-def _objects(mask: Path) -> Path:
-    """The object mask that belongs to a class mask."""
-    return mask.with_name(mask.name.replace(_MASK, _OBJECTS))
+        return Regions(label_map, class_of, (ids < 1000) & things[class_of])
 
 
 def load_cityscapes(root: str | PathLike[str], split: str, n_classes: int) -> Dataset:

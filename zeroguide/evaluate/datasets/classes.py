@@ -30,13 +30,17 @@ class ClassList:
         return Lookup(indices | dict.fromkeys(void, VOID), others_void)
 
 
+def read_table(name: str) -> list[list[str]]:
+    """The cells of ``classes/{name}.tsv``, notes left out."""
+    path = files("zeroguide.evaluate.datasets") / "classes" / f"{name}.tsv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.split("\t") for line in lines if line and not line.startswith("#")]
+
+
 @cache
 def read_classes(name: str) -> ClassList:
     """The class list ``classes/{name}.tsv``; each file is read once."""
-    text = (files("zeroguide.evaluate.datasets") / "classes" / f"{name}.tsv").read_text(
-        encoding="utf-8"
-    )
-    rows = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
+    rows = read_table(name)
     kinds: dict[str, Literal["thing", "stuff"]] = {"thing": "thing", "stuff": "stuff"}
     classes = tuple(
         ClassName(

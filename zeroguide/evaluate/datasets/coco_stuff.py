@@ -11,13 +11,12 @@ things and 15 of stuff, on the images of the curated list (val: 2,175), which is
 
 from __future__ import annotations
 
-from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 
 from zeroguide.errors import UsageError
 from zeroguide.evaluate.datasets.base import VOID, Dataset, Entry
-from zeroguide.evaluate.datasets.classes import read_classes
+from zeroguide.evaluate.datasets.classes import read_classes, read_table
 from zeroguide.evaluate.datasets.files import find_root, first_folder, read_lines
 from zeroguide.evaluate.datasets.lookup import Lookup
 from zeroguide.evaluate.datasets.masks import MaskDataset, paired_entries
@@ -54,10 +53,8 @@ def load_coco_stuff_27(root: str | PathLike[str], split: str) -> Dataset:
 
 def fine_to_coarse() -> dict[int, int]:
     """A mask's id, gaps included -> index among the 27 classes; 255 -> -1."""
-    table = files("zeroguide.evaluate.datasets") / "classes" / "coco_stuff_coarse.tsv"
-    rows = (line.split("\t") for line in table.read_text(encoding="utf-8").splitlines())
     indices = {255: VOID}
-    for coarse, ids in (row for row in rows if not row[0].startswith("#")):
+    for coarse, ids in read_table("coco_stuff_coarse"):
         indices |= dict.fromkeys(map(int, ids.split()), int(coarse))
     return indices
 

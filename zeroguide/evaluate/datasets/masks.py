@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
-from zeroguide.evaluate.datasets.base import ClassName, Dataset, Entry
+from zeroguide.evaluate.datasets.base import ClassName, Dataset, Entry, Regions
 from zeroguide.evaluate.datasets.files import files_by_stem, pair, read_ids
 from zeroguide.evaluate.datasets.lookup import Lookup
 
@@ -36,6 +37,30 @@ class MaskDataset(Dataset):
         """(H, W) int32 class indices of an entry, -1 void."""
         assert entry.truth is not None
         return self.lookup(self.read(entry.truth), entry.truth)
+
+
+class ObjectMaskDataset(MaskDataset):
+    """Class masks, and object masks beside them where the folder has them."""
+
+    @abstractmethod
+    def object_mask(self, class_mask: Path) -> Path:
+        """The object mask that belongs to a class mask, whether it is there or not."""
+
+    @abstractmethod
+    def read_objects(self, entry: Entry, path: Path) -> Regions:
+        """The regions of an entry by its object mask."""
+
+    def truth_files(self, entry: Entry) -> tuple[Path, ...]:
+        """The class mask and the object mask."""
+        assert entry.truth is not None
+        return entry.truth, self.object_mask(entry.truth)
+
+    def read_annotations(self, entry: Entry) -> tuple[Regions, ...]:
+        """What the object mask says; one region per class without one."""
+        path = self.truth_files(entry)[1]
+        return (
+            (self.read_objects(entry, path),) if path.exists() else super().read_annotations(entry)
+        )
 
 
 def paired_entries(

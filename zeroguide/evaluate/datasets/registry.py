@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -27,43 +28,34 @@ from zeroguide.evaluate.datasets.voc import load_voc
 class _Reader:
     description: str
     load: Callable[[Path, str], Dataset]
-    splits: tuple[str, ...]  # the first is the usual one
+    splits: tuple[str, ...] = ("val", "train")  # the first is the usual one
 
 
-_COCO = ("val", "train")
 _READERS = {
     "folder": _Reader(
         "your own images/, labels/ and classes.txt", lambda root, _: load_folder(root), ("all",)
     ),
-    "coco-panoptic": _Reader("COCO panoptic: 80 things, 53 stuff", load_coco_panoptic, _COCO),
-    "coco-stuff-171": _Reader("COCO-Stuff: 80 things, 91 stuff", load_coco_stuff, _COCO),
+    "coco-panoptic": _Reader("COCO panoptic: 80 things, 53 stuff", load_coco_panoptic),
+    "coco-stuff-171": _Reader("COCO-Stuff: 80 things, 91 stuff", load_coco_stuff),
     "coco-stuff-27": _Reader(
-        "COCO-Stuff, 27 coarse classes on the curated images", load_coco_stuff_27, _COCO
+        "COCO-Stuff, 27 coarse classes on the curated images", load_coco_stuff_27
     ),
     "voc2012": _Reader(
         "Pascal VOC 2012: 20 classes and background", load_voc, ("val", "train", "trainval")
     ),
     "context-59": _Reader(
-        "Pascal Context: the 59 most frequent classes",
-        lambda root, split: load_pascal_context(root, split, 59),
-        ("val", "train"),
+        "Pascal Context: the 59 most frequent classes", partial(load_pascal_context, n_classes=59)
     ),
     "context-459": _Reader(
-        "Pascal Context: all 459 classes",
-        lambda root, split: load_pascal_context(root, split, 459),
-        ("val", "train"),
+        "Pascal Context: all 459 classes", partial(load_pascal_context, n_classes=459)
     ),
-    "ade20k-150": _Reader("ADE20K scene parsing: 150 classes", load_ade20k_150, ("val", "train")),
-    "ade20k-847": _Reader("ADE20K full: 847 classes", load_ade20k_847, ("val", "train")),
+    "ade20k-150": _Reader("ADE20K scene parsing: 150 classes", load_ade20k_150),
+    "ade20k-847": _Reader("ADE20K full: 847 classes", load_ade20k_847),
     "cityscapes-19": _Reader(
-        "Cityscapes: the 19 scored classes",
-        lambda root, split: load_cityscapes(root, split, 19),
-        ("val", "train"),
+        "Cityscapes: the 19 scored classes", partial(load_cityscapes, n_classes=19)
     ),
     "cityscapes-27": _Reader(
-        "Cityscapes: the 27 classes of unsupervised work",
-        lambda root, split: load_cityscapes(root, split, 27),
-        ("val", "train"),
+        "Cityscapes: the 27 classes of unsupervised work", partial(load_cityscapes, n_classes=27)
     ),
     "camvid": _Reader("CamVid: SegNet's 11 classes", load_camvid, ("test", "val", "train", "all")),
     "saliency": _Reader(

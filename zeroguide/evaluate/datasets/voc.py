@@ -16,26 +16,21 @@ from zeroguide.errors import ZeroguideError
 from zeroguide.evaluate.datasets.base import VOID, Dataset, Entry, Regions, number_regions
 from zeroguide.evaluate.datasets.classes import read_classes
 from zeroguide.evaluate.datasets.files import find_root, read_ids, read_lines
-from zeroguide.evaluate.datasets.masks import MaskDataset
+from zeroguide.evaluate.datasets.masks import ObjectMaskDataset
 
 SOURCE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ (VOCtrainval_11-May-2012.tar)"
 _BORDER = 255
 
 
-class Voc(MaskDataset):
-    """Class masks, and object masks beside them where the folder has them."""
+class Voc(ObjectMaskDataset):
+    """Class masks, with those in ``SegmentationObject``."""
 
-    def truth_files(self, entry: Entry) -> tuple[Path, ...]:
-        """The class mask and the object mask."""
-        assert entry.truth is not None
-        return entry.truth, _objects(entry.truth)
+    def object_mask(self, class_mask: Path) -> Path:
+        """``SegmentationObject/NAME.png``."""
+        return class_mask.parents[1] / "SegmentationObject" / class_mask.name
 
-    def read_annotations(self, entry: Entry) -> tuple[Regions, ...]:
-        """The objects one by one; one region per class if there is no ``SegmentationObject``."""
-        assert entry.truth is not None
-        path = _objects(entry.truth)
-        if not path.exists():
-            return super().read_annotations(entry)
+    def read_objects(self, entry: Entry, path: Path) -> Regions:
+        """The objects one by one."""
         objects = read_ids(path)
         semantic = self.read_semantic(entry)
         if objects.shape != semantic.shape:
@@ -48,12 +43,7 @@ class Voc(MaskDataset):
         counts = np.zeros((len(ids), len(self.classes)), dtype=np.int64)
         np.add.at(counts, (label_map[known], semantic[known]), 1)
         classes = np.where(counts.any(axis=1), counts.argmax(axis=1), VOID).astype(np.int32)
-        return (Regions(label_map, classes, np.zeros(len(ids), dtype=bool)),)
-
-
-def _objects(mask: Path) -> Path:
-    """The object mask that belongs to a class mask."""
-    return mask.parents[1] / "SegmentationObject" / mask.name
+        return Regions(label_map, classes, np.zeros(len(ids), dtype=bool))
 
 
 def load_voc(root: str | PathLike[str], split: str) -> Dataset:

@@ -22,8 +22,13 @@ import numpy as np
 
 from zeroguide.errors import UsageError
 from zeroguide.evaluate.metrics.bootstrap import Interval, of_difference
+from zeroguide.evaluate.reports.comparable import (
+    require_same_images,
+    require_same_truth,
+    shared_numbers,
+)
 from zeroguide.evaluate.reports.report import Table
-from zeroguide.evaluate.reports.views import headline, image_scores, needs_sentences, score
+from zeroguide.evaluate.reports.views import headline, image_scores, score
 from zeroguide.evaluate.reports.wording import (
     interval,
     judge,
@@ -131,10 +136,10 @@ def compare(a: Results, b: Results) -> Comparison:
     same images, images that only one of the runs has on either side, no image that both have
     scored, or no number that both have.
     """
-    notes = _require_same_images(a, b)
+    notes = require_same_images(a, b)
     for name, results in (("a", a), ("b", b)):
         notes += [f"{name} is without {what}: {why}" for what, why in results.missing.items()]
-    _require_same_truth(a, b)
+    require_same_truth(a, b)
     theirs = {row.name for row in b.scored}
     images = [row.name for row in a.scored if row.name in theirs]
     in_both = len({row.name for row in a.images} & {row.name for row in b.images})
@@ -147,7 +152,7 @@ def compare(a: Results, b: Results) -> Comparison:
     versions = [results.versions.get("zeroguide", "unknown") for results in (a, b)]
     if len(set(versions)) > 1:
         notes.append("a was scored by zeroguide {}, b by {}".format(*versions))
-    pairs = _shared(a, b, notes)
+    pairs = shared_numbers(a, b, notes)
     whole = len(images) == len(a.scored) == len(b.scored)
     rows = [_difference(a, b, *pair, images, whole) for pair in pairs]
     unknown = [METRICS[v.metric].title for (v, _), row in zip(pairs, rows, strict=True) if not row]
@@ -162,94 +167,6 @@ def compare(a: Results, b: Results) -> Comparison:
     )
 
 
-def _require_same_images(a: Results, b: Results) -> list[str]:
-    """Notes about images of one run alone; UsageError unless one run's are among the other's."""
-    for what, one, other in (
-        ("data set", a.dataset.name, b.dataset.name),
-        ("split", a.dataset.split, b.dataset.split),
-        ("number of classes", a.dataset.n_classes, b.dataset.n_classes),
-    ):
-        if one != other:
-            raise UsageError(
-                f"a's {what} is {one} and b's is {other}: compare runs on the same images."
-            )
-    first, second = ({row.name for row in results.images} for results in (a, b))
-    if first - second and second - first:
-        raise UsageError(
-            f"images in a alone: {len(first - second)}, in b alone: {len(second - first)}; compare "
-            "runs on the same images."
-        )
-    for larger, extra, n in (("a", first - second, len(second)), ("b", second - first, len(first))):
-        if extra:
-            return [f"compared on the images in both: {n}; {larger} has {len(extra)} more"]
-    return []
-
-
-def _require_same_truth(a: Results, b: Results) -> None:
-    """UsageError for classes of other names, or of other sizes in the same images.
-
-    Where the two runs have scored different images, sizes say nothing.
-    """
-    alike = {row.name for row in a.scored} == {row.name for row in b.scored}
-    for ours, theirs in zip(a.classes, b.classes, strict=False):
-        if ours.name != theirs.name:
-            raise UsageError(
-                f"a's class {ours.name} is {theirs.name} in b: compare runs with the same class "
-                "list."
-            )
-        if alike and ours.pixels != theirs.pixels:
-            raise UsageError(
-                f"the class {ours.name} has {ours.pixels:,} true pixels in a and "
-                f"{theirs.pixels:,} in b, so their truths differ (in size, crop or version): "
-                "evaluate both on the same data."
-            )
-
-
-def _shared(a: Results, b: Results, notes: list[str]) -> list[tuple[Value, Value]]:
-    """The numbers of one protocol, metric, variant and judge; UsageError if there are none."""
-    theirs = {(value.protocol, value.key): value for value in b.summary}
-    pairs = [
-        (value, theirs[value.protocol, value.key])
-        for value in a.summary
-        if (value.protocol, value.key) in theirs
-    ]
-    if not pairs:
-        protocols = (", ".join(dict.fromkeys(v.protocol for v in r.summary)) for r in (a, b))
-        raise UsageError(
-            "the runs share no number (protocols of a: {}; of b: {}): numbers of two protocols "
-            "aren't compared, so evaluate both with the same --protocol.".format(*protocols)
-        )
-    keys = {pair[0].key for pair in pairs}
-    for name, results in (("a", a), ("b", b)):
-        alone = [PROTOCOLS[v.protocol].title for v in results.summary if v.key not in keys]
-        if alone:
-            notes.append(f"{name} alone has more numbers of: {'; '.join(dict.fromkeys(alone))}")
-    if a.sentence_encoder != b.sentence_encoder:
-        kept = [pair for pair in pairs if not needs_sentences(pair[0].key)]
-        reason = (
-            f"a's sentence encoder is {a.sentence_encoder} and b's is {b.sentence_encoder}, "
-            "so text-to-text numbers aren't compared"
-        )
-        if not kept:
-            raise UsageError(f"{reason}: evaluate both with the same --sentence-encoder.")
-        if len(kept) < len(pairs):
-            notes.append(reason)
-        pairs = kept
-    one, other = _clip(a), _clip(b)
-    if one != other:
-        kept = [pair for pair in pairs if pair[0].metric not in ("clip_score", "ref_clip_score")]
-        if len(kept) < len(pairs):
-            notes.append(f"a's CLIP is {one} and b's is {other}, so CLIPScores aren't compared")
-        pairs = kept
-        if any(value.protocol == "st" or value.variant == "ST" for value, _ in pairs):
-            notes.append(
-                f"segment-to-text numbers are judged by each run's own CLIP: {one}, {other}"
-            )
-        if not pairs:
-            raise UsageError(f"{notes[-1]}, and the runs share no other number.")
-    return pairs
-
-
 def _difference(
     a: Results, b: Results, first: Value, second: Value, images: list[str], whole: bool
 ) -> Difference | None:
@@ -261,11 +178,11 @@ def _difference(
         if not whole:
             return None
         values = first.value, second.value
-        found = Interval(values[1] - values[0], math.nan, math.nan)
+        change = Interval(values[1] - values[0], math.nan, math.nan)
         n_images = first.n_images
     else:
         values = score(*ours), score(*theirs)
-        found = of_difference(theirs, ours)
+        change = of_difference(theirs, ours)
         scores = (image_scores(results, first.key, images) for results in (a, b))
         steps = np.subtract(*reversed(list(scores))) * (1 if first.higher_is_better else -1)
         steps = steps[~np.isnan(steps)]
@@ -279,20 +196,13 @@ def _difference(
         higher_is_better=first.higher_is_better,
         a=values[0],
         b=values[1],
-        difference=found.value,
-        low=found.low,
-        high=found.high,
+        difference=change.value,
+        low=change.low,
+        high=change.high,
         better=better,
         worse=worse,
         n_images=n_images,
     )
-
-
-def _clip(results: Results) -> str:
-    """The CLIP that a run's own numbers are judged by, as far as results.json says."""
-    models = (results.source.recipe or {}).get("models")
-    clip = models.get("clip") if isinstance(models, dict) else None
-    return str(clip or "unknown")
 
 
 def _cells(row: Difference) -> tuple[str, ...]:

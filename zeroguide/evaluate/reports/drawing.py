@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zeroguide.errors import ZeroguideError
-from zeroguide.evaluate.datasets import Dataset
+from zeroguide.evaluate.datasets import Dataset, Regions
 from zeroguide.evaluate.scoring.masks import rle
 from zeroguide.evaluate.scoring.rows import Masks, read_rows
 from zeroguide.result import Label, Labeling
@@ -39,9 +39,8 @@ def pictures(dataset: Dataset, folder: str | PathLike[str]) -> Pictures:
             regions = samples[name].regions()
         except ZeroguideError:
             return None
-        names = [dataset.classes[i].name if i >= 0 else NOTHING for i in regions.classes]
-        found = segment_map(row.masks)
-        return _draw(image, found, row.labels), _draw(image, regions.label_map, names)
+        result = labeling_of(image, segment_map(row.masks), row.labels)
+        return result.overlay(), truth_labeling(dataset, image, regions).overlay()
 
     return both
 
@@ -54,13 +53,21 @@ def segment_map(masks: Masks) -> np.ndarray:
     return label_map
 
 
-def _draw(image: Image, label_map: np.ndarray, labels: Sequence[str]) -> PIL.Image.Image:
-    """The overlay of segments that may leave pixels out and may have no pixel."""
-    from zeroguide.result.overlay import draw
+def truth_labeling(dataset: Dataset, image: Image, regions: Regions) -> Labeling:
+    """The truth as a labeling: each region by its class; the rest is `NOTHING`."""
+    names = [dataset.classes[i].name if i >= 0 else NOTHING for i in regions.classes]
+    return labeling_of(image, regions.label_map, names)
 
+
+def labeling_of(image: Image, label_map: np.ndarray, labels: Sequence[str]) -> Labeling:
+    """A labeling, its picture in it, of segments that may have no pixel.
+
+    label_map: (H, W) index of each pixel's label, -1 for none. Pixels without a label, and those of
+    an empty one, become segments called `NOTHING`.
+    """
     present, numbers = np.unique(label_map, return_inverse=True)
     shown = [
         Label(labels[i] or NOTHING if i >= 0 else NOTHING, 0.0, 0.0, (), (1,)) for i in present
     ]
     numbers = numbers.reshape(label_map.shape).astype(np.int32)
-    return draw(Labeling.build(image, numbers, shown, {}), image.pixels)
+    return Labeling.build(image, numbers, shown, {}).with_image(image.pixels)

@@ -154,10 +154,10 @@ def _classes(results: Results) -> list[ET.Element]:
     families = {split_key(key)[0].protocol for key in keys}
     parts = []
     for name in [name for name in PROTOCOLS if name in families]:
-        own = [key for key in keys if split_key(key)[0].protocol == name]
+        family = [key for key in keys if split_key(key)[0].protocol == name]
         summary = e("summary", PROTOCOLS[name].title)
-        about = [e("p", *text, class_="soft")] if (text := _judge(own, results)) else []
-        parts.append(e("details", summary, *about, _class_table(results, own)))
+        about = [e("p", *text, class_="soft")] if (text := _judge(family, results)) else []
+        parts.append(e("details", summary, *about, _class_table(results, family)))
     if not parts:
         return []
     parts[0].set("open", "")
@@ -193,10 +193,8 @@ def _images(results: Results, pictures: Pictures | None) -> list[ET.Element]:
             for title, chosen in (("Worst", order[:n]), ("Best", order[::-1][:n])):
                 ranked = [(names[i], float(scores[i])) for i in chosen]
                 cards = [card(name, value, main, pictures) for name, value in ranked]
-                parts += [
-                    e("h3", f"{title} by {key_title(main)}"),
-                    e("div", *cards, class_="cards"),
-                ]
+                parts.append(e("h3", f"{title} by {key_title(main)}"))
+                parts.append(e("div", *cards, class_="cards"))
     if results.images:
         parts += [
             e("h3", "All images"),
@@ -224,11 +222,8 @@ def _image_table(results: Results, main: str | None) -> ET.Element:
         cells = [_value_cell(float(column.get(row.name, math.nan)), "%") for column in columns]
         n_segments = math.nan if row.n_segments is None else float(row.n_segments)
         seconds = math.nan if row.seconds is None else row.seconds
-        cells += [
-            _number_cell(n_segments, quantity(n_segments, "count")),
-            _value_cell(seconds, "s"),
-        ]
-        rows.append(e("tr", name, *cells))
+        cells.append(_number_cell(n_segments, quantity(n_segments, "count")))
+        rows.append(e("tr", name, *cells, _value_cell(seconds, "s")))
     return _sortable(["image", *map(key_title, keys), "segments", "seconds"], rows)
 
 
@@ -280,12 +275,7 @@ def _json(value: object) -> str:
 def _sortable(columns: Sequence[str], rows: Sequence[ET.Element]) -> ET.Element:
     """A table whose first column is text, the others numbers; report.js sorts by data-value."""
     heads = [
-        e(
-            "th",
-            e("button", column, type="button"),
-            class_="n" if i else "name",
-            scope="col",
-        )
+        e("th", e("button", column, type="button"), class_="n" if i else "name", scope="col")
         for i, column in enumerate(columns)
     ]
     table = e("table", e("thead", e("tr", *heads)), e("tbody", *rows))

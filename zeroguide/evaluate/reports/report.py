@@ -23,15 +23,8 @@ from typing import NamedTuple
 from zeroguide.evaluate.reports.html import page
 from zeroguide.evaluate.reports.pictures import Pictures
 from zeroguide.evaluate.reports.views import by_protocol, class_keys, image_scores
-from zeroguide.evaluate.reports.wording import (
-    headline,
-    images_phrase,
-    interval,
-    judge,
-    of_what,
-    quantity,
-)
-from zeroguide.evaluate.scoring.results import METRICS, PROTOCOLS, Results, Value
+from zeroguide.evaluate.reports.wording import cells, headline, images_phrase, judge, of_what
+from zeroguide.evaluate.scoring.results import PROTOCOLS, Results, Value
 from zeroguide.system.files import write_atomically
 
 COLUMNS = ("metric", "variant", "value", "95 % interval", "images")
@@ -159,13 +152,7 @@ def escape_markdown(text: str) -> str:
 
 
 def _row(value: Value) -> tuple[str, ...]:
-    return (
-        (metric := METRICS[value.metric]).title,
-        value.variant,
-        quantity(value.value, metric),
-        interval(value.low, value.high, metric),
-        str(value.n_images),
-    )
+    return *cells(value), str(value.n_images)
 
 
 def _cell(value: object) -> object:

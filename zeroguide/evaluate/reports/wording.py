@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from zeroguide.evaluate.reports.views import needs_sentences
 from zeroguide.evaluate.scoring.metrics_table import METRICS, Metric
-from zeroguide.evaluate.scoring.results import WORDNET, Results, split_key
+from zeroguide.evaluate.scoring.results import WORDNET, Results, Value, split_key
 
 MISSING = "–"
 _STAGES = {
@@ -58,6 +58,13 @@ def interval(low: float, high: float, of: Metric | str) -> str:
     if math.isnan(low) or math.isnan(high):
         return MISSING
     return f"[{number(low, of)}, {number(high, of)}]"
+
+
+def cells(value: Value) -> tuple[str, str, str, str]:
+    """A number in a table: its metric, variant, quantity and interval."""
+    metric = METRICS[value.metric]
+    shown = quantity(value.value, metric)
+    return metric.title, value.variant, shown, interval(value.low, value.high, metric)
 
 
 def _unit(of: Metric | str) -> str:

@@ -107,8 +107,9 @@ def _resolve(checkpoint: str, offline: bool) -> Path:
             f"{wrong}: name the folder or the hub id of a sentence-transformers model with "
             "--sentence-encoder"
         )
-    own = folder.exists() or checkpoint.startswith(SHIPPED)  # what is wrong with it is no download
-    if offline and not own and find(checkpoint, "sentence_encoder") is None:
+    # What is wrong with one that is here is no download.
+    local = folder.exists() or checkpoint.startswith(SHIPPED)
+    if offline and not local and find(checkpoint, "sentence_encoder") is None:
         raise WeightsError(_not_here(checkpoint, "offline is set"))
     try:
         return resolve(checkpoint, "sentence_encoder", offline=offline)

@@ -115,11 +115,11 @@ def _others(
 ) -> list[Value]:
     """The numbers that aren't ratios of sums over images."""
     nan = math.nan
-    found = []
+    values = []
 
     def add(key: str, value: float, n: int) -> None:
         scale = split_key(key)[0].scale
-        found.append(make_value(key, value, nan, nan, n, scale=scale))
+        values.append(make_value(key, value, nan, nan, n, scale=scale))
 
     if "class-agnostic" in protocols and good:
         add("ap", _average_precision(good), len(good))
@@ -142,7 +142,7 @@ def _others(
         peaks = np.array([row.peak_memory for row in good])
         if not np.isnan(peaks).all():
             add("peak_memory", float(np.nanmax(peaks)), len(good))
-    return found
+    return values
 
 
 def _average_precision(good: Sequence[Row]) -> float:
@@ -171,9 +171,9 @@ def _matched(good: Sequence[Row], n_classes: int, background: int | None) -> dic
     for variant, match in _MATCHINGS.items():
         classes = match(overlap)
         by_label = {label: int(classes[number]) for label, number in numbers.items()}
-        own = [_matched_image(row, by_label, n_classes, background) for row in good]
-        found[f"cluster_miou/{variant}"] = [sums for sums, _ in own]
-        found[f"cluster_accuracy/{variant}"] = [sums for _, sums in own]
+        pairs = [_matched_image(row, by_label, n_classes, background) for row in good]
+        found[f"cluster_miou/{variant}"] = [sums for sums, _ in pairs]
+        found[f"cluster_accuracy/{variant}"] = [sums for _, sums in pairs]
     return found
 
 

@@ -40,14 +40,14 @@ class Backbone:
 
         Resolution and stride may differ: they change how large things are, not what a feature is.
         """
-        own, asked = _kind(self.dino, self.features), _kind(dino, features)
-        wrong = {key: value for key, value in own.items() if asked[key] != value}
+        fitted, asked = _kind(self.dino, self.features), _kind(dino, features)
+        wrong = {key: value for key, value in fitted.items() if asked[key] != value}
         if not wrong:
             return
         remedy = " ".join(f"--set {shlex.quote(f'{key}={value}')}" for key, value in wrong.items())
         if self.recipe in list_recipes():
             preset = load_recipe(self.recipe)
-            if _kind(preset.models.dino, preset.features.model_dump()) == own:
+            if _kind(preset.models.dino, preset.features.model_dump()) == fitted:
                 remedy = f"--preset {self.recipe}"
         key, value = next(iter(wrong.items()))
         raise UsageError(
@@ -136,5 +136,5 @@ def _kind(dino: str, features: dict[str, Any]) -> dict[str, Any]:
     """What decides the meaning of a feature, by the recipe's keys."""
     keys = ("layer", "facet", "median_blur")
     default = {key: Features.model_fields[key].default for key in keys}
-    own = {f"features.{key}": features.get(key, default[key]) for key in keys}
-    return {"models.dino": resolved(dino), **own}
+    kind = {f"features.{key}": features.get(key, default[key]) for key in keys}
+    return {"models.dino": resolved(dino), **kind}

@@ -21,13 +21,13 @@ import warnings
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.segment.fitted.config import Backbone
-from zeroguide.segment.fitted.model import FittedModel, checked_tensors
+from zeroguide.segment.fitted.config import Backbone, Config
+from zeroguide.segment.fitted.model import FittedModel, Tensors, checked_tensors
 from zeroguide.segment.fitted.sphere import fit_projection, spherical_kmeans, unit
 from zeroguide.segment.fitted.store import FeatureStore
 from zeroguide.segment.segmenters.saliency import salient_object
@@ -79,8 +79,8 @@ def fit(
     else:
         classes = spherical_kmeans(projection(points), n_classes - 1, seed)[1]
 
-    own = iter(classes)
-    class_of = [1 + int(next(own)) if mask.any() else 0 for mask in objects]
+    remaining = iter(classes)
+    class_of = [1 + int(next(remaining)) if mask.any() else 0 for mask in objects]
     if masks is not None:
         _write_masks(masks, store, objects, class_of)
     progress("training the classifier of tokens")
@@ -106,23 +106,16 @@ class Model(FittedModel):
         self.mean, self.weight, self.bias = mean, weight, bias
 
     @classmethod
-    def from_parts(
-        cls,
-        folder: Path,
-        n_classes: int,
-        backbone: Backbone,
-        tensors: dict[str, np.ndarray],
-        settings: dict[str, Any],
-    ) -> Self:
-        d = backbone.width
-        shapes = {"mean": (d,), "weight": (n_classes, d), "bias": (n_classes,)}
+    def from_saved(cls, folder: Path, config: Config, tensors: Tensors) -> Self:
+        d = config.backbone.width
+        shapes = {"mean": (d,), "weight": (config.n_classes, d), "bias": (config.n_classes,)}
         t = checked_tensors(folder, tensors, shapes)
-        return cls(backbone, t["mean"], t["weight"], t["bias"])
+        return cls(config.backbone, t["mean"], t["weight"], t["bias"])
 
     def _classify(self, rows: np.ndarray, h: int, w: int, seed: int) -> np.ndarray:
         return ((unit(rows) - self.mean) @ self.weight.T + self.bias).argmax(axis=1)
 
-    def _tensors(self) -> dict[str, np.ndarray]:
+    def _tensors(self) -> Tensors:
         return {"mean": self.mean, "weight": self.weight, "bias": self.bias}
 
 
@@ -146,11 +139,11 @@ def _train(store: FeatureStore, numbers: np.ndarray, targets: np.ndarray, n_clas
     regression = LogisticRegression(C=0.1, tol=1e-2, max_iter=300)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = regression.fit((rows - mean) * scale, targets)
+        fitted = regression.fit((rows - mean) * scale, targets)
     if len(shown) == 2:  # scikit-learn gives one row for both
-        weight[shown[1]], bias[shown] = found.coef_[0] * scale, [0, found.intercept_[0]]
+        weight[shown[1]], bias[shown] = fitted.coef_[0] * scale, [0, fitted.intercept_[0]]
     else:
-        weight[shown], bias[shown] = found.coef_ * scale, found.intercept_
+        weight[shown], bias[shown] = fitted.coef_ * scale, fitted.intercept_
     return Model(store.backbone, mean, weight, bias)
 
 

@@ -20,6 +20,8 @@ from zeroguide.segment.segmenters.common import SegmenterResult, as_rows, contig
 from zeroguide.system.files import write_atomically
 from zeroguide.system.one_thread import one_thread
 
+Tensors = dict[str, np.ndarray]
+
 
 class FittedModel(ABC):
     """Classes that were found in a folder, recognised in any image's features.
@@ -86,22 +88,15 @@ class FittedModel(ABC):
 
     @classmethod
     @abstractmethod
-    def from_parts(
-        cls,
-        folder: Path,
-        n_classes: int,
-        backbone: Backbone,
-        tensors: dict[str, np.ndarray],
-        settings: dict[str, Any],
-    ) -> Self:
-        """The model of a folder's content; WeightsError where tensors or settings don't fit."""
+    def from_saved(cls, folder: Path, config: Config, tensors: Tensors) -> Self:
+        """The model that `save` wrote; WeightsError where tensors or settings don't fit."""
 
     @abstractmethod
     def _classify(self, rows: np.ndarray, h: int, w: int, seed: int) -> np.ndarray:
         """Classes (h * w,) of rows (h * w, d) float32, finite, not scaled."""
 
     @abstractmethod
-    def _tensors(self) -> dict[str, np.ndarray]:
+    def _tensors(self) -> Tensors:
         """What goes into `model.safetensors`."""
 
     def _settings(self) -> dict[str, Any]:
@@ -110,8 +105,8 @@ class FittedModel(ABC):
 
 
 def checked_tensors(
-    folder: Path, tensors: dict[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
-) -> dict[str, np.ndarray]:
+    folder: Path, tensors: Tensors, shapes: Mapping[str, tuple[int, ...]]
+) -> Tensors:
     """The tensors, if they are finite and have just these names and shapes, else WeightsError."""
     fit = tensors.keys() == shapes.keys() and all(
         tensors[name].shape == shape and np.isfinite(tensors[name]).all()
@@ -125,7 +120,7 @@ def checked_tensors(
     return tensors
 
 
-def read_tensors(folder: Path, digest: str) -> dict[str, np.ndarray]:
+def read_tensors(folder: Path, digest: str) -> Tensors:
     """The weights in a model's folder; WeightsError unless they have that SHA-256."""
     from zeroguide.models.reading import opened
 

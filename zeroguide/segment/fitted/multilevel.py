@@ -20,13 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.segment.fitted.config import Backbone
-from zeroguide.segment.fitted.model import FittedModel, checked_tensors
+from zeroguide.segment.fitted.config import Backbone, Config
+from zeroguide.segment.fitted.model import FittedModel, Tensors, checked_tensors
 from zeroguide.segment.fitted.sphere import (
     Projection,
     fit_projection,
@@ -75,9 +75,9 @@ def fit(
     categories, category_of = spherical_kmeans(means, n_categories, seed)
     pairs = np.stack([dataset] * len(categories))
     for c in range(len(categories)):
-        own = category_of[image_of] == c
-        if own.any():
-            pairs[c] = _two(points[own], border[own], attention[own], seed)
+        members = category_of[image_of] == c
+        if members.any():
+            pairs[c] = _two(points[members], border[members], attention[members], seed)
 
     levels = Levels(projection, dataset, categories, pairs)
     is_foreground = np.zeros(len(numbers), dtype=bool)
@@ -140,15 +140,8 @@ class Model(FittedModel):
         self.levels, self.background, self.foreground = levels, background, foreground
 
     @classmethod
-    def from_parts(
-        cls,
-        folder: Path,
-        n_classes: int,
-        backbone: Backbone,
-        tensors: dict[str, np.ndarray],
-        settings: dict[str, Any],
-    ) -> Self:
-        d, k = backbone.width, tensors.get("dataset", np.empty((0, 0))).shape[-1]
+    def from_saved(cls, folder: Path, config: Config, tensors: Tensors) -> Self:
+        d, k = config.backbone.width, tensors.get("dataset", np.empty((0, 0))).shape[-1]
         n_background = len(tensors.get("background", ()))
         n_categories = len(tensors.get("categories", ()))
         shapes = {
@@ -158,12 +151,12 @@ class Model(FittedModel):
             "categories": (n_categories, k),
             "pairs": (n_categories, 2, k),
             "background": (n_background, k),
-            "foreground": (n_classes - n_background, k),
+            "foreground": (config.n_classes - n_background, k),
         }
         t = checked_tensors(folder, tensors, shapes)
         projection = Projection(t["mean"], t["axes"])
         levels = Levels(projection, t["dataset"], t["categories"], t["pairs"])
-        return cls(backbone, levels, t["background"], t["foreground"])
+        return cls(config.backbone, levels, t["background"], t["foreground"])
 
     def _classify(self, rows: np.ndarray, h: int, w: int, seed: int) -> np.ndarray:
         points = self.levels.projection(rows)
@@ -171,7 +164,7 @@ class Model(FittedModel):
         things = nearest_centres(points, self.foreground) + len(self.background)
         return np.where(self.levels.foreground(rows, h, w, seed), things, ground)
 
-    def _tensors(self) -> dict[str, np.ndarray]:
+    def _tensors(self) -> Tensors:
         return {
             "mean": self.levels.projection.mean,
             "axes": self.levels.projection.axes,

@@ -20,8 +20,8 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.segment.fitted.config import Backbone, unusable
-from zeroguide.segment.fitted.model import FittedModel, checked_tensors
+from zeroguide.segment.fitted.config import Backbone, Config, unusable
+from zeroguide.segment.fitted.model import FittedModel, Tensors, checked_tensors
 from zeroguide.segment.fitted.sphere import (
     Projection,
     check_components,
@@ -103,24 +103,17 @@ class Model(FittedModel):
         self.projection, self.centres, self.segmenter = projection, centres, segmenter
 
     @classmethod
-    def from_parts(
-        cls,
-        folder: Path,
-        n_classes: int,
-        backbone: Backbone,
-        tensors: dict[str, np.ndarray],
-        settings: dict[str, Any],
-    ) -> Self:
-        d, k = backbone.width, tensors.get("centres", np.empty((0, 0))).shape[-1]
-        shapes = {"mean": (d,), "axes": (d, k), "centres": (n_classes, k)}
+    def from_saved(cls, folder: Path, config: Config, tensors: Tensors) -> Self:
+        d, k = config.backbone.width, tensors.get("centres", np.empty((0, 0))).shape[-1]
+        shapes = {"mean": (d,), "axes": (d, k), "centres": (config.n_classes, k)}
         t = checked_tensors(folder, tensors, shapes)
         try:
-            segmenter = settings["segmenter"]
+            segmenter = config.settings["segmenter"]
             if segmenter is not None:
                 _check_segmenter(segmenter)
         except (KeyError, UsageError) as e:
             raise unusable(folder, str(e)) from None
-        return cls(backbone, Projection(t["mean"], t["axes"]), t["centres"], segmenter)
+        return cls(config.backbone, Projection(t["mean"], t["axes"]), t["centres"], segmenter)
 
     def _classify(self, rows: np.ndarray, h: int, w: int, seed: int) -> np.ndarray:
         if self.segmenter is None:
@@ -129,7 +122,7 @@ class Model(FittedModel):
         means = self.projection.project_unit(_segment_means(rows, segments))
         return nearest_centres(means, self.centres)[segments]
 
-    def _tensors(self) -> dict[str, np.ndarray]:
+    def _tensors(self) -> Tensors:
         return {
             "mean": self.projection.mean,
             "axes": self.projection.axes,

@@ -52,8 +52,8 @@ def fit(
 
 def check(*, method: str, n_classes: int, n_images: int, **params: Any) -> None:
     """Raises the UsageError that `fit` would raise for these arguments, before any work."""
-    own = _module(method).check
-    known = list(inspect.signature(own).parameters)[2:]
+    check_method = _module(method).check
+    known = list(inspect.signature(check_method).parameters)[2:]
     for name in params:
         if name not in known:
             takes = f"it takes {', '.join(known)}" if known else "it takes none"
@@ -62,7 +62,7 @@ def check(*, method: str, n_classes: int, n_images: int, **params: Any) -> None:
         raise UsageError(f"{n_classes} classes are too few: choose 1 or more")
     if n_images < 1:
         raise UsageError("there is no image to fit a model to: give at least one")
-    own(n_classes, n_images, **params)
+    check_method(n_classes, n_images, **params)
 
 
 def check_model(folder: str | Path, recipe: Recipe) -> None:
@@ -81,9 +81,8 @@ def load_fitted(folder: str | Path) -> FittedModel:
     """
     folder = Path(folder)
     config = read_config(folder, list(METHODS))
-    tensors = read_tensors(folder, config.digest)
-    model: FittedModel = _module(config.method).Model.from_parts(
-        folder, config.n_classes, config.backbone, tensors, config.settings
+    model: FittedModel = _module(config.method).Model.from_saved(
+        folder, config, read_tensors(folder, config.digest)
     )
     model.digest = config.digest
     return model
@@ -97,9 +96,9 @@ def count_classes(
     images = np.zeros(model.n_classes, dtype=np.int64)
     for i in range(len(store)):
         classes = model.classify(store.features(i), seed=seed)
-        found = np.bincount(classes.ravel(), minlength=model.n_classes)
-        tokens += found
-        images += found > 0
+        counts = np.bincount(classes.ravel(), minlength=model.n_classes)
+        tokens += counts
+        images += counts > 0
     return tokens, images
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeroguide.errors import UsageError
+from zeroguide.segment.segmenters.common import principal_axes
 from zeroguide.system.one_thread import one_thread
 
 N_INIT = 3
@@ -74,15 +75,9 @@ def fit_projection(rows: np.ndarray, n_components: int | float) -> Projection:
     check_components(n_components)
     rows = unit(rows)
     mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    centred = rows - mean
-    variances, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64))  # ascending
-    variances, axes = np.maximum(variances[::-1], 0), axes[:, ::-1]
-    if n_components < 1:
-        share = np.cumsum(variances) / max(variances.sum(), 1e-30)
-        k = int(np.searchsorted(share, n_components)) + 1
-    else:
-        k = int(n_components)
-    return Projection(mean, np.ascontiguousarray(axes[:, :k], dtype=np.float32))
+    # One component or more is a number of them, also as 1.0.
+    axes = principal_axes(rows - mean, n_components if n_components < 1 else int(n_components))
+    return Projection(mean, np.ascontiguousarray(axes))
 
 
 @one_thread()
@@ -101,9 +96,9 @@ def spherical_kmeans(rows: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, n
     rng = np.random.default_rng(seed)
     best = -np.inf
     for _ in range(N_INIT):
-        found, score = _lloyd(points, _spread_out(points, k, rng))
+        candidate, score = _lloyd(points, _spread_out(points, k, rng))
         if score > best:
-            centres, best = found, score
+            centres, best = candidate, score
     assigned = nearest_centres(points, centres)
     order = np.argsort(-np.bincount(assigned, minlength=len(centres)), kind="stable")
     labels[directed] = np.argsort(order)[assigned]
@@ -146,9 +141,9 @@ def _lloyd(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, float]:
             break
         centres = _means(points, labels, centres)
         for empty in np.flatnonzero(np.bincount(labels, minlength=len(centres)) == 0):
-            own = (points * centres[labels]).sum(axis=1)
-            labels[own.argmin()] = empty  # the point that its centre stands for least
-            centres[empty] = points[own.argmin()]
+            cosine = (points * centres[labels]).sum(axis=1)
+            labels[cosine.argmin()] = empty  # the point that its centre stands for least
+            centres[empty] = points[cosine.argmin()]
     cosines = points @ centres.T
     used = np.unique(cosines.argmax(axis=1))
     return centres[used], float(cosines.max(axis=1).mean(dtype=np.float64))

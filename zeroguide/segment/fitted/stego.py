@@ -22,13 +22,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.segment.fitted.config import Backbone
-from zeroguide.segment.fitted.model import FittedModel, checked_tensors
+from zeroguide.segment.fitted.config import Backbone, Config
+from zeroguide.segment.fitted.model import FittedModel, Tensors, checked_tensors
 from zeroguide.segment.fitted.sphere import nearest_centres, spherical_kmeans, unit
 from zeroguide.segment.fitted.stego_head import CLUSTERS, codes, head_shapes
 from zeroguide.segment.fitted.store import FeatureStore
@@ -103,22 +103,15 @@ class Model(FittedModel):
         self.head, self.centres = head, centres
 
     @classmethod
-    def from_parts(
-        cls,
-        folder: Path,
-        n_classes: int,
-        backbone: Backbone,
-        tensors: dict[str, np.ndarray],
-        settings: dict[str, Any],
-    ) -> Self:
-        d, k = backbone.width, tensors.get(CLUSTERS, np.empty((0, 0))).shape[-1]
-        shapes = {**head_shapes(d, k), CLUSTERS: (n_classes, k)}
+    def from_saved(cls, folder: Path, config: Config, tensors: Tensors) -> Self:
+        d, k = config.backbone.width, tensors.get(CLUSTERS, np.empty((0, 0))).shape[-1]
+        shapes = {**head_shapes(d, k), CLUSTERS: (config.n_classes, k)}
         head = dict(checked_tensors(folder, tensors, shapes))
         centres = head.pop(CLUSTERS)
-        return cls(backbone, head, centres)
+        return cls(config.backbone, head, centres)
 
     def _classify(self, rows: np.ndarray, h: int, w: int, seed: int) -> np.ndarray:
         return nearest_centres(codes(rows, self.head), unit(self.centres))
 
-    def _tensors(self) -> dict[str, np.ndarray]:
+    def _tensors(self) -> Tensors:
         return {**self.head, CLUSTERS: self.centres}

@@ -89,16 +89,16 @@ def read_checkpoint(
 
     check_file(path)
     with opened(path) as tensors:
-        found = {name: tensors.get_tensor(name).float() for name in NAMES}
-    found = {name: x.reshape(_as_matrix(tuple(x.shape))) for name, x in found.items()}
-    if not all(x.isfinite().all() for x in found.values()):
+        head = {name: tensors.get_tensor(name).float() for name in NAMES}
+    head = {name: x.reshape(_as_matrix(tuple(x.shape))) for name, x in head.items()}
+    if not all(x.isfinite().all() for x in head.values()):
         raise WeightsError(f"{path} has unusable values: convert the checkpoint again")
-    d = found[f"{FIRST}.weight"].shape[1]
+    d = head[f"{FIRST}.weight"].shape[1]
     if d != backbone.width:
         raise UsageError(
             f"{path} is a head for features of width {d}, but {backbone.dino} gives "
             f"{backbone.width}: choose the backbone that it was trained with, with models.dino"
         )
-    arrays = {name: tensor.contiguous().numpy() for name, tensor in found.items()}
+    arrays = {name: tensor.contiguous().numpy() for name, tensor in head.items()}
     centres = arrays.pop(CLUSTERS)
     return arrays, centres

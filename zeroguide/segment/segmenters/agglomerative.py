@@ -49,14 +49,7 @@ def agglomerative(
     """
     if n_segments is not None:
         check_n_segments(n_segments)
-    rows = prepare(
-        features,
-        pca=pca,
-        umap=umap,
-        normalize=normalize,
-        spatial_weight=spatial_weight,
-        seed=seed,
-    )
+    rows = prepare(features, pca, umap, normalize, spatial_weight, seed)
     h, w = features.shape[:2]
     merges, heights = _ward(rows, h, w, connected)
     n_cells = h * w

@@ -63,7 +63,7 @@ def _number(features: Any, criterion: Criterion, seed: int) -> int:
             last = label_maps[-1].copy()
             last[np.isin(last, most.tree[i])] = len(most.tree) + 1 + i
             label_maps.append(last)
-        rows = prepare(features, pca=None, normalize=True, spatial_weight=0)
+        rows = prepare(features, normalize=True)
         best = silhouette(rows, [np.unique(m, return_inverse=True)[1] for m in label_maps])
         return len(np.unique(label_maps[best]))
     raise UsageError(

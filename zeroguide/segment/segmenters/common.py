@@ -48,7 +48,6 @@ def as_rows(features: Any) -> np.ndarray:
 
 def prepare(
     features: Any,
-    *,
     pca: int | float | None = None,
     umap: int | None = None,
     normalize: bool = False,
@@ -72,17 +71,22 @@ def prepare(
     if np.abs(rows).max() <= 1e-6 * size:  # the same feature everywhere, up to rounding
         rows = np.zeros_like(rows)
     if pca is not None:
-        rows = _principal_components(rows, pca)
+        if pca <= 0 or (pca > 1 and pca != int(pca)):
+            raise UsageError(
+                f"segmenter.pca={pca} is out of range: choose a number of components (1 or more) "
+                "or a share of the variance up to 1.0"
+            )
+        rows = rows @ principal_axes(rows, pca)
     if umap is not None:
         rows = _umap(rows, umap, seed)
     if spatial_weight < 0:
         raise UsageError(f"segmenter.spatial_weight={spatial_weight} is negative: choose 0 or more")
     if spatial_weight > 0 and len(rows) > 1:
         h, w = features.shape[:2]
-        place = np.indices((h, w)).reshape(2, len(rows)).T.astype(np.float32)
-        place -= place.mean(axis=0)
-        scale = np.sqrt(rows.var(axis=0).sum() / place.var(axis=0).sum())
-        rows = np.concatenate([rows, place * (spatial_weight * scale)], axis=1)
+        coordinates = np.indices((h, w)).reshape(2, len(rows)).T.astype(np.float32)
+        coordinates -= coordinates.mean(axis=0)
+        scale = np.sqrt(rows.var(axis=0).sum() / coordinates.var(axis=0).sum())
+        rows = np.concatenate([rows, coordinates * (spatial_weight * scale)], axis=1)
     return np.ascontiguousarray(rows, dtype=np.float32)
 
 
@@ -119,22 +123,19 @@ def check_n_segments(n_segments: int) -> None:
         raise UsageError(f"segmenter.n_segments={n_segments} is too small: choose 1 or more")
 
 
-def _principal_components(rows: np.ndarray, pca: int | float) -> np.ndarray:
-    """Centred rows (n, d) projected on their first principal components (n, k)."""
-    if pca <= 0 or (pca > 1 and pca != int(pca)):
-        raise UsageError(
-            f"segmenter.pca={pca} is out of range: choose a number of components (1 or more) "
-            "or a share of the variance up to 1.0"
-        )
-    covariance = rows.T @ rows  # (d, d)
-    variances, axes = np.linalg.eigh(covariance.astype(np.float64))  # ascending
+def principal_axes(rows: np.ndarray, n_components: int | float) -> np.ndarray:
+    """The first principal axes (d, k) float32, orthonormal columns, of centred rows (n, d).
+
+    n_components: how many, at most d; a float up to 1.0: as many as hold that share of the
+    variance.
+    """
+    covariance = (rows.T @ rows).astype(np.float64)  # (d, d)
+    variances, axes = np.linalg.eigh(covariance)  # ascending
     variances, axes = np.maximum(variances[::-1], 0), axes[:, ::-1]
-    if isinstance(pca, float) and pca <= 1:  # 1.0 is all of the variance, 1 one component
+    if isinstance(n_components, float) and n_components <= 1:  # 1.0 is all of the variance
         share = np.cumsum(variances) / max(variances.sum(), 1e-30)
-        k = min(int(np.searchsorted(share, pca)) + 1, len(share))
-    else:
-        k = int(pca)
-    return rows @ axes[:, :k].astype(np.float32)
+        n_components = int(np.searchsorted(share, n_components)) + 1
+    return axes[:, : int(n_components)].astype(np.float32)
 
 
 def _umap(rows: np.ndarray, n: int, seed: int) -> np.ndarray:

@@ -44,14 +44,7 @@ def kmeans(
     from sklearn.cluster import KMeans
 
     check_n_segments(n_segments)
-    rows = prepare(
-        features,
-        pca=pca,
-        umap=umap,
-        normalize=normalize,
-        spatial_weight=spatial_weight,
-        seed=seed,
-    )
+    rows = prepare(features, pca, umap, normalize, spatial_weight, seed)
     # k-means++ can't place more centres than there are different points.
     n_clusters = min(n_segments, len(np.unique(rows, axis=0)))
     with one_thread():
@@ -59,9 +52,9 @@ def kmeans(
         tried = _first_components(rows) if wide else rows
         labels = KMeans(n_clusters, n_init=N_INIT, random_state=seed).fit_predict(tried)
         if wide:
-            found = np.unique(labels)  # the components may not tell all cells apart
-            centres = np.stack([rows[labels == i].mean(axis=0) for i in found])
-            labels = KMeans(len(found), init=centres, n_init=1).fit_predict(rows)
+            used = np.unique(labels)  # the components may not tell all cells apart
+            centres = np.stack([rows[labels == i].mean(axis=0) for i in used])
+            labels = KMeans(len(used), init=centres, n_init=1).fit_predict(rows)
     h, w = features.shape[:2]
     return SegmenterResult(contiguous(labels.reshape(h, w))[0])
 

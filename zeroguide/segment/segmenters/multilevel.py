@@ -41,7 +41,7 @@ def multilevel(
     """
 
     check_n_segments(n_segments)
-    rows = prepare(features, pca=None, normalize=normalize, spatial_weight=0)
+    rows = prepare(features, normalize=normalize)
     h, w = features.shape[:2]
     labels = np.zeros(len(rows), dtype=np.int64)
     if n_segments > 1:

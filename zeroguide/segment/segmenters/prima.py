@@ -46,7 +46,7 @@ def prima(
         raise UsageError(
             f"segmenter.threshold={threshold} is out of range: choose a value above 0 and up to 1"
         )
-    rows = prepare(features, pca=None, normalize=False, spatial_weight=0)
+    rows = prepare(features)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     unit = rows / np.maximum(length, 1e-30)  # (n, d)
     free = np.ones(len(rows), dtype=bool)

@@ -69,8 +69,8 @@ def segment(
         if granularity != 0.5:
             from zeroguide.segment.segmenters.automatic import finer
 
-            own = _function(method)(features, n_segments=None, seed=seed, **params).label_map
-            number = finer(1 + int(own.max()), granularity)
+            chosen = _function(method)(features, n_segments=None, seed=seed, **params).label_map
+            number = finer(1 + int(chosen.max()), granularity)
     elif isinstance(number, str):
         from zeroguide.segment.segmenters.automatic import choose_n_segments
 
@@ -91,8 +91,8 @@ def parameters(method: str) -> list[str]:
 
 def arguments(knobs: Segmenter) -> dict[str, Any]:
     """What of a recipe's knobs `segment` takes as keyword arguments for their method."""
-    own = {"method", "n_segments", "granularity", "min_share", *parameters(knobs.method)}
-    return knobs.model_dump(include=own)
+    names = {"method", "n_segments", "granularity", "min_share", *parameters(knobs.method)}
+    return knobs.model_dump(include=names)
 
 
 def _function(method: str) -> Callable[..., SegmenterResult]:

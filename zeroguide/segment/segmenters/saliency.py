@@ -60,7 +60,7 @@ def salient_object(features: Any, attention: np.ndarray | None = None) -> np.nda
 
 def _salience(features: Any, attention: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Centred rows (h * w, d) of features, and how salient each cell is: (h, w)."""
-    rows = prepare(features, pca=None, normalize=False, spatial_weight=0)
+    rows = prepare(features)
     h, w = features.shape[:2]
     if attention is None:
         return rows, np.square(rows).sum(axis=1).reshape(h, w)
