@@ -220,8 +220,8 @@ DOORS = [
         import_module(f"zeroguide.{name}")
         for name in (
             "evaluate.metrics.wordnet", "evaluate.reports.report", "evaluate.runner",
-            "evaluate.scoring.rows", "image", "labeler", "recipe", "result.formats.json_",
-            "result.formats.registry", "result.labeling", "runs.batch", "runs.layout",
+            "evaluate.scoring.rows", "image", "labeler", "recipe", "result", "result.formats.json_",
+            "result.formats.registry", "runs.batch", "runs.layout",
             "runs.run_folder", "system.files",
         )
     ),

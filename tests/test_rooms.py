@@ -35,16 +35,15 @@ def modules() -> dict[str, Path]:
 
 
 def imports(tree: ast.AST, known: set[str]) -> Iterator[str]:
-    """Modules of the package that a module needs when it runs, also those that it imports late."""
+    """Modules of the package that a module names, also late and also for types alone."""
     for node in ast.iter_child_nodes(tree):
-        is_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == DOOR:
             for name in node.names:
                 full = f"{node.module}.{name.name}"
                 yield full if full in known else str(node.module)
         elif isinstance(node, ast.Import):
             yield from (name.name for name in node.names if name.name.split(".")[0] == DOOR)
-        elif not is_for_types:
+        else:
             yield from imports(node, known)
 
 

@@ -1,8 +1,8 @@
 """What was found in a picture: a label map and its named segments, as data, pictures and files.
 
-`labeling` and `segment` are the data. `overlay/` draws them, `formats/` writes them for other
-tools, `display` shows them in a notebook; `rle` codes masks, `pixels` finds the picture again,
-`provenance` says how a result was made. No torch here.
+`segment` and `named_map` are the data, `labeling` what can be done with them. `overlay/` draws
+them, `formats/` writes them for other tools, `display` shows them in a notebook; `rle` codes masks,
+`pixels` finds the picture again, `provenance` says how a result was made. No torch here.
 """
 
 from zeroguide.result.formats.json_ import SCHEMA

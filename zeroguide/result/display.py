@@ -12,7 +12,7 @@ import io
 import os
 import sys
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageShow
@@ -20,11 +20,11 @@ from PIL import Image, ImageShow
 from zeroguide.errors import ZeroguideError
 from zeroguide.recipe import introduce
 from zeroguide.result.formats.outlines import parts
+from zeroguide.result.named_map import NamedMap
 from zeroguide.result.overlay import draw, segment_colours
 from zeroguide.result.overlay.drawing import format_share
-
-if TYPE_CHECKING:
-    from zeroguide.result.labeling import Labeling, Segment
+from zeroguide.result.pixels import read_pixels
+from zeroguide.result.segment import Segment
 
 SIDE = 640  # of the picture, in pixels: it fits beside the table
 MAP_SIDE = 160  # cells of the image map's outlines: what a hand on a mouse can tell apart
@@ -35,7 +35,7 @@ CELL = "text-align:left;padding:0.1em 0.6em 0.1em 0"
 COLUMNS = ("", "id", "label", "confidence", "share")
 
 
-def to_html(labeling: Labeling) -> str:
+def to_html(labeling: NamedMap) -> str:
     """The picture with outlines, captions and titles for the mouse, beside a table of segments.
 
     Without the picture, or if it can't be read, the segments are flat colours, and a line says why.
@@ -43,7 +43,7 @@ def to_html(labeling: Labeling) -> str:
     colours = segment_colours(labeling)
     note = ""
     try:
-        shown = draw(labeling, labeling.pixels, legend="never")
+        shown = draw(labeling, read_pixels(labeling), legend="never")
         kind = "JPEG"
     except ZeroguideError as error:
         shown = Image.fromarray(colours[labeling.label_map])
@@ -68,7 +68,7 @@ def to_html(labeling: Labeling) -> str:
     )
 
 
-def to_table(labeling: Labeling) -> Any:
+def to_table(labeling: NamedMap) -> Any:
     """A row per segment, in order of id; see `Labeling.table`."""
     total = labeling.width * labeling.height
     rows = [
@@ -114,7 +114,7 @@ def _has_screen() -> bool:
     return others or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
-def _line(labeling: Labeling) -> str:
+def _line(labeling: NamedMap) -> str:
     return repr(labeling)[1:-1]
 
 
@@ -124,7 +124,7 @@ def _data_url(picture: Image.Image, kind: str) -> str:
     return f"data:image/{kind.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
-def _areas(labeling: Labeling, size: tuple[int, int]) -> str:
+def _areas(labeling: NamedMap, size: tuple[int, int]) -> str:
     """The image map's areas for a picture of this (width, height); specks have none."""
     height, width = labeling.label_map.shape
     scale = min(1.0, MAP_SIDE / max(height, width))
@@ -144,7 +144,7 @@ def _areas(labeling: Labeling, size: tuple[int, int]) -> str:
     return "".join(text for _, text in sorted(found, key=lambda each: each[0]))
 
 
-def _title(labeling: Labeling, segment: Segment) -> str:
+def _title(labeling: NamedMap, segment: Segment) -> str:
     share = format_share(segment.area / (labeling.width * labeling.height))
     title = f"{segment.label}\nconfidence {100 * segment.confidence:.0f} %, {share} of the picture"
     if segment.composed:
@@ -154,7 +154,7 @@ def _title(labeling: Labeling, segment: Segment) -> str:
     return title
 
 
-def _table(labeling: Labeling, colours: np.ndarray) -> str:
+def _table(labeling: NamedMap, colours: np.ndarray) -> str:
     """The largest segments, one a row."""
     total = labeling.width * labeling.height
     lines = ["".join(f'<th style="{CELL}">{column}</th>' for column in COLUMNS)]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
-if TYPE_CHECKING:
-    from zeroguide.result.labeling import Labeling
+from zeroguide.result.named_map import NamedMap
+
+Labels = TypeVar("Labels", bound=NamedMap, covariant=True)
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Generic[Labels]):
     """One labelled image of a run: its key, its labels, and its file where that is still there."""
 
     key: str
-    labeling: Labeling
+    labeling: Labels
     image: Path | None

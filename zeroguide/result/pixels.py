@@ -9,23 +9,21 @@ from __future__ import annotations
 import io
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import PIL.Image
 
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.image import ImageSource, open_image, to_image
+from zeroguide.result.named_map import NamedMap
 from zeroguide.result.provenance import value_range
 from zeroguide.system.files import write_atomically
-
-if TYPE_CHECKING:
-    from zeroguide.result.labeling import Labeling
 
 QUALITY = 92  # of JPEG and WebP
 
 
-def read_pixels(labeling: Labeling) -> np.ndarray:
+def read_pixels(labeling: NamedMap) -> np.ndarray:
     """(H, W, 3) uint8 RGB. Raises as `Labeling.pixels`."""
     picture = labeling.picture
     if isinstance(picture, np.ndarray):
@@ -51,31 +49,33 @@ def reference(source: ImageSource, recipe: dict[str, Any]) -> Path | np.ndarray:
     return to_image(source, value_range(recipe)).pixels
 
 
-def find(labeling: Labeling, result: Path) -> Path | None:
+def find(labeling: NamedMap, result: Path) -> Path | None:
     """The picture, by its name, beside a result or beside the folder of results."""
     places = (folder / labeling.file_name for folder in result.absolute().parents[:2])
     return next((place for place in places if place.is_file()), None)
 
 
-def cut_out(labeling: Labeling, id: int) -> PIL.Image.Image:
+def cut_out(labeling: NamedMap, id: int) -> PIL.Image.Image:
     """A segment's box as RGBA; see `Labeling.crop`."""
     mask = labeling.mask(id)
     x, y, width, height = labeling.segments[id - 1].bbox
     box = (slice(y, y + height), slice(x, x + width))
     alpha = mask[box].view(np.uint8) * np.uint8(255)
-    return PIL.Image.fromarray(np.dstack([labeling.pixels[box], alpha]))
+    return PIL.Image.fromarray(np.dstack([read_pixels(labeling)[box], alpha]))
 
 
-def check_target(labeling: Labeling, path: Path) -> None:
+def check_target(labeling: NamedMap, path: Path) -> None:
     """UsageError if writing to the path would replace the picture."""
     picture = labeling.picture
     if isinstance(picture, Path) and path.exists() and picture.exists() and path.samefile(picture):
         raise UsageError(f"{path}: is the picture that was labelled; choose another name")
 
 
-def save_overlay(labeling: Labeling, path: Path) -> None:
+def save_overlay(labeling: NamedMap, path: Path) -> None:
     """Write the overlay, in the format of the path's ending, whole or not at all."""
+    from zeroguide.result.overlay import draw
+
     data = io.BytesIO()
     kind = path.suffix[1:].upper().replace("JPG", "JPEG")
-    labeling.overlay().save(data, kind, quality=QUALITY)  # PNG has no use for it
+    draw(labeling, read_pixels(labeling)).save(data, kind, quality=QUALITY)  # PNG has no use for it
     write_atomically(path, data.getvalue())

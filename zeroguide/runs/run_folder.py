@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.result import Labeling
 from zeroguide.result.entry import Entry
 from zeroguide.runs.layout import MANIFEST, PARTS, key_of, part_files, result_path, results
 from zeroguide.runs.sources.keys import Places
@@ -100,10 +101,8 @@ class RunFolder:
         """Of all labelled images, sorted."""
         return sorted(self._keys())
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[Entry[Labeling]]:
         """Raises ZeroguideError for a damaged result."""
-        from zeroguide.result import Labeling  # numpy: not when only the names are needed
-
         if parts := part_files(self.path):
             yield from self._from_parts(parts)
             return
@@ -128,8 +127,7 @@ class RunFolder:
         for path in results(self.path):
             yield key_of(path.relative_to(self.path).as_posix())
 
-    def _from_parts(self, parts: list[Path]) -> Iterator[Entry]:
-        from zeroguide.result import Labeling
+    def _from_parts(self, parts: list[Path]) -> Iterator[Entry[Labeling]]:
         from zeroguide.runs.parts import read_parts
 
         for key, content in read_parts(parts):

@@ -14,7 +14,7 @@ from zeroguide.errors import ZeroguideError
 
 if TYPE_CHECKING:
     from zeroguide.result.entry import Entry
-    from zeroguide.result.labeling import Labeling
+    from zeroguide.result.named_map import NamedMap
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 class Entries(Protocol):
     """Labelled images in order of their keys, as often as asked; a `RunFolder` is one."""
 
-    def __iter__(self) -> Iterator[Entry]: ...
+    def __iter__(self) -> Iterator[Entry[NamedMap]]: ...
     def keys(self) -> list[str]: ...
 
 
@@ -36,7 +36,7 @@ class Run:
         self._entries = entries
         self._step = step
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[Entry[NamedMap]]:
         for done, entry in enumerate(self._entries, start=1):
             yield entry
             self._step(done)
@@ -91,7 +91,7 @@ def ending(key: str) -> str:
     return name[name.rfind(".") :] if name.rfind(".") > 0 else ""
 
 
-def crop(labeling: Labeling, id: int) -> np.ndarray:
+def crop(labeling: NamedMap, id: int) -> np.ndarray:
     """The mask of a segment within its box: (height, width) bool."""
     x, y, width, height = labeling.segments[id - 1].bbox
     return np.ascontiguousarray(labeling.label_map[y : y + height, x : x + width] == id)

@@ -11,12 +11,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zeroguide.result.formats.base import Run, to_json
-
-if TYPE_CHECKING:
-    from zeroguide.result.labeling import Labeling
+from zeroguide.result.named_map import NamedMap
 
 INFO = {"description": "labels by zeroguide"}
 
@@ -46,7 +44,7 @@ def write(run: Run, folder: Path) -> None:
     spool.unlink()
 
 
-def to_coco(labeling: Labeling) -> dict[str, Any]:
+def to_coco(labeling: NamedMap) -> dict[str, Any]:
     """One picture's labels as `write` writes those of a run, ready for JSON."""
     labels = sorted({segment.label for segment in labeling.segments})
     number = {label: i for i, label in enumerate(labels, start=1)}
@@ -59,7 +57,7 @@ def to_coco(labeling: Labeling) -> dict[str, Any]:
     }
 
 
-def _image(labeling: Labeling, file_name: str, image_id: int) -> dict[str, Any]:
+def _image(labeling: NamedMap, file_name: str, image_id: int) -> dict[str, Any]:
     return {
         "id": image_id,
         "file_name": file_name,
@@ -69,7 +67,7 @@ def _image(labeling: Labeling, file_name: str, image_id: int) -> dict[str, Any]:
 
 
 def _annotations(
-    labeling: Labeling, image_id: int, category: Callable[[str], int]
+    labeling: NamedMap, image_id: int, category: Callable[[str], int]
 ) -> Iterator[dict[str, Any]]:
     """A picture's segments; "id" is the segment's, which is unique within one picture only."""
     for segment, code in zip(labeling.segments, labeling.rles(), strict=True):

@@ -13,7 +13,8 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from zeroguide.result.formats.base import Run, class_colour, crop, row_runs
-from zeroguide.result.labeling import Labeling, Segment
+from zeroguide.result.named_map import NamedMap
+from zeroguide.result.segment import Segment
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -49,7 +50,7 @@ def _attribute(name: str) -> str:
     )
 
 
-def _mask(labeling: Labeling, segment: Segment) -> str:
+def _mask(labeling: NamedMap, segment: Segment) -> str:
     x, y, width, height = segment.bbox
     runs = ", ".join(map(str, row_runs(crop(labeling, segment.id))))
     return (

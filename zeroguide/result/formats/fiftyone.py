@@ -18,6 +18,7 @@ import numpy as np
 
 from zeroguide.result.entry import Entry
 from zeroguide.result.formats.base import Run, crop, to_json
+from zeroguide.result.named_map import NamedMap
 
 
 def write(run: Run, folder: Path) -> str | None:
@@ -34,7 +35,7 @@ def write(run: Run, folder: Path) -> str | None:
     return f"photos that aren't known or have gone: {unknown}; name their folder with rel_dir"
 
 
-def _sample(entry: Entry) -> dict[str, Any]:
+def _sample(entry: Entry[NamedMap]) -> dict[str, Any]:
     labeling = entry.labeling
     scale = np.array([labeling.width, labeling.height] * 2)
     # FiftyOne rounds corners down to pixels: a fraction that is a hair too small costs one.

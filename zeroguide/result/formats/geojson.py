@@ -14,7 +14,8 @@ import numpy as np
 
 from zeroguide.result.formats.base import Run, class_colour, crop, to_json
 from zeroguide.result.formats.outlines import parts
-from zeroguide.result.labeling import Labeling, Segment
+from zeroguide.result.named_map import NamedMap
+from zeroguide.result.segment import Segment
 
 
 def write(run: Run, folder: Path) -> None:
@@ -27,7 +28,7 @@ def write(run: Run, folder: Path) -> None:
         path.write_text(to_json(document) + "\n", encoding="utf-8")
 
 
-def _feature(run: Run, labeling: Labeling, segment: Segment) -> dict[str, Any]:
+def _feature(run: Run, labeling: NamedMap, segment: Segment) -> dict[str, Any]:
     corner = np.array(segment.bbox[:2])
     polygons = [
         [(np.vstack([ring, ring[:1]]) + corner).astype(int).tolist() for ring in part]

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from zeroguide.result.entry import Entry
 from zeroguide.result.formats.base import Run
+from zeroguide.result.named_map import NamedMap
 
 ROWS, ROWS_BYTES = 100, 50_000_000  # of a row group at most: what is held in memory
 SHARD_BYTES = 500_000_000  # of a file, as the library's own
@@ -105,7 +106,7 @@ def write(run: Run, folder: Path) -> str | None:
     return f"photos that aren't known or have gone: {unknown}; their image is empty"
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: Entry[NamedMap]) -> dict[str, Any]:
     """One image; a photo that has gone is null."""
     labeling = entry.labeling
     kind = np.uint8 if len(labeling.segments) < 256 else np.uint16

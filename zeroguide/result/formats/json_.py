@@ -15,28 +15,26 @@ from __future__ import annotations
 import base64
 import json
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from zeroguide.image.limits import MAX_PIXELS
+from zeroguide.result.named_map import NamedMap
 from zeroguide.result.rle import checked, decode, whole
 from zeroguide.result.segment import Segment
 from zeroguide.system.files import write_atomically
 
-if TYPE_CHECKING:
-    from zeroguide.result.labeling import Labeling
-
 SCHEMA = "zeroguide/1"
 
 
-def save(labeling: Labeling, path: str | PathLike[str]) -> None:
+def save(labeling: NamedMap, path: str | PathLike[str]) -> None:
     """Write UTF-8 JSON, whole or not at all. Raises ZeroguideError if it can't be written."""
     text = json.dumps(to_dict(labeling), ensure_ascii=False, allow_nan=False, indent=1)
     write_atomically(path, (text + "\n").encode("utf-8", "backslashreplace"))
 
 
-def to_dict(labeling: Labeling) -> dict[str, Any]:
+def to_dict(labeling: NamedMap) -> dict[str, Any]:
     """The schema's dictionary, ready for JSON."""
     segments: list[dict[str, Any]] = []
     for s, rle in zip(labeling.segments, labeling.rles(), strict=True):

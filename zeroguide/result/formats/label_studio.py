@@ -17,9 +17,10 @@ import numpy as np
 
 from zeroguide.result.formats.base import Run, class_colour, crop, to_json
 from zeroguide.result.formats.outlines import polygons
-from zeroguide.result.labeling import Labeling, Segment
+from zeroguide.result.named_map import NamedMap
+from zeroguide.result.segment import Segment
 
-Regions = Callable[[Labeling, Segment], list[dict[str, Any]]]
+Regions = Callable[[NamedMap, Segment], list[dict[str, Any]]]
 
 
 def write(run: Run, folder: Path) -> None:
@@ -56,12 +57,12 @@ def write_tasks(run: Run, folder: Path, control: str, regions: Regions) -> None:
         file.write("]\n")
 
 
-def _version(labeling: Labeling) -> str:
+def _version(labeling: NamedMap) -> str:
     return f"zeroguide {labeling.recipe.get('name', '')}".rstrip()
 
 
 def _region(
-    labeling: Labeling, segment: Segment, part: int, kind: str, value: dict[str, Any]
+    labeling: NamedMap, segment: Segment, part: int, kind: str, value: dict[str, Any]
 ) -> dict[str, Any]:
     region: dict[str, Any] = {
         "id": f"{segment.id}-{part}",
@@ -79,7 +80,7 @@ def _region(
     return region
 
 
-def _polygons(labeling: Labeling, segment: Segment) -> list[dict[str, Any]]:
+def _polygons(labeling: NamedMap, segment: Segment) -> list[dict[str, Any]]:
     """A polygon for each part, in percent of width and height."""
     x, y = segment.bbox[:2]
     percent = (100 / labeling.width, 100 / labeling.height)

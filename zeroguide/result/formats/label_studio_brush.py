@@ -15,7 +15,8 @@ import numpy as np
 
 from zeroguide.result.formats.base import Run, row_runs
 from zeroguide.result.formats.label_studio import write_tasks
-from zeroguide.result.labeling import Labeling, Segment
+from zeroguide.result.named_map import NamedMap
+from zeroguide.result.segment import Segment
 
 LENGTH_BITS = np.array([3, 4, 8, 16])
 LONGEST = 1 << 16
@@ -26,7 +27,7 @@ def write(run: Run, folder: Path) -> None:
     write_tasks(run, folder, "BrushLabels", _brush)
 
 
-def _brush(labeling: Labeling, segment: Segment) -> list[dict[str, Any]]:
+def _brush(labeling: NamedMap, segment: Segment) -> list[dict[str, Any]]:
     return [{"format": "rle", "rle": encode(labeling.mask(segment.id))}]
 
 

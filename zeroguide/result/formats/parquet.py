@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zeroguide.result.formats.base import Run
-from zeroguide.result.labeling import Labeling
+from zeroguide.result.named_map import NamedMap
 
 ROWS = 10_000  # of a row group: what is held in memory, with embeddings about 30 MB
 SCHEMA = pa.schema(
@@ -56,7 +56,7 @@ def write(run: Run, folder: Path) -> None:
             file.write_table(pa.Table.from_pylist(rows, SCHEMA))
 
 
-def _rows(key: str, labeling: Labeling) -> list[dict[str, Any]]:
+def _rows(key: str, labeling: NamedMap) -> list[dict[str, Any]]:
     """An image's segments."""
     embeddings = labeling.embeddings
     return [

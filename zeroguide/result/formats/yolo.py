@@ -28,7 +28,7 @@ from zeroguide.errors import ImageError
 from zeroguide.image import open_image
 from zeroguide.result.formats.base import Run, crop, ending, one_line, to_json
 from zeroguide.result.formats.outlines import polygons
-from zeroguide.result.labeling import Labeling
+from zeroguide.result.named_map import NamedMap
 
 INSET = 0.1  # larger than the rounding of float32, which the reader uses
 _APART = 2e-6  # of the width: what float32 tells apart
@@ -75,7 +75,7 @@ def _place(stem: str) -> str:
     return "/".join([*folders, name])
 
 
-def _lines(run: Run, labeling: Labeling) -> list[str]:
+def _lines(run: Run, labeling: NamedMap) -> list[str]:
     """An image's segments as lines.
 
     Some versions of the reader drop lines of one class and one bounding box as duplicates. Of those

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance
 
+from zeroguide.result.named_map import NamedMap
 from zeroguide.result.overlay.colours import choose_colours, text_colour
 from zeroguide.result.overlay.legend import Entry, add_legend
 from zeroguide.result.overlay.placement import Placement, place
 from zeroguide.result.overlay.regions import render_regions
 from zeroguide.result.overlay.shapes import Colour, draw_line, draw_pill, draw_shadow
 from zeroguide.result.overlay.text import Font, legible, load_font, wrap
-
-if TYPE_CHECKING:
-    from zeroguide.result.labeling import Labeling
 
 LEAST_SIDE = 640  # smaller pictures are enlarged, or their captions could not be read
 MOST_INK_SIDE = 2048  # the regions of larger pictures are drawn at this size and enlarged
@@ -32,7 +30,7 @@ Shape = tuple[tuple[str, ...], Font]
 
 
 def draw(
-    labeling: Labeling,
+    labeling: NamedMap,
     pixels: np.ndarray,
     *,
     legend: Literal["auto", "always", "never"] = "auto",
@@ -91,7 +89,7 @@ def draw(
     return add_legend(picture, entries, max(12, round(0.85 * font_size)))
 
 
-def segment_colours(labeling: Labeling) -> np.ndarray:
+def segment_colours(labeling: NamedMap) -> np.ndarray:
     """The colours in which `draw` shows the segments: (n + 1, 3) uint8 by id, row 0 unused."""
     size = (labeling.width, labeling.height)
     reduced = _reduce(labeling.label_map, _scaled(size, min(1.0, MOST_INK_SIDE / max(size))))
@@ -135,7 +133,7 @@ def format_share(share: float) -> str:
 
 
 def _place(
-    labeling: Labeling,
+    labeling: NamedMap,
     shapes: dict[int, list[Shape]],
     size: tuple[int, int],
     font_size: int,

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from PIL import Image
 
+from zeroguide.result.named_map import NamedMap
 from zeroguide.result.overlay.colours import choose_colours
-
-if TYPE_CHECKING:
-    from zeroguide.result.labeling import Labeling
 
 GAP = 0.012  # of the longer side, between the two pictures
 STACKED_FROM = 1.8  # width over height: wider pictures stand one above the other
 
 
-def colour_mask(labeling: Labeling) -> Image.Image:
+def colour_mask(labeling: NamedMap) -> Image.Image:
     """One flat colour for each segment: RGB, of the picture's size."""
     colours = choose_colours(labeling.label_map, len(labeling.segments))
     return Image.fromarray(colours[labeling.label_map])
