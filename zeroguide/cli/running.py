@@ -1,7 +1,8 @@
-"""What commands share beside their flags: the models they load, and what is said of them."""
+"""What commands share beside their flags: models they load, and what they say and print."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zeroguide.system.console import Console
@@ -9,6 +10,7 @@ from zeroguide.system.console import Console
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler
     from zeroguide.recipe import Recipe
+    from zeroguide.result import Segment
 
 INTERRUPTED = 130  # exit code: 128 + SIGINT
 
@@ -31,3 +33,22 @@ def note_device(console: Console, asked: str, device: object) -> None:
     """Say what "auto" has chosen."""
     if asked == "auto":
         console.note(f"device {device}, chosen by auto")
+
+
+def print_segments(
+    console: Console, segments: Sequence[Segment], n_pixels: int, name: str | None
+) -> None:
+    """An image's segments as a table; `name` where there are several images."""
+    rows = [
+        (
+            str(s.id),
+            f"{s.label} (composed)" if s.composed else s.label,
+            f"{s.score:.3f}",
+            f"{s.confidence:.2f}",
+            f"{s.area / n_pixels:.4f}",
+            ", ".join(label for label, _ in s.alternatives),
+        )
+        for s in segments
+    ]
+    columns = ["id", "label", "score", "confidence", "share", "alternatives"]
+    console.table(columns, rows, name)

@@ -14,9 +14,9 @@ import numpy as np
 
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.evaluate.predictions.files import PredictionFile, check_scores
-from zeroguide.evaluate.predictions.names import plain, without_ending
 from zeroguide.evaluate.predictions.prediction import Prediction
-from zeroguide.evaluate.predictions.tables import (
+from zeroguide.result.rle import RLE, checked, decode, enclose_nothing, from_polygons
+from zeroguide.runs.masks.coco_tables import (
     Id,
     Image,
     check_categories,
@@ -25,7 +25,7 @@ from zeroguide.evaluate.predictions.tables import (
     read_categories,
     read_images,
 )
-from zeroguide.result.rle import RLE, checked, decode, enclose_nothing, from_polygons
+from zeroguide.runs.masks.names import plain, without_ending
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from zeroguide.errors import UsageError
+from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.result.rle import whole
 
 T = TypeVar("T")
@@ -21,6 +22,16 @@ class Image:
     file_name: str | None = None
     height: int | None = None
     width: int | None = None
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; ZeroguideError if it can't be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as e:
+        raise ZeroguideError(
+            f"{path}: can't be read as JSON ({e}); write it again or take it away."
+        ) from None
 
 
 def read_images(documents: Mapping[Path, Any]) -> dict[Id, Image]:
