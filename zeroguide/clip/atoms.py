@@ -30,7 +30,7 @@ def regions_of(pixels: np.ndarray, masks: Iterable[np.ndarray]) -> list[Region]:
     inside = np.zeros((1, 0), bool)  # (atoms, masks so far)
     bits, n_bits = np.zeros(size, np.int64), 0
     for number, mask in enumerate(masks, start=1):
-        bits |= _checked(mask, number, size).astype(np.int64) << n_bits
+        np.bitwise_or(bits, 1 << n_bits, out=bits, where=_checked(mask, number, size))
         n_bits += 1
         if n_bits == _BITS:
             label_map, inside = _refined(label_map, inside, bits, n_bits)
