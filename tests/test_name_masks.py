@@ -20,6 +20,8 @@ from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.image import open_image
 from zeroguide.labeler import Labeler
 from zeroguide.recipe import load_recipe
+from zeroguide.result.formats.label_studio_brush import decode as brush_decode
+from zeroguide.result.formats.label_studio_brush import encode
 from zeroguide.result.formats.registry import export
 from zeroguide.result.rle import decode
 from zeroguide.runs.masks.drawn import MOST
@@ -28,6 +30,7 @@ from zeroguide.runs.masks.files import MaskFiles
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PHOTO = EXAMPLES / "playroom.png"
 HEIGHT, WIDTH = 40, 60
+EXPORTS = ("masks", "labelme", "yolo", "coco", "label-studio", "label-studio-brush")
 
 
 @pytest.fixture(scope="module")
@@ -127,13 +130,13 @@ def test_label_map(masks: np.ndarray, tmp_path: Path) -> None:
     assert all(np.array_equal(mask, ids == id) for id, mask in found.items())
 
 
-@pytest.mark.parametrize("name", ["masks", "labelme", "yolo", "coco"])
+@pytest.mark.parametrize("name", EXPORTS)
 @pytest.mark.parametrize("key", ["corners", "noise", "parts", "ring"])
 def test_our_own_exports_come_back(name: str, key: str, tmp_path: Path) -> None:
     entry = labelled("in/x.jpg", shapes()[key], tmp_path)
     export(ListRun([entry]), [name], tmp_path / "out")
     place = tmp_path / "out" / name
-    if name == "coco":
+    if name.startswith(("coco", "label-studio")):
         (place,) = place.glob("*.json")
     labeling = entry.labeling
     size = (labeling.height, labeling.width)
@@ -154,6 +157,43 @@ def test_results_of_label_come_before_the_pictures_beside_them(tmp_path: Path) -
     assert [mask.id for mask in found] == [segment.id for segment in entry.labeling.segments]
 
 
+def test_label_studio_tasks(masks: np.ndarray, tmp_path: Path) -> None:
+    """The annotation that wasn't cancelled, a rectangle, what isn't a region, an upload's name."""
+    size = {"original_width": WIDTH, "original_height": HEIGHT}
+    points = np.reshape(polygon(masks[0]), (4, 2)) / (WIDTH, HEIGHT) * 100
+    left, top, right, _, _, bottom = np.array(polygon(masks[1]))[:6]
+    box = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+    box = {k: v * 100 / (WIDTH if k in ("x", "width") else HEIGHT) for k, v in box.items()}
+    regions = [
+        {"id": "a", "value": {"points": points.tolist()}, **size},
+        {"id": "a", "value": {"choices": ["good"]}, **size},
+        {"id": "b", "value": {**box, "rotation": 0}, **size},
+        {"id": "c", "value": {"rle": encode(masks[2])}, **size},
+    ]
+    task = {
+        "data": {"image": "/data/upload/1/0123abcd-x.jpg"},
+        "annotations": [{"was_cancelled": True, "result": []}, {"result": regions}],
+    }
+    (tmp_path / "tasks.json").write_text(json.dumps([task]))
+    assert np.array_equal(list(read(tmp_path / "tasks.json").values()), masks)
+    regions[3]["value"] = {"rle": encode(masks[2])[:-3]}
+    assert "(a brush mask that is cut off is missing or wrong)" in wrong(tmp_path, [task])
+    regions[3]["value"] = {"radiusX": 1}
+    assert "keep polygons, brush strokes and upright rectangles only" in wrong(tmp_path, [task])
+
+
+def test_brush_masks_that_were_packed_value_by_value() -> None:
+    """As other writers do: runs of 0 and 255 between values that stand for themselves."""
+    values = np.array([0, 0, 0, 255, 9, 9, 9, 0, 1, 1, 1, 7, 0, 0, 0, 0])  # four pixels of RGBA
+    head = f"{16:032b}{7:05b}" + "".join(f"{width - 1:04b}" for width in (3, 4, 8, 16))
+    text = head + "0" + "01" + f"{11:04b}" + "".join(f"{v:08b}" for v in values[:12])
+    text += "1" + "00" + f"{3:03b}" + f"{0:08b}"
+    packed = [int(text[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(text), 8)]
+    assert brush_decode(packed, (2, 2)).tolist() == [[True, False], [True, False]]
+    with pytest.raises(ValueError, match="another size"):
+        brush_decode(packed, (2, 3))
+
+
 # ---- mistakes
 
 
@@ -170,7 +210,7 @@ def test_mistakes_are_said_in_a_sentence(masks: np.ndarray, tmp_path: Path) -> N
     said = wrong(tmp_path, "[1, ")
     assert said.startswith("m.json: can't be read as JSON (")
     assert "can't be read as JSON" not in wrong(tmp_path, [1, 2]) and said.endswith("take it away.")
-    assert wrong(tmp_path, {"a": 1}).startswith("m.json: has no masks that can be read; give SAM's")
+    assert wrong(tmp_path, {"a": 1}).startswith("m.json: has no masks that can be read; give JSON")
     assert wrong(tmp_path, [{"area": 3}]) == (
         "m.json: isn't a whole file of masks ('segmentation' is missing or wrong); write it again."
     )

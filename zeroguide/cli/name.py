@@ -27,8 +27,8 @@ def name(
         Path,
         typer.Option(
             metavar="FILE|FOLDER",
-            help="JSON of SAM, COCO, labelme or ours, label maps (PNG), YOLO's txt; of a folder, "
-            "the file called like the image.",
+            help="JSON of SAM, COCO, labelme, Label Studio or ours, label maps (PNG), YOLO's "
+            "txt; of a folder, the file called like the image.",
         ),
     ],
     output: options.Output = Path("names"),

@@ -2,7 +2,7 @@
 
 `labeling` and `segment` are the data. `overlay/` draws them, `formats/` writes them for other
 tools, `display` shows them in a notebook; `rle` codes masks, `pixels` finds the picture again,
-`provenance` says how a result was made. No torch here.
+`provenance` says how a result was made, `names` writes names of masks that overlap. No torch here.
 """
 
 from zeroguide.result.formats.json_ import SCHEMA

@@ -1,7 +1,7 @@
 """Every kind of file with masks that can be read, by its ending and content.
 
-JSON: SAM's automatic masks and SA-1B, COCO instances and results, labelme, our own results. PNG and
-TIFF: label maps. Text: YOLO's polygons.
+JSON: SAM's automatic masks and SA-1B, COCO instances and results, labelme, Label Studio, our own
+results. PNG and TIFF: label maps. Text: YOLO's polygons.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from zeroguide.result.formats.json_ import SCHEMA
 from zeroguide.result.rle import whole
 from zeroguide.runs.masks.coco_tables import Id, Image, identity, length, read_images, read_json
 from zeroguide.runs.masks.drawn import Drawn
+from zeroguide.runs.masks.label_studio import read_tasks
 from zeroguide.runs.masks.names import plain, without_ending
 
 MAPS, TEXT, JSON = (".png", ".tif", ".tiff"), ".txt", ".json"
@@ -30,7 +31,7 @@ Contents = Drawn | dict[str, Drawn]
 
 _OWN = {SCHEMA: "segments", names.SCHEMA: "masks"}
 _WRONG = (KeyError, TypeError, ValueError, AttributeError, OSError)
-_KNOWN = "SAM's or COCO's JSON, labelme's, our own, a label map (PNG) or YOLO's polygons (txt)"
+_KNOWN = "JSON of SAM, COCO, labelme, Label Studio or ours, a label map (PNG) or YOLO's txt"
 
 
 def read(path: Path) -> Contents:
@@ -54,6 +55,8 @@ def read(path: Path) -> Contents:
 
 def _of_json(path: Path, content: Any) -> Contents:
     if isinstance(content, list):
+        if content and all("data" in entry for entry in content):
+            return read_tasks(path, content)
         by_image = any("image_id" in entry for entry in content)
         return _coco(path, content, {}) if by_image else _entries(path, content)
     table = content.keys() if isinstance(content, dict) else ()
