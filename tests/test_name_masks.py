@@ -178,6 +178,8 @@ def test_label_studio_tasks(masks: np.ndarray, tmp_path: Path) -> None:
     assert np.array_equal(list(read(tmp_path / "tasks.json").values()), masks)
     regions[3]["value"] = {"rle": encode(masks[2])[:-3]}
     assert "(a brush mask that is cut off is missing or wrong)" in wrong(tmp_path, [task])
+    regions[3]["value"] = {"rle": [-1]}
+    assert "isn't a whole file of masks" in wrong(tmp_path, [task])
     regions[3]["value"] = {"radiusX": 1}
     assert "keep polygons, brush strokes and upright rectangles only" in wrong(tmp_path, [task])
 
@@ -330,13 +332,15 @@ def test_name_masks_says_what_is_wrong(labeler: Labeler) -> None:
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture, masks: np.ndarray) -> None:
-    pictures, drawn, out = tmp_path / "in", tmp_path / "masks", tmp_path / "out"
-    for name, content in (("x", sam(masks)), ("y", sam(masks)[:1]), ("z", sam(masks[:, 1:]))):
-        drawn.mkdir(exist_ok=True)
-        pictures.mkdir(exist_ok=True)
+    pictures, out = tmp_path / "in", tmp_path / "out"
+    drawn = pictures / "masks"  # what lies in there is no image to name
+    for name, content in (("x", sam(masks)), ("z", sam(masks[:, 1:]))):
+        drawn.mkdir(parents=True, exist_ok=True)
         (drawn / f"{name}.json").write_text(json.dumps(content))
         PIL.Image.new("RGB", (WIDTH, HEIGHT), (30, 90, 160)).save(pictures / f"{name}.png")
-    PIL.Image.new("RGB", (WIDTH, HEIGHT)).save(pictures / "w.png")
+    PIL.Image.fromarray(masks[0].astype(np.uint8)).save(drawn / "y.png")
+    for name in ("w", "y"):
+        PIL.Image.new("RGB", (WIDTH, HEIGHT)).save(pictures / f"{name}.png")
     arguments = ["name", str(pictures), "--masks", str(drawn), "--preset", "tiny", "-o", str(out)]
     assert main(arguments) == 3
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
@@ -355,7 +359,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture, masks: np.ndarra
     assert PIL.Image.open(out / "x.png.png").width == 640
     failures = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
     assert [Path(line["file"]).name for line in failures] == ["w.png", "z.png"]
-    assert "has no masks of" in failures[0]["error"] and "z.json: mask 1" in failures[1]["error"]
+    assert "has no masks in" in failures[0]["error"] and "z.json: mask 1" in failures[1]["error"]
     # What it writes it reads.
     found = read(out / "x.png.names.json")
     assert np.array_equal(list(found.values()), masks)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.result.rle import whole
+from zeroguide.runs.masks.names import plain, without_ending
 
 T = TypeVar("T")
 Id = int | str
@@ -52,6 +53,26 @@ def check_categories(path: Path, used: Iterable[Id], names: Mapping[Id, str]) ->
             f"{path}: has the category {min(unknown, key=str)} without a name; put a JSON file "
             'with {"categories": [{"id": ..., "name": ...}]} beside it.'
         )
+
+
+def group_by_name(
+    path: Path, images: Mapping[Id, Image], entries: Iterable[tuple[Id, T]]
+) -> dict[str, tuple[Image, list[T]]]:
+    """Entries, each with its image's id, by the image's name without ending.
+
+    An image that has no row is called by its id. Raises UsageError for two images of one name.
+    """
+    own: dict[Id, list[T]] = {key: [] for key in images}
+    for key, entry in entries:
+        own.setdefault(key, []).append(entry)
+    found: dict[str, tuple[Image, list[T]]] = {}
+    for key, mine in own.items():
+        image = images.get(key, Image())
+        name = plain(without_ending(image.file_name or str(key)))
+        if name in found:
+            raise UsageError(f"{path}: has two images named {name}; keep one of them.")
+        found[name] = image, mine
+    return found
 
 
 def identity(row: Mapping[str, Any], key: str) -> Id:

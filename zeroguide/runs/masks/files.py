@@ -58,12 +58,12 @@ class MaskFiles:
             return self._found
         if _name(image) in self._matches.unclear:
             raise ZeroguideError(
-                f"{self.place}: has nothing that is surely the masks of {image}: it may be "
-                f"{some(self._matches.unclear[_name(image)])}; name it with the image's folders."
+                f"{image}: it isn't sure which of {self.place} are its masks, perhaps "
+                f"{some(self._matches.unclear[_name(image)])}; name them with the image's folders."
             )
         if _name(image) not in self._matches.names:
             raise ZeroguideError(
-                f"{self.place}: has no masks of {image}; add them or leave the image out."
+                f"{image}: has no masks in {self.place}; add them or leave the image out."
             )
         found = self._found[self._matches.names[_name(image)]]
         return found if isinstance(found, Drawn) else _only(read(found), found, image)

@@ -18,10 +18,17 @@ from zeroguide.image.ids import read_ids
 from zeroguide.result import names
 from zeroguide.result.formats.json_ import SCHEMA
 from zeroguide.result.rle import whole
-from zeroguide.runs.masks.coco_tables import Id, Image, identity, length, read_images, read_json
+from zeroguide.runs.masks.coco_tables import (
+    Id,
+    Image,
+    group_by_name,
+    identity,
+    length,
+    read_images,
+    read_json,
+)
 from zeroguide.runs.masks.drawn import Drawn
 from zeroguide.runs.masks.label_studio import read_tasks
-from zeroguide.runs.masks.names import plain, without_ending
 
 MAPS, TEXT, JSON = (".png", ".tif", ".tiff"), ".txt", ".json"
 ENDINGS = (JSON, *MAPS, TEXT)
@@ -30,7 +37,7 @@ Contents = Drawn | dict[str, Drawn]
 """A file's masks: those of one image that it doesn't name, or of images by name."""
 
 _OWN = {SCHEMA: "segments", names.SCHEMA: "masks"}
-_WRONG = (KeyError, TypeError, ValueError, AttributeError, OSError)
+_WRONG = (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError)
 _KNOWN = "JSON of SAM, COCO, labelme, Label Studio or ours, a label map (PNG) or YOLO's txt"
 
 
@@ -61,36 +68,28 @@ def _of_json(path: Path, content: Any) -> Contents:
         return _coco(path, content, {}) if by_image else _entries(path, content)
     table = content.keys() if isinstance(content, dict) else ()
     if "schema" in table and content["schema"] in _OWN:
-        return _entries(path, content[_OWN[content["schema"]]], content["image"])
+        return _entries(path, content[_OWN[content["schema"]]], _size_of(content["image"]))
     if "shapes" in table:
         return _labelme(path, content)
     if "annotations" in table and "image" in table:  # SA-1B
-        return _entries(path, content["annotations"], content["image"])
+        return _entries(path, content["annotations"], _size_of(content["image"]))
     if "annotations" in table:
         return _coco(path, content["annotations"], read_images({path: content}))
     raise ZeroguideError(f"{path}: has no masks that can be read; give {_KNOWN}.")
 
 
-def _entries(path: Path, entries: Sequence[Any], image: Mapping[str, Any] | None = None) -> Drawn:
-    """One image's entries with a `segmentation` each, as SAM and we write them."""
-    size = None if image is None else _size(length(image, "height"), length(image, "width"))
+def _entries(path: Path, entries: Sequence[Any], size: tuple[int, int] | None = None) -> Drawn:
+    """One image's entries with a `segmentation` each."""
     return Drawn(path, [entry["segmentation"] for entry in entries], _ids(entries), size)
 
 
 def _coco(path: Path, entries: Sequence[Any], images: Mapping[Id, Image]) -> dict[str, Drawn]:
     """Annotations or results of any number of images."""
-    own: dict[Id, list[Any]] = {key: [] for key in images}
-    for entry in entries:
-        own.setdefault(identity(entry, "image_id"), []).append(entry)
-    found: dict[str, Drawn] = {}
-    for key, mine in own.items():
-        image = images.get(key, Image())
-        name = plain(without_ending(image.file_name or str(key)))
-        if name in found:
-            raise ZeroguideError(f"{path}: has two images named {name}; keep one of them.")
-        shapes = [entry["segmentation"] for entry in mine]
-        found[name] = Drawn(path, shapes, _ids(mine), _size(image.height, image.width))
-    return found
+    with_image = ((identity(entry, "image_id"), entry) for entry in entries)
+    return {
+        name: _entries(path, own, _size(image.height, image.width))
+        for name, (image, own) in group_by_name(path, images, with_image).items()
+    }
 
 
 def _labelme(path: Path, content: Mapping[str, Any]) -> Drawn:
@@ -109,7 +108,7 @@ def _labelme(path: Path, content: Mapping[str, Any]) -> Drawn:
         group = shape.get("group_id")
         key = number if group is None else (shape.get("label"), group)
         parts.setdefault(key, []).append([value for point in points for value in point])
-    size = _size(length(content, "imageHeight"), length(content, "imageWidth"))
+    size = _size_of(content, "imageHeight", "imageWidth")
     return Drawn(path, list(parts.values()), range(1, len(parts) + 1), size)
 
 
@@ -141,6 +140,12 @@ def _ids(entries: Sequence[Mapping[str, Any]]) -> list[int]:
     own = [number for entry in entries if (number := whole(entry.get("id"))) is not None]
     usable = len(set(own)) == len(own) == len(entries)
     return own if usable else list(range(1, len(entries) + 1))
+
+
+def _size_of(
+    image: Mapping[str, Any], height: str = "height", width: str = "width"
+) -> tuple[int, int] | None:
+    return _size(length(image, height), length(image, width))
 
 
 def _size(height: int | None, width: int | None) -> tuple[int, int] | None:
