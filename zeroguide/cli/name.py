@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zeroguide.cli import options
-from zeroguide.cli.running import load_labeler, print_segments
-from zeroguide.runs.batch import EXIT_FAILED, Job, plan, run, saving
+from zeroguide.cli.running import load_labeler, print_segments, run_jobs
+from zeroguide.runs.batch import Job, plan, saving
 from zeroguide.system.console import Console
-from zeroguide.system.files import output_folder, write_png
+from zeroguide.system.files import write_png
 
 if TYPE_CHECKING:
     from zeroguide.image import Image
@@ -82,11 +82,4 @@ def name(
 
         return work
 
-    with output_folder(output), console.progress():
-        code = run(
-            jobs, start, output=output, console=console, value_range=recipe.image.value_range
-        )
-    if code != EXIT_FAILED:
-        written = " and ".join(map(str, jobs[0].outputs.values())) if len(jobs) == 1 else output
-        console.note(f"results are in {written}")
-    return code
+    return run_jobs(jobs, start, output, recipe, console)

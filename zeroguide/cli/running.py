@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zeroguide.runs.batch import EXIT_FAILED, Job, run
 from zeroguide.system.console import Console
+from zeroguide.system.files import output_folder
 
 if TYPE_CHECKING:
+    from zeroguide.image import Image
     from zeroguide.labeler import Labeler
     from zeroguide.recipe import Recipe
     from zeroguide.result import Segment
@@ -33,6 +37,24 @@ def note_device(console: Console, asked: str, device: object) -> None:
     """Say what "auto" has chosen."""
     if asked == "auto":
         console.note(f"device {device}, chosen by auto")
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    start: Callable[[], Callable[[Job, Image], None]],
+    output: Path,
+    recipe: Recipe,
+    console: Console,
+) -> int:
+    """Do jobs one after the other and say where their results are; the exit code. See `run`."""
+    with output_folder(output), console.progress():
+        code = run(
+            jobs, start, output=output, console=console, value_range=recipe.image.value_range
+        )
+    if code != EXIT_FAILED:
+        written = " and ".join(map(str, jobs[0].outputs.values())) if len(jobs) == 1 else output
+        console.note(f"results are in {written}")
+    return code
 
 
 def print_segments(
