@@ -15,7 +15,10 @@ import numpy as np
 import torch
 
 from zeroguide.clip import Prepared, Region, SegmentedImage, SegmentEmbedder, TextEncoder
+from zeroguide.clip.atoms import regions_of
 from zeroguide.clip.confidence import calibrated
+from zeroguide.clip.extents import measure
+from zeroguide.clip.region import over_segments, region_map, union
 from zeroguide.image import Image, ImageSource, to_image
 from zeroguide.models import choose_device, load_all
 from zeroguide.models.device import autocast
@@ -24,7 +27,7 @@ from zeroguide.name.label_lists import make_confidence
 from zeroguide.name.merging import Merger, merge_all, merge_groups
 from zeroguide.name.name import Name
 from zeroguide.recipe import Recipe
-from zeroguide.result import Label, Labeling
+from zeroguide.result import Label, Labeling, Segment
 from zeroguide.result.provenance import provenance
 from zeroguide.segmenter import Segmenter
 from zeroguide.streaming import BATCH_SIZE, label_in_order
@@ -171,8 +174,8 @@ class Labeler:
         watcher.stage("embeddings")
         with autocast(self.device, self.recipe.precision):
             prepared = self.embedder.prepare(segmented, encoded)
-        over_segments = [_over_segments(image) for image in segmented]
-        segments = self._name(prepared, over_segments, watcher, memo)
+        regions = [over_segments(image) for image in segmented]
+        segments = self._name(prepared, regions, watcher, memo)
         segments = self._merge(prepared, segments, watcher, memo)
         return [sorted(of_image, key=lambda s: s.region.parts) for of_image in segments]
 
@@ -183,6 +186,26 @@ class Labeler:
         with autocast(self.device, self.recipe.precision):
             prepared = self.embedder.prepare(images)
         return self._name(prepared, [list(regions)], _NOBODY, Memo())[0]
+
+    @on_device
+    def name_masks(self, image: ImageSource, masks: Iterable[np.ndarray]) -> list[Segment]:
+        """Name masks that come from elsewhere; they may overlap.
+
+        image: as `label` takes it. masks: (n, H, W) bool, or any iterable of (H, W) bool.
+
+        Returns a `Segment` for each mask, in their order, ids from 1, `merged_from` empty. Raises
+        ImageError for an image that can't be read, ZeroguideError for a mask of another size or
+        type, or without a pixel.
+        """
+        regions = regions_of(self._open(image).pixels, masks)
+        if not regions:
+            return []
+        extents = measure(regions[0].image.label_map)
+        labels = self._labels(self.name(regions), Memo())
+        return [
+            label._replace(merged_from=()).measured(number, *extents.of(region.parts))
+            for number, (label, region) in enumerate(zip(labels, regions, strict=True), start=1)
+        ]
 
     def _name(
         self, prepared: Prepared, regions: list[list[Region]], watcher: Watcher, memo: Memo
@@ -220,7 +243,7 @@ class Labeler:
             return [[segments[i] for i in group] for group in groups]
 
         def join(groups: list[list[list[NamedSegment]]]) -> list[list[NamedSegment]]:
-            regions = [[_union(group) for group in of_image] for of_image in groups]
+            regions = [[union([s.region for s in group]) for group in each] for each in groups]
             named = self._name(prepared, regions, watcher, memo)
             watcher.stage("merging")
             return named
@@ -247,13 +270,17 @@ class Labeler:
         ]
 
     def _finish(self, image: Image, segments: list[NamedSegment], memo: Memo) -> Labeling:
-        """The result; over-segments count from 1."""
+        label_map, labels = region_map([s.region for s in segments]), self._labels(segments, memo)
+        return Labeling.build(image, label_map, labels, provenance(self.recipe))
+
+    def _labels(self, segments: list[NamedSegment], memo: Memo) -> list[Label]:
+        """What results say of at least one segment; over-segments count from 1."""
         confidences = self.confidences(
             torch.stack([segment.embedding for segment in segments]),
             [segment.labels[0] for segment in segments],
             memo,
         )
-        labels = [
+        return [
             Label(
                 segment.labels[0].text,
                 segment.labels[0].score,
@@ -265,26 +292,7 @@ class Labeler:
             )
             for segment, confidence in zip(segments, confidences, strict=True)
         ]
-        return Labeling.build(image, segment_map(segments), labels, provenance(self.recipe))
 
 
 def _file(image: ImageSource) -> Path | None:
     return Path(image).absolute() if isinstance(image, (str, os.PathLike)) else None
-
-
-def _over_segments(image: SegmentedImage) -> list[Region]:
-    return [Region(image, (part,)) for part in range(int(image.label_map.max()) + 1)]
-
-
-def _union(segments: list[NamedSegment]) -> Region:
-    parts = sorted(part for segment in segments for part in segment.region.parts)
-    return Region(segments[0].region.image, tuple(parts))
-
-
-def segment_map(segments: list[NamedSegment]) -> np.ndarray:
-    """(H, W) int32: at each pixel the index of its segment."""
-    label_map = segments[0].region.image.label_map
-    segment_of = np.empty(int(label_map.max()) + 1, np.int32)
-    for i, named in enumerate(segments):
-        segment_of[list(named.region.parts)] = i
-    return segment_of[label_map]

@@ -12,14 +12,13 @@ from zeroguide.evaluate.datasets.files import (
     find_root,
     first_folder,
     image_size,
-    read_colours,
-    read_ids,
     read_lines,
     read_mat,
     require_files,
 )
 from zeroguide.evaluate.datasets.masks import paired_entries
 from zeroguide.image import open_image
+from zeroguide.image.ids import read_colours, read_ids
 
 
 @pytest.mark.parametrize("below", ["", "VOC2012", "VOCdevkit/VOC2012"])

@@ -18,7 +18,7 @@ from typing import Annotated, cast
 import typer
 
 from zeroguide import __version__
-from zeroguide.cli import discover, evaluate, export, fit, label, models, search, segment, web
+from zeroguide.cli import discover, evaluate, export, fit, label, models, name, search, segment, web
 from zeroguide.cli.running import INTERRUPTED
 from zeroguide.errors import ZeroguideError
 from zeroguide.system.console import Console, silence
@@ -34,6 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(label.label)
+app.command()(name.name)
 app.command()(segment.segment)
 app.command()(fit.fit)
 app.command()(discover.discover)

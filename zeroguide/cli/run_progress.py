@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zeroguide.cli.running import print_segments
 from zeroguide.errors import ZeroguideError
 from zeroguide.result import Labeling
 from zeroguide.runs.label_run import Observer, Summary
@@ -97,7 +98,8 @@ class RunProgress:
                 print(outcome.trace, file=sys.stderr)
         else:
             if self._n_few and (labeling := self._labeling(outcome)):
-                self._table(outcome.item.name, labeling)
+                title = outcome.item.name if self._n_few > 1 else None
+                print_segments(self.console, labeling.segments, labeling.label_map.size, title)
             self.files = self.settings.files(outcome.item.key)
         if self._n_few:
             self.console.step(f"{summary.total} of {self._n_few} images")
@@ -120,21 +122,6 @@ class RunProgress:
         except ZeroguideError as error:  # it was kept, and only its beginning has been looked at
             self.console.failure(error)
             return None
-
-    def _table(self, name: str, labeling: Labeling) -> None:
-        rows = [
-            (
-                str(s.id),
-                f"{s.label} (composed)" if s.composed else s.label,
-                f"{s.score:.3f}",
-                f"{s.confidence:.2f}",
-                f"{s.area / labeling.label_map.size:.4f}",
-                ", ".join(label for label, _ in s.alternatives),
-            )
-            for s in labeling.segments
-        ]
-        columns = ["id", "label", "score", "confidence", "share", "alternatives"]
-        self.console.table(columns, rows, name if self._n_few > 1 else None)
 
     def _confirm(self, question: str) -> bool:
         import typer

@@ -1,14 +1,20 @@
-"""What commands share beside their flags: the models they load, and what is said of them."""
+"""What commands share beside their flags: models they load, and what they say and print."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zeroguide.runs.batch import EXIT_FAILED, Job, run
 from zeroguide.system.console import Console
+from zeroguide.system.files import output_folder
 
 if TYPE_CHECKING:
+    from zeroguide.image import Image
     from zeroguide.labeler import Labeler
     from zeroguide.recipe import Recipe
+    from zeroguide.result import Segment
 
 INTERRUPTED = 130  # exit code: 128 + SIGINT
 
@@ -31,3 +37,40 @@ def note_device(console: Console, asked: str, device: object) -> None:
     """Say what "auto" has chosen."""
     if asked == "auto":
         console.note(f"device {device}, chosen by auto")
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    start: Callable[[], Callable[[Job, Image], None]],
+    output: Path,
+    recipe: Recipe,
+    console: Console,
+) -> int:
+    """Do jobs one after the other and say where their results are; the exit code. See `run`."""
+    with output_folder(output), console.progress():
+        code = run(
+            jobs, start, output=output, console=console, value_range=recipe.image.value_range
+        )
+    if code != EXIT_FAILED:
+        written = " and ".join(map(str, jobs[0].outputs.values())) if len(jobs) == 1 else output
+        console.note(f"results are in {written}")
+    return code
+
+
+def print_segments(
+    console: Console, segments: Sequence[Segment], n_pixels: int, name: str | None
+) -> None:
+    """An image's segments as a table; `name` where there are several images."""
+    rows = [
+        (
+            str(s.id),
+            f"{s.label} (composed)" if s.composed else s.label,
+            f"{s.score:.3f}",
+            f"{s.confidence:.2f}",
+            f"{s.area / n_pixels:.4f}",
+            ", ".join(label for label, _ in s.alternatives),
+        )
+        for s in segments
+    ]
+    columns = ["id", "label", "score", "confidence", "share", "alternatives"]
+    console.table(columns, rows, name)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zeroguide.cli import options
-from zeroguide.cli.running import note_device
+from zeroguide.cli.running import note_device, run_jobs
 from zeroguide.errors import UsageError
-from zeroguide.runs.batch import EXIT_FAILED, Job, plan, run, saving
+from zeroguide.runs.batch import Job, plan, saving
 from zeroguide.system.console import Console
-from zeroguide.system.files import output_folder, write_png
+from zeroguide.system.files import write_png
 
 if TYPE_CHECKING:
     from zeroguide.image import Image
@@ -117,11 +117,4 @@ def segment(
 
         return work
 
-    with output_folder(output), console.progress():
-        code = run(
-            jobs, start, output=output, console=console, value_range=recipe.image.value_range
-        )
-    if code != EXIT_FAILED:
-        written = " and ".join(map(str, jobs[0].outputs.values())) if len(jobs) == 1 else output
-        console.note(f"results are in {written}")
-    return code
+    return run_jobs(jobs, start, output, recipe, console)

@@ -2,7 +2,8 @@
 
 `embedder` is the stage, one file a mode beside it (`exact`, `packed`, `packed_global`, `pooled`,
 `crop`) and what they share: `frame`, `towers`, `attention`, `windows`. `texts` are encoded through
-`text_trie`; `confidence` says how far a label stands out; `region` is what is asked about.
+`text_trie`; `confidence` says how far a label stands out; `region` is what is asked about, `atoms`
+make regions of masks that overlap.
 """
 
 from zeroguide.clip.embedder import Encoded, Prepared, SegmentEmbedder

@@ -41,6 +41,11 @@ class Extents:
         """Pixels of a union of parts."""
         return int(self.areas[list(parts)].sum())
 
+    def of(self, parts: Sequence[int]) -> tuple[tuple[int, int, int, int], int]:
+        """((x, y, width, height), area) of a union of parts, as results have them."""
+        top, left, bottom, right = self.box(parts)
+        return (left, top, right - left, bottom - top), self.area(parts)
+
 
 def measure(label_map: np.ndarray) -> Extents:
     """Bounding boxes and areas of (H, W) labels 0..n-1, every value present."""

@@ -18,10 +18,11 @@ import PIL.Image
 import torch
 
 from zeroguide.clip import Region, SegmentedImage
+from zeroguide.clip.region import region_map
 from zeroguide.errors import ImageError
 from zeroguide.evaluate.discovery import Classes, discover_classes
 from zeroguide.image import Image, open_image
-from zeroguide.labeler import Labeler, segment_map
+from zeroguide.labeler import Labeler
 from zeroguide.name.decoder import Ranked
 from zeroguide.name.name import UNNAMED, Name
 from zeroguide.result import Label, Labeling
@@ -125,7 +126,7 @@ class Survey:
         """Segment and name one image, and keep what its segments are like."""
         path = Path(path)
         segments = self.labeler.describe([image])[0]
-        label_map = segment_map(segments)
+        label_map = region_map([segment.region for segment in segments])
         PIL.Image.fromarray(label_map.astype(np.uint16)).save(self._map_path(len(self.paths)))
         self._first.append(len(self._labels))
         self._image_of += [len(self.paths)] * len(segments)

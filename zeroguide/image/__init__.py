@@ -2,6 +2,7 @@
 
 `opening` is the door. What it goes through: `limits` on size, `pillow_formats`, `rgb` with
 `value_range`, `deep_colour` and `colour_profile`. What can't be read: `kinds` and `refusals`.
+`ids` reads label maps, whose pixels are numbers.
 """
 
 from zeroguide.image.opening import (

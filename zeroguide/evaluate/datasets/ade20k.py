@@ -23,9 +23,10 @@ import numpy as np
 from zeroguide.errors import UsageError
 from zeroguide.evaluate.datasets.base import Dataset, Entry
 from zeroguide.evaluate.datasets.classes import read_classes
-from zeroguide.evaluate.datasets.files import find_root, read_colours
+from zeroguide.evaluate.datasets.files import find_root
 from zeroguide.evaluate.datasets.lookup import Lookup
 from zeroguide.evaluate.datasets.masks import MaskDataset, paired_entries
+from zeroguide.image.ids import read_colours
 
 SOURCE = "http://sceneparsing.csail.mit.edu/ (ADEChallengeData2016.zip)"
 FULL_SOURCE = "https://ade20k.csail.mit.edu/ (full set, release 2021_17_01)"

@@ -21,8 +21,9 @@ import numpy as np
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.evaluate.datasets.base import Dataset
 from zeroguide.evaluate.datasets.classes import read_classes, read_table
-from zeroguide.evaluate.datasets.files import find_root, read_colours
+from zeroguide.evaluate.datasets.files import find_root
 from zeroguide.evaluate.datasets.masks import MaskDataset, paired_entries
+from zeroguide.image.ids import read_colours
 
 SOURCE = (
     "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/ or "

@@ -16,8 +16,9 @@ import numpy as np
 from zeroguide.errors import UsageError
 from zeroguide.evaluate.datasets.base import VOID, Dataset, Entry, Regions, number_regions
 from zeroguide.evaluate.datasets.classes import read_classes
-from zeroguide.evaluate.datasets.files import files_by_stem, find_root, read_ids
+from zeroguide.evaluate.datasets.files import files_by_stem, find_root
 from zeroguide.evaluate.datasets.masks import ObjectMaskDataset
+from zeroguide.image.ids import read_ids
 
 SOURCE = "https://www.cityscapes-dataset.com/downloads/ (leftImg8bit and gtFine)"
 _IMAGE, _MASK, _OBJECTS = "_leftImg8bit", "_gtFine_labelIds.png", "_gtFine_instanceIds.png"

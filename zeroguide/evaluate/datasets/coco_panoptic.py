@@ -30,7 +30,8 @@ from zeroguide.evaluate.datasets.base import (
     number_regions,
 )
 from zeroguide.evaluate.datasets.classes import read_classes
-from zeroguide.evaluate.datasets.files import find_root, first_folder, read_colours
+from zeroguide.evaluate.datasets.files import find_root, first_folder
+from zeroguide.image.ids import read_colours
 
 SOURCE = "https://cocodataset.org/#download (panoptic_annotations_trainval2017.zip, val2017.zip)"
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from zeroguide.evaluate.datasets.base import ClassName, Dataset, Entry, Regions
-from zeroguide.evaluate.datasets.files import files_by_stem, pair, read_ids
+from zeroguide.evaluate.datasets.files import files_by_stem, pair
 from zeroguide.evaluate.datasets.lookup import Lookup
+from zeroguide.image.ids import read_ids
 
 
 class MaskDataset(Dataset):

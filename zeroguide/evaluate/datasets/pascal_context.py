@@ -24,9 +24,10 @@ import numpy as np
 
 from zeroguide.evaluate.datasets.base import Dataset, Entry
 from zeroguide.evaluate.datasets.classes import read_classes
-from zeroguide.evaluate.datasets.files import find_root, read_ids, read_lines, read_mat
+from zeroguide.evaluate.datasets.files import find_root, read_lines, read_mat
 from zeroguide.evaluate.datasets.lookup import Lookup
 from zeroguide.evaluate.datasets.masks import MaskDataset, paired_entries
+from zeroguide.image.ids import read_ids
 
 SOURCE = "https://cs.stanford.edu/~roozbeh/pascal-context/ (trainval.tar.gz, and VOC 2010's images)"
 _LISTS = ("ImageSets/SegmentationContext", "ImageSets/Main")  # the same 4,998 and 5,105 images

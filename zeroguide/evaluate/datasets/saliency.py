@@ -18,9 +18,10 @@ import numpy as np
 
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.evaluate.datasets.base import ClassName, Dataset
-from zeroguide.evaluate.datasets.files import find_root, read_pixels
+from zeroguide.evaluate.datasets.files import find_root
 from zeroguide.evaluate.datasets.lookup import Lookup
 from zeroguide.evaluate.datasets.masks import MaskDataset, paired_entries
+from zeroguide.image.ids import read_pixels
 
 SOURCE = (
     "http://saliencydetection.net/duts/, http://saliencydetection.net/dut-omron/ or "

@@ -15,8 +15,9 @@ import numpy as np
 from zeroguide.errors import ZeroguideError
 from zeroguide.evaluate.datasets.base import VOID, Dataset, Entry, Regions, number_regions
 from zeroguide.evaluate.datasets.classes import read_classes
-from zeroguide.evaluate.datasets.files import find_root, read_ids, read_lines
+from zeroguide.evaluate.datasets.files import find_root, read_lines
 from zeroguide.evaluate.datasets.masks import ObjectMaskDataset
+from zeroguide.image.ids import read_ids
 
 SOURCE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ (VOCtrainval_11-May-2012.tar)"
 _BORDER = 255

@@ -14,18 +14,18 @@ import numpy as np
 
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.evaluate.predictions.files import PredictionFile, check_scores
-from zeroguide.evaluate.predictions.names import plain, without_ending
 from zeroguide.evaluate.predictions.prediction import Prediction
-from zeroguide.evaluate.predictions.tables import (
+from zeroguide.result.rle import RLE, checked, decode, enclose_nothing, from_polygons
+from zeroguide.runs.masks.coco_tables import (
     Id,
     Image,
     check_categories,
+    group_by_name,
     identity,
     length,
     read_categories,
     read_images,
 )
-from zeroguide.result.rle import RLE, checked, decode, enclose_nothing, from_polygons
 
 
 @dataclass(frozen=True)
@@ -86,21 +86,13 @@ def coco_files(folder: Path, documents: Mapping[Path, Any]) -> CocoFiles:
             "image_id, category_id and segmentation."
         ) from None
     check_categories(path, (segment.category for segment in segments), names)
-    own: dict[Id, list[_Segment]] = {key: [] for key in images}
     left_out = 0
-    for segment in segments:
-        mine = own.setdefault(segment.image, [])
-        if isinstance(segment.code, list) and enclose_nothing(segment.code):
-            left_out += 1
-        else:
-            mine.append(segment)
     found: dict[str, PredictionFile] = {}
-    for key, mine in own.items():
-        image = images.get(key, Image())
-        name = plain(without_ending(image.file_name or str(key)))
-        if name in found:
-            raise UsageError(f"{path}: has two images named {name}; keep one of them.")
-        found[name] = _coco_image(path, name, image, mine, names)
+    of_images = group_by_name(path, images, ((segment.image, segment) for segment in segments))
+    for name, (image, own) in of_images.items():
+        kept = [s for s in own if not (isinstance(s.code, list) and enclose_nothing(s.code))]
+        left_out += len(own) - len(kept)
+        found[name] = _coco_image(path, name, image, kept, names)
     note = f"{path}: polygons of less than three corners are left out: {left_out}"
     return CocoFiles(found, path, bool(lists) and not images, note if left_out else None)
 

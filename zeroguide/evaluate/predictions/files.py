@@ -6,7 +6,6 @@ tells them apart.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +15,11 @@ from typing import Any, Literal
 import numpy as np
 
 from zeroguide.errors import ZeroguideError
-from zeroguide.evaluate.datasets.files import image_size, read_ids, read_lines
+from zeroguide.evaluate.datasets.files import image_size, read_lines
 from zeroguide.evaluate.predictions.prediction import Prediction
-from zeroguide.evaluate.predictions.tables import length
+from zeroguide.image.ids import read_ids
 from zeroguide.result import SCHEMA, Labeling
+from zeroguide.runs.masks.coco_tables import length, read_json
 
 NAMES_FILE = "names.txt"
 Kind = Literal["ours", "coco", "other"]
@@ -45,16 +45,6 @@ class PredictionFile:
     size: Callable[[], tuple[int, int] | None]
     read: Callable[[], Prediction] | None
     check: Callable[[], object] | None = None
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; ZeroguideError if it can't be read."""
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as e:
-        raise ZeroguideError(
-            f"{path}: can't be read as JSON ({e}); write it again or take it away."
-        ) from None
 
 
 def kind_of(path: Path) -> tuple[Kind, Any]:

@@ -42,10 +42,10 @@ from zeroguide.evaluate.predictions.files import (
     labeling_file,
     read_names,
 )
-from zeroguide.evaluate.predictions.names import Matches, match, plain, some, without_ending
 from zeroguide.evaluate.predictions.panoptic import is_panoptic, panoptic_files
 from zeroguide.evaluate.predictions.prediction import Prediction
 from zeroguide.runs.layout import EXPORTS, MANIFEST
+from zeroguide.runs.masks.names import Matches, match, plain, some, without_ending
 
 if TYPE_CHECKING:
     from zeroguide.evaluate.datasets import Dataset, Sample

@@ -21,18 +21,19 @@ from typing import Any
 import numpy as np
 
 from zeroguide.errors import UsageError
-from zeroguide.evaluate.datasets.files import image_size, read_colours
+from zeroguide.evaluate.datasets.files import image_size
 from zeroguide.evaluate.predictions.files import PredictionFile, check_scores
-from zeroguide.evaluate.predictions.names import plain, without_ending
 from zeroguide.evaluate.predictions.prediction import Prediction
-from zeroguide.evaluate.predictions.tables import (
+from zeroguide.image.ids import read_colours
+from zeroguide.result.rle import whole
+from zeroguide.runs.masks.coco_tables import (
     Id,
     check_categories,
     identity,
     read_categories,
     read_images,
 )
-from zeroguide.result.rle import whole
+from zeroguide.runs.masks.names import plain, without_ending
 
 
 @dataclass(frozen=True)

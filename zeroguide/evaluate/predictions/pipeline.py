@@ -68,7 +68,7 @@ class Pipeline:
             return self._predict(sample)
 
     def _predict(self, sample: Sample) -> Prediction:
-        from zeroguide.labeler import segment_map
+        from zeroguide.clip.region import region_map
 
         image = sample.open_image(self.labeler.recipe.image.value_range)
         if self.stage == "true-masks":
@@ -76,7 +76,7 @@ class Pipeline:
         started = time.perf_counter()
         segments = self.labeler.describe([image])[0]
         seconds = time.perf_counter() - started
-        label_map = segment_map(segments)
+        label_map = region_map([segment.region for segment in segments])
         if self.stage == "true-names":
             labels = true_names(label_map, len(segments), sample)
             scores = _scores(segments)

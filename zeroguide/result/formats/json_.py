@@ -30,28 +30,14 @@ SCHEMA = "zeroguide/1"
 
 def save(labeling: NamedMap, path: str | PathLike[str]) -> None:
     """Write UTF-8 JSON, whole or not at all. Raises ZeroguideError if it can't be written."""
-    text = json.dumps(to_dict(labeling), ensure_ascii=False, allow_nan=False, indent=1)
-    write_atomically(path, (text + "\n").encode("utf-8", "backslashreplace"))
+    write_atomically(path, to_bytes(to_dict(labeling)))
 
 
 def to_dict(labeling: NamedMap) -> dict[str, Any]:
     """The schema's dictionary, ready for JSON."""
     segments: list[dict[str, Any]] = []
     for s, rle in zip(labeling.segments, labeling.rles(), strict=True):
-        segments.append(
-            {
-                "id": s.id,
-                "label": s.label,
-                "score": s.score,
-                "confidence": s.confidence,
-                "alternatives": [[label, score] for label, score in s.alternatives],
-                "merged_from": list(s.merged_from),
-                "bbox": list(s.bbox),
-                "area": s.area,
-                "composed": s.composed,
-                "segmentation": rle,
-            }
-        )
+        segments.append(segment_to_dict(s) | {"segmentation": rle})
         if labeling.embeddings is not None:
             row = labeling.embeddings[s.id - 1].astype("<f2").tobytes()
             segments[-1]["embedding"] = base64.b64encode(row).decode("ascii")
@@ -66,6 +52,27 @@ def to_dict(labeling: NamedMap) -> dict[str, Any]:
         "recipe": labeling.recipe,
         "segments": segments,
     }
+
+
+def segment_to_dict(s: Segment) -> dict[str, Any]:
+    """What the schema says of a segment, but for its mask and its embedding."""
+    return {
+        "id": s.id,
+        "label": s.label,
+        "score": s.score,
+        "confidence": s.confidence,
+        "alternatives": [[label, score] for label, score in s.alternatives],
+        "merged_from": list(s.merged_from),
+        "bbox": list(s.bbox),
+        "area": s.area,
+        "composed": s.composed,
+    }
+
+
+def to_bytes(document: dict[str, Any]) -> bytes:
+    """UTF-8 JSON as all results are written."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)
+    return (text + "\n").encode("utf-8", "backslashreplace")
 
 
 def fields(d: dict[str, Any]) -> dict[str, Any]:

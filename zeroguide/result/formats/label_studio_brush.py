@@ -52,3 +52,41 @@ def encode(mask: np.ndarray) -> list[int]:
     of = np.repeat(np.arange(len(width)), width)
     bit = np.cumsum(width)[of] - 1 - np.arange(len(of))
     return np.packbits(((number[of] >> bit) & 1).astype(np.uint8)).tolist()
+
+
+def decode(codes: object, size: tuple[int, int]) -> np.ndarray:
+    """The inverse, whoever has written it: (H, W) bool, where the alpha channel isn't 0.
+
+    Raises ValueError if it isn't such a code or has another size.
+    """
+    bits = np.unpackbits(np.array(codes, np.uint8))
+    n_values = 4 * size[0] * size[1]
+    at = 0
+
+    def number(width: int) -> int:
+        nonlocal at
+        at += width
+        if at > len(bits):
+            raise ValueError("a brush mask that is cut off")
+        return int("".join(map(str, bits[at - width : at].tolist())), 2)
+
+    if number(32) != n_values:
+        raise ValueError("a brush mask of another size")
+    value_bits = number(5) + 1
+    length_bits = [number(4) + 1 for _ in range(4)]
+    values = np.zeros(n_values, bool)
+    done = 0
+    while done < n_values:
+        is_run = number(1)
+        length = number(length_bits[number(2)]) + 1
+        if is_run:
+            values[done : done + length] = number(value_bits) > 0
+        else:  # values one by one
+            at += length * value_bits
+            if at > len(bits) or done + length > n_values:
+                raise ValueError("a brush mask that is cut off")
+            each = bits[at - length * value_bits : at].reshape(length, value_bits)
+            values[done : done + length] = each.any(axis=1)
+        done += length
+    alpha: np.ndarray = values.reshape(*size, 4)[..., 3]
+    return alpha.copy()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from zeroguide.errors import UsageError
+from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.result.rle import whole
+from zeroguide.runs.masks.names import plain, without_ending
 
 T = TypeVar("T")
 Id = int | str
@@ -21,6 +23,16 @@ class Image:
     file_name: str | None = None
     height: int | None = None
     width: int | None = None
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; ZeroguideError if it can't be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as e:
+        raise ZeroguideError(
+            f"{path}: can't be read as JSON ({e}); write it again or take it away."
+        ) from None
 
 
 def read_images(documents: Mapping[Path, Any]) -> dict[Id, Image]:
@@ -41,6 +53,26 @@ def check_categories(path: Path, used: Iterable[Id], names: Mapping[Id, str]) ->
             f"{path}: has the category {min(unknown, key=str)} without a name; put a JSON file "
             'with {"categories": [{"id": ..., "name": ...}]} beside it.'
         )
+
+
+def group_by_name(
+    path: Path, images: Mapping[Id, Image], entries: Iterable[tuple[Id, T]]
+) -> dict[str, tuple[Image, list[T]]]:
+    """Entries, each with its image's id, by the image's name without ending.
+
+    An image that has no row is called by its id. Raises UsageError for two images of one name.
+    """
+    own: dict[Id, list[T]] = {key: [] for key in images}
+    for key, entry in entries:
+        own.setdefault(key, []).append(entry)
+    found: dict[str, tuple[Image, list[T]]] = {}
+    for key, mine in own.items():
+        image = images.get(key, Image())
+        name = plain(without_ending(image.file_name or str(key)))
+        if name in found:
+            raise UsageError(f"{path}: has two images named {name}; keep one of them.")
+        found[name] = image, mine
+    return found
 
 
 def identity(row: Mapping[str, Any], key: str) -> Id:

@@ -1,4 +1,4 @@
-"""Which prediction belongs to which image, by their names.
+"""Which masks or prediction belong to which image, by their names.
 
 Tools write an image's name with the folders that they found it in, of this machine or another. Both
 sides' names are compared without what only says where to begin ("/", "C:\\", "..").
@@ -10,9 +10,10 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from zeroguide.evaluate.datasets.files import IMAGE_ENDINGS
+from zeroguide.runs.sources.files import SUFFIXES
 
 _SHOWN = 3
+_ENDINGS = SUFFIXES.split()
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ def plain(name: str) -> str:
 
 def without_ending(name: str) -> str:
     """A name without an image's ending; what else follows a dot belongs to the name."""
-    ending = next((each for each in IMAGE_ENDINGS if name.lower().endswith(each)), "")
-    return name[: len(name) - len(ending)]
+    start, dot, ending = name.rpartition(".")
+    return start if dot and ending.lower() in _ENDINGS else name
 
 
 def match(images: Iterable[str], predictions: Iterable[str]) -> Matches:
