@@ -40,7 +40,9 @@ def _far(monkeypatch: pytest.MonkeyPatch) -> None:
     def choose(name: str) -> torch.device:
         return far_device.DEVICE if name == "auto" else torch.device(name)
 
-    for module in ("labeler", "models.catalogue", "search.searcher"):
+    for module in (
+        "labeler", "segmenter", "name.label_lists", "models.catalogue", "runs.search.searcher",
+    ):  # fmt: skip
         monkeypatch.setattr(f"zeroguide.{module}.choose_device", choose)
 
 
