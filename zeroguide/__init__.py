@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def label(
     device, WeightsError for models that can't be loaded.
     """
     import warnings
+    from dataclasses import replace
 
     from zeroguide.image import to_image
     from zeroguide.models import default_recipe, prepare
@@ -60,11 +63,14 @@ def label(
             warnings.warn(recipe.introduction, stacklevel=2)
     else:
         recipe = load_recipe(preset, overrides)
-    to_image(image, recipe.image.value_range)  # mistakes are answered before torch is imported
+    opened = to_image(image, recipe.image.value_range)
     prepare(recipe.checkpoints(), offline=offline)
-    from zeroguide.labeler import Labeler
+    from zeroguide.labeler import Labeler  # imports torch: mistakes are answered before
 
-    return Labeler(recipe, device=device, offline=offline).label(image)
+    labeling = Labeler(recipe, device=device, offline=offline).label(opened)
+    if isinstance(image, (str, PathLike)):
+        labeling = replace(labeling, picture=Path(image).absolute())
+    return labeling
 
 
 def __getattr__(name: str) -> Any:
