@@ -8,6 +8,7 @@ from zeroguide.clip import TextEncoder
 from zeroguide.errors import UsageError
 from zeroguide.name.beam import BeamDecoder
 from zeroguide.name.decoder import Decoder
+from zeroguide.name.examples import Examples
 from zeroguide.name.phrase_files import list_names, read_prompts
 from zeroguide.name.proposals import start_ids
 from zeroguide.name.vocabulary import VocabularyDecoder
@@ -15,13 +16,18 @@ from zeroguide.recipe import Recipe
 
 if TYPE_CHECKING:
     from zeroguide.models import LanguageModel, LoadedModels
+    from zeroguide.name.phrases import PhraseList
 
 LABELS = "labels"
 """The list in prompts/ whose order tells how often a phrase is said."""
 
 
-def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> Decoder:
+def make_decoder(
+    recipe: Recipe, texts: TextEncoder, models: LoadedModels, examples: Examples | None = None
+) -> Decoder:
     """The decoder a recipe names; `models` holds what `Recipe.checkpoints` lists.
+
+    examples: of a user's own names, for the method "phrases".
 
     Raises UsageError if prompt and label could be longer than the language model takes.
     """
@@ -35,7 +41,7 @@ def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> De
     }
     match knobs.method:
         case "phrases":
-            return _phrases_decoder(recipe, texts, models.language_model)
+            return _phrases_decoder(recipe, texts, models.language_model, examples)
         case "vocabulary":
             return VocabularyDecoder(
                 texts,
@@ -80,16 +86,14 @@ def make_decoder(recipe: Recipe, texts: TextEncoder, models: LoadedModels) -> De
 
 
 def _phrases_decoder(
-    recipe: Recipe, texts: TextEncoder, language_model: LanguageModel | None
+    recipe: Recipe,
+    texts: TextEncoder,
+    language_model: LanguageModel | None,
+    examples: Examples | None,
 ) -> Decoder:
-    from zeroguide.name.phrases import Modifiers, PhraseList, PhrasesDecoder
+    from zeroguide.name.phrases import Modifiers, PhrasesDecoder
 
     knobs = recipe.decoder
-    phrases = read_prompts(knobs.vocabulary)
-    # Of the package's list the order tells how often a phrase is said. Whoever brings a list wants
-    # to see its phrases: they count as if nothing were said more often.
-    common = read_prompts(LABELS) if LABELS in list_names(knobs.vocabulary) else []
-    rank = {phrase: i for i, phrase in enumerate(common)}
     modifiers = None
     if language_model is not None:
         modifiers = Modifiers(
@@ -100,17 +104,38 @@ def _phrases_decoder(
             lm_weight=knobs.lm_weight,
         )
     return PhrasesDecoder(
-        PhraseList(
-            texts,
-            phrases,
-            read_prompts(knobs.templates),
-            ranks=[rank.get(phrase, 0) for phrase in phrases],
-            frequency_weight=knobs.frequency_weight,
-        ),
+        phrase_list(recipe, texts, examples),
         certainty=knobs.certainty,
         modifiers=modifiers,
         n_alternatives=knobs.n_alternatives,
     )
+
+
+def phrase_list(
+    recipe: Recipe, texts: TextEncoder, examples: Examples | None = None
+) -> PhraseList:
+    """The recipe's vocabulary with a prior, and with names that have examples or are classes."""
+    from zeroguide.name.phrases import OwnNames, PhraseList
+
+    knobs = recipe.decoder
+    phrases = read_prompts(knobs.vocabulary)
+    # Of the package's list the order tells how often a phrase is said. Whoever brings a list wants
+    # to see its phrases: they count as if nothing were said more often.
+    common = read_prompts(LABELS) if LABELS in list_names(knobs.vocabulary) else []
+    rank = {phrase: i for i, phrase in enumerate(common)}
+    templates = read_prompts(knobs.templates)
+    found = PhraseList(
+        texts,
+        phrases,
+        templates,
+        ranks=[rank.get(phrase, 0) for phrase in phrases],
+        frequency_weight=knobs.frequency_weight,
+    )
+    own = list(recipe.classes.names.values())
+    own += examples.names if examples is not None else ()
+    if own:
+        found = found.with_names(own, texts.embed_phrases(own, templates))
+    return found if examples is None else OwnNames(found, examples)
 
 
 def _check_length(model: LanguageModel, prompt: str, max_tokens: int) -> None:

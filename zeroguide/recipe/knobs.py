@@ -182,6 +182,9 @@ class Decoder(Section):
     one's own has none."""
     certainty: Share = 0.5
     """phrases: the least probability of a label; below it, a wider name is taken."""
+    examples: str | None = None
+    """phrases: a folder that holds one for each name of one's own, with pictures of what is called
+    so; the names may be said beside those of the vocabulary."""
     compose: bool = False
     """phrases: whether a modifier may stand before the name, chosen by CLIP and language model."""
     prompt: str = "Image of a"
@@ -207,6 +210,15 @@ class Decoder(Section):
             "text-memory": ("text_memory",),
             "vlm": ("vlm",),
         }.get(self.method, ())
+
+
+class Classes(Section):
+    """Fixed classes with fixed numbers, of which a segment gets one beside its label."""
+
+    names: dict[int, str] = {}
+    """Numbers and names; see `class_files`. Without any, segments have labels only."""
+    least: Share = 0.2
+    """The least probability of a class; a segment for which none has it is of the class "other"."""
 
 
 class Confidence(Section):

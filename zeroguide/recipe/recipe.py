@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from zeroguide.recipe.knobs import (
+    Classes,
     Confidence,
     Decoder,
     Embedding,
@@ -43,6 +44,7 @@ class Recipe(Section):
     refine: Refine = Refine()
     embedding: Embedding = Embedding()
     decoder: Decoder = Decoder()
+    classes: Classes = Classes()
     merge: Merge = Merge()
     confidence: Confidence = Confidence()
 
@@ -57,6 +59,10 @@ class Recipe(Section):
                 )
         is_fitted = self.segmenter.method == "fitted"
         contradictions = {
+            "decoder.examples is for the method phrases, which has a list that names can be added "
+            "to: set decoder.method=phrases, or leave the examples out": (
+                self.decoder.examples is not None and self.decoder.method != "phrases"
+            ),
             "merge.edges=siblings needs a segmenter that keeps its merge tree: set "
             "segmenter.method to agglomerative or communities, or to ncut with "
             "segmenter.variant=recursive": (

@@ -8,7 +8,9 @@ prior takes them back, because hardly anybody says them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 
@@ -49,6 +51,20 @@ class PhraseList:
         places = torch.tensor(ranks, dtype=torch.float32, device=self.embeddings.device)
         self.log_prior = (-frequency_weight * (places + _SHIFT).log()).log_softmax(0)
         self._scale = float(texts.clip.network.logit_scale.exp())
+
+    def with_names(self, names: Sequence[str], embeddings: torch.Tensor) -> Self:
+        """The list and further names, of whatever isn't in it, as likely as its commonest phrase.
+
+        embeddings: (len(names), e) float32, unit, as `TextEncoder.embed_phrases` makes them.
+        """
+        known = set(self.phrases)
+        new = [i for i, name in enumerate(names) if name not in known]
+        other = copy.copy(self)
+        other.phrases = (*self.phrases, *(names[i] for i in new))
+        other.embeddings = torch.cat([self.embeddings, embeddings[new]])
+        prior = self.log_prior.max().expand(len(new))
+        other.log_prior = torch.cat([self.log_prior, prior]).log_softmax(0)
+        return other
 
     def posterior(self, unit: torch.Tensor) -> torch.Tensor:
         """Unit embeddings of segments (n, e) -> the phrases' probabilities (n, p) float32."""
