@@ -23,7 +23,7 @@ class Settings:
     """What all workers of a run are told; picklable.
 
     output: the run's folder, which exists. overlay: whether to draw one. legend: "auto", "always"
-    or "never". renames: what labels become, by what the models write; `Run` fills it in. embeddings:
+    or "never". renames: what labels become, by what the models write; by `Run`. embeddings:
     whether results keep them. overwrite: label again what is labelled. may_replace: results of
     other recipes, too. batch_size: images in the networks at once, at most; 0 isn't decided yet.
     threads: of torch, and at most so many that read and write; None: torch's choice.
