@@ -6,7 +6,7 @@ import contextlib
 import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Self
@@ -22,29 +22,18 @@ from zeroguide.clip.region import over_segments, region_map, union
 from zeroguide.image import Image, ImageSource, to_image
 from zeroguide.models import choose_device, load_all
 from zeroguide.models.device import autocast
-from zeroguide.name.decoders import make_decoder
+from zeroguide.name.decoders import make_classifier, make_decoder
 from zeroguide.name.label_lists import make_confidence
 from zeroguide.name.merging import Merger, merge_all, merge_groups
-from zeroguide.name.name import Name
+from zeroguide.name.name import Name, NamedSegment
+from zeroguide.prototypes import embed_examples
 from zeroguide.recipe import Recipe
-from zeroguide.result import Label, Labeling, Segment
+from zeroguide.result import Category, Label, Labeling, Segment
 from zeroguide.result.provenance import provenance
 from zeroguide.segmenter import Segmenter
 from zeroguide.streaming import BATCH_SIZE, label_in_order
 from zeroguide.system.device_errors import device_errors, on_device
 from zeroguide.system.memo import Memo
-
-
-@dataclass(frozen=True)
-class NamedSegment:
-    """What a segment is made of, what CLIP sees in it, and what it may be called, best first.
-
-    embedding: (e,) float32, not normalised.
-    """
-
-    region: Region
-    embedding: torch.Tensor
-    labels: list[Name]
 
 
 class Watcher:
@@ -82,7 +71,9 @@ class Labeler:
         self.segmenter = Segmenter(recipe, device=device, dino=models.dino, embedder=self.embedder)
         self.texts = TextEncoder(models.clip)
         with device_errors(self.device):
-            self.decode = make_decoder(recipe, self.texts, models)
+            examples = embed_examples(recipe.decoder.examples, self.segmenter, self.embedder)
+            self.decode = make_decoder(recipe, self.texts, models, examples)
+            self.classify = make_classifier(recipe, self.texts, self.decode)
             self.confidence = make_confidence(recipe, self.texts)
 
     def with_granularity(self, granularity: float) -> Self:
@@ -275,11 +266,11 @@ class Labeler:
 
     def _labels(self, segments: list[NamedSegment], memo: Memo) -> list[Label]:
         """What results say of at least one segment; over-segments count from 1."""
-        confidences = self.confidences(
-            torch.stack([segment.embedding for segment in segments]),
-            [segment.labels[0] for segment in segments],
-            memo,
-        )
+        embeddings = torch.stack([segment.embedding for segment in segments])
+        best = [segment.labels[0] for segment in segments]
+        confidences = self.confidences(embeddings, best, memo)
+        of_class = self.classify(embeddings) if self.classify is not None else []
+        categories = [Category(*each) for each in of_class] or [None] * len(segments)
         return [
             Label(
                 segment.labels[0].text,
@@ -289,8 +280,9 @@ class Labeler:
                 merged_from=[part + 1 for part in segment.region.parts],
                 embedding=segment.embedding.cpu().numpy(),
                 composed=segment.labels[0].composed,
+                category=category,
             )
-            for segment, confidence in zip(segments, confidences, strict=True)
+            for segment, confidence, category in zip(segments, confidences, categories, strict=True)
         ]
 
 

@@ -22,12 +22,16 @@ from zeroguide.segmenter import Segmenter
 _SPREAD = 0.5
 
 
-def embed_examples(folder: str, segmenter: Segmenter, embedder: SegmentEmbedder) -> Examples:
+def embed_examples(
+    folder: str | None, segmenter: Segmenter, embedder: SegmentEmbedder
+) -> Examples | None:
     """Embed the pictures of a folder, of which `name.examples.find_examples` says how it is made.
 
-    Raises UsageError, naming the file, for a folder that isn't made so or a picture that can't be
-    read.
+    None without a folder. Raises UsageError, naming the file, for a folder that isn't made so or a
+    picture that can't be read.
     """
+    if folder is None:
+        return None
     found = find_examples(Path(folder).expanduser())
     rows = [
         torch.stack([embed_example(*open_example(path), segmenter, embedder) for path in paths])

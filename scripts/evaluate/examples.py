@@ -2,14 +2,15 @@
 
     python -m scripts.evaluate.examples --real ../shared/real --shots 1 5
 
-For each draw ten classes of COCO panoptic are chosen; every phrase of the list that says one of them
-or a kind of it is taken out. Each class gets one or five examples, from as many photographs, and
-all true regions (of at least 1 %) of the other photographs are named. Examples are cut-outs (the
-true mask) or crops (the box and a margin of 5 %, of which only the picture is known).
+For each draw ten classes of COCO panoptic are chosen; every phrase of the list that says one of
+them or a kind of it is taken out. Each class gets one or five examples, from as many photographs,
+and all true regions (of at least 1 %) of the other photographs are named. Examples are cut-outs
+(the true mask) or crops (the box and a margin of 5 %, of which only the picture is known).
 
-Printed, in per cent, means over draws and their 95 % intervals: "right", the regions of the left-out
-classes that get their name; "by its text", the same when names are added to the list without
-examples; "elsewhere", the regions of other classes that are wrongly given one of the ten names.
+Printed, in per cent, means over draws and their 95 % intervals: "right", the regions of the
+left-out classes that get their name; "by its text", the same when names are added to the list
+without examples; "elsewhere", the regions of other classes that are wrongly given one of the ten
+names.
 """
 
 from __future__ import annotations

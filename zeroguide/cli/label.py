@@ -43,6 +43,8 @@ def label(
     output: options.Output = Path("labels"),
     preset: options.DefaultPreset = None,
     set_: options.Set = None,
+    examples: options.Examples = None,
+    classes: options.Classes = None,
     value_range: options.ValueRange = None,
     format_: Annotated[
         str | None,
@@ -112,6 +114,8 @@ def label(
         seed,
         device,
         value_range,
+        examples=examples,
+        classes=classes,
         offline=offline,
         began_with=None if preset else _began_with(output, engine, overwrite=overwrite),
     )

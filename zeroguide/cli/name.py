@@ -34,6 +34,8 @@ def name(
     output: options.Output = Path("names"),
     preset: options.DefaultPreset = None,
     set_: options.Set = None,
+    examples: options.Examples = None,
+    classes: options.Classes = None,
     value_range: options.ValueRange = None,
     device: options.Device = "auto",
     seed: options.Seed = None,
@@ -52,7 +54,16 @@ def name(
     from zeroguide.runs.sources import find_images
 
     console = Console(quiet=quiet, verbose=verbose)
-    recipe = options.read_recipe(preset, set_ or [], seed, device, value_range, offline=offline)
+    recipe = options.read_recipe(
+        preset,
+        set_ or [],
+        seed,
+        device,
+        value_range,
+        examples=examples,
+        classes=classes,
+        offline=offline,
+    )
     paths = find_images(images, output, console.note)
     if masks.is_dir() and not any(masks.resolve() == path.resolve() for path in images):
         paths = [path for path in paths if masks.resolve() not in path.resolve().parents] or paths

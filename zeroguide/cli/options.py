@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from enum import StrEnum
@@ -45,6 +46,20 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: decoder.beam_size=8."),
 ]
+Examples = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Own names: a folder for each, with pictures of what is called so; one is enough.",
+    ),
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Fixed classes beside the labels: a name on each line, YOLO's data.yaml, COCO's JSON.",
+    ),
+]
 ValueRange = Annotated[
     str | None,
     typer.Option(
@@ -75,6 +90,9 @@ def read_recipe(
     seed: int | None,
     device: str,
     value_range: str | None = None,
+    *,
+    examples: Path | None = None,
+    classes: Path | None = None,
     **default: Any,
 ) -> Recipe:
     """Check what can be checked without torch: recipe, overrides, a fitted model, the device's
@@ -87,6 +105,11 @@ def read_recipe(
     own = [] if seed is None else [f"seed={seed}"]
     if value_range is not None:
         own.append(f"image.value_range=[{_numbers(value_range)}]")
+    if examples is not None:
+        from zeroguide.name.examples import find_examples
+
+        find_examples(examples)
+        own.append(f"decoder.examples={json.dumps(str(examples.absolute()))}")
     if preset is None:
         from zeroguide.models.default import default_recipe
 
@@ -95,6 +118,10 @@ def read_recipe(
         from zeroguide.recipe import load_recipe
 
         recipe = load_recipe(preset, [*overrides, *own])
+    if classes is not None:
+        from zeroguide.recipe import read_classes
+
+        recipe = recipe.with_classes(read_classes(classes))
     if recipe.segmenter.model is not None:
         from zeroguide.segment.fitted import check_model
 

@@ -65,6 +65,7 @@ def print_segments(
         (
             str(s.id),
             f"{s.label} (composed)" if s.composed else s.label,
+            *([] if s.category is None else [s.category.name]),
             f"{s.score:.3f}",
             f"{s.confidence:.2f}",
             f"{s.area / n_pixels:.4f}",
@@ -72,5 +73,7 @@ def print_segments(
         )
         for s in segments
     ]
-    columns = ["id", "label", "score", "confidence", "share", "alternatives"]
+    has_class = any(s.category is not None for s in segments)
+    own = ["label", "class"] if has_class else ["label"]
+    columns = ["id", *own, "score", "confidence", "share", "alternatives"]
     console.table(columns, rows, name)

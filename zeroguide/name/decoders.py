@@ -16,6 +16,7 @@ from zeroguide.recipe import Recipe
 
 if TYPE_CHECKING:
     from zeroguide.models import LanguageModel, LoadedModels
+    from zeroguide.name.classes import Classifier
     from zeroguide.name.phrases import PhraseList
 
 LABELS = "labels"
@@ -111,9 +112,7 @@ def _phrases_decoder(
     )
 
 
-def phrase_list(
-    recipe: Recipe, texts: TextEncoder, examples: Examples | None = None
-) -> PhraseList:
+def phrase_list(recipe: Recipe, texts: TextEncoder, examples: Examples | None = None) -> PhraseList:
     """The recipe's vocabulary with a prior, and with names that have examples or are classes."""
     from zeroguide.name.phrases import OwnNames, PhraseList
 
@@ -136,6 +135,22 @@ def phrase_list(
     if own:
         found = found.with_names(own, texts.embed_phrases(own, templates))
     return found if examples is None else OwnNames(found, examples)
+
+
+def make_classifier(recipe: Recipe, texts: TextEncoder, decoder: Decoder) -> Classifier | None:
+    """What says which of the recipe's classes a segment is of; None if it has no classes.
+
+    decoder: of the recipe, whose list is used where it has one.
+    """
+    from zeroguide.name.classes import Classifier
+    from zeroguide.name.phrases import PhrasesDecoder
+
+    knobs = recipe.classes
+    if not knobs.names:
+        return None
+    of_decoder = isinstance(decoder, PhrasesDecoder)
+    phrases = decoder.list if of_decoder else phrase_list(recipe, texts)
+    return Classifier(phrases, knobs.names, least=knobs.least)
 
 
 def _check_length(model: LanguageModel, prompt: str, max_tokens: int) -> None:

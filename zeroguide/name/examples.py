@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
-import torch
 
 from zeroguide.errors import ImageError, UsageError
 from zeroguide.image import Image, open_image
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,13 @@
-"""What a decoder says of a region."""
+"""What a decoder says of a region, and a region with that."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
+
+import torch
+
+from zeroguide.clip import Region
 
 UNNAMED = "unnamed"
 """The label of a region for which a decoder found no phrase."""
@@ -20,3 +25,15 @@ class Name(NamedTuple):
     score: float
     certainty: float | None = None
     composed: bool = False
+
+
+@dataclass(frozen=True)
+class NamedSegment:
+    """What a segment is made of, what CLIP sees in it, and what it may be called, best first.
+
+    embedding: (e,) float32, not normalised.
+    """
+
+    region: Region
+    embedding: torch.Tensor
+    labels: list[Name]

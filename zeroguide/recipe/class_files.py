@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from zeroguide.errors import UsageError
+
+OTHER = "other"
+"""The class of what fits none; its number is one more than the largest, unless the user has it."""
 
 LARGEST = 65_534
 """The largest number of a class: label maps of 16 bits hold it and one more."""
@@ -36,6 +40,13 @@ def read_classes(path: Path) -> dict[int, str]:
         named = [line for line in lines if line and not line.startswith("#")]
         pairs = list(enumerate(named, start=1))
     return _checked(path, pairs)
+
+
+def with_other(classes: Mapping[int, str]) -> dict[int, str]:
+    """The classes, at least one, and `OTHER`, by number."""
+    if OTHER in classes.values():
+        return dict(classes)
+    return {**classes, max(classes) + 1: OTHER}
 
 
 def _coco(path: Path, text: str) -> list[tuple[Any, Any]]:

@@ -88,6 +88,11 @@ class Recipe(Section):
                 raise PydanticCustomError("contradiction", sentence)
         return self
 
+    def with_classes(self, names: dict[int, str]) -> Recipe:
+        """The same with fixed classes, as `class_files.read_classes` reads them."""
+        classes = Classes(names=names, least=self.classes.least)
+        return self.model_copy(update={"classes": classes})
+
     @property
     def introduction(self) -> str:
         """Its name, and what its weights know or, if that isn't said, its description."""

@@ -8,6 +8,6 @@ result was made. No torch here.
 
 from zeroguide.result.formats.json_ import SCHEMA
 from zeroguide.result.labeling import Labeling
-from zeroguide.result.segment import Label, Segment
+from zeroguide.result.segment import Category, Label, Segment
 
-__all__ = ["SCHEMA", "Label", "Labeling", "Segment"]
+__all__ = ["SCHEMA", "Category", "Label", "Labeling", "Segment"]

@@ -12,6 +12,18 @@ Box = tuple[int, int, int, int]
 """x, y, width, height in pixels."""
 
 
+class Category(NamedTuple):
+    """The class that a segment was given, of those fixed beforehand.
+
+    id: its number in the user's table. name: as it stands there. probability: 0 to 1; of "other",
+    that the segment is of no class.
+    """
+
+    id: int
+    name: str
+    probability: float
+
+
 class Label(NamedTuple):
     """What is known of one segment before it is measured; the fields are as in `Segment`."""
 
@@ -22,6 +34,7 @@ class Label(NamedTuple):
     merged_from: Sequence[int]
     embedding: np.ndarray | None = None  # (e,), any length but zero
     composed: bool = False
+    category: Category | None = None
 
     def measured(self, id: int, bbox: Box, area: int) -> Segment:
         """The segment that it is, with plain Python values for JSON."""
@@ -35,6 +48,7 @@ class Label(NamedTuple):
             bbox=bbox,
             area=area,
             composed=bool(self.composed),
+            category=self.category,
         )
 
 
@@ -47,7 +61,8 @@ class Segment:
     calibration. alternatives: further (label, score), best first. merged_from: ids of the
     over-segments it is made of. bbox: (x, y, width, height) in pixels. area: number of pixels, at
     least 1. composed: a modifier was put before a name of the list. original: what the models
-    wrote, where the label was renamed since; else None.
+    wrote, where the label was renamed since; else None. category: its class, where the recipe has
+    classes.
     """
 
     id: int
@@ -60,6 +75,14 @@ class Segment:
     area: int
     composed: bool = False
     original: str | None = None
+    category: Category | None = None
+
+    @property
+    def caption(self) -> str:
+        """What is written on it: its class, where it has one, else its label."""
+        if self.category is None:
+            return self.label
+        return self.category.name
 
 
 def regions(label_map: np.ndarray, n: int) -> list[tuple[Box, int]]:

@@ -21,11 +21,13 @@ LONGEST = 20_000  # characters; Python's parser gives up on much longer ones
 class Fields(NamedTuple):
     """What a condition can ask of a segment.
 
-    label; image: the key of its image. confidence, and certainty, which is the same: 0 to 1.
-    score: the decoder's. area: in pixels. share: of the image, 0 to 1. composed: see `Segment`.
+    label; category: the name of its class, "" without classes. image: the key of its image.
+    confidence, and certainty, which is the same: 0 to 1. score: the decoder's. area: in pixels.
+    share: of the image, 0 to 1. composed: see `Segment`.
     """
 
     label: str
+    category: str
     image: str
     confidence: float
     certainty: float
@@ -35,7 +37,8 @@ class Fields(NamedTuple):
     composed: bool
 
 
-_TYPES: dict[str, type] = {"label": str, "image": str, "composed": bool}  # others: float
+# Others are numbers.
+_TYPES: dict[str, type] = {"label": str, "category": str, "image": str, "composed": bool}
 _COMPARISONS: dict[type, Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -80,6 +83,7 @@ class Where:
         """Whether a segment is meant. image: its image's key; pixels: that image's number."""
         fields = Fields(
             label=segment.label,
+            category=segment.category.name if segment.category is not None else "",
             image=image,
             confidence=segment.confidence,
             certainty=segment.confidence,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from zeroguide.errors import ZeroguideError
+from zeroguide.errors import UsageError, ZeroguideError
+from zeroguide.recipe.class_files import with_other
 from zeroguide.result.chosen import Chosen
 from zeroguide.result.entry import Entry
 
@@ -64,22 +66,44 @@ class Run:
     def _chosen(self, entry: Entry[NamedMap]) -> Chosen:
         labeling, where = entry.labeling, self._where
         if where is None:
-            return Chosen.of(labeling)
+            return _by_class(Chosen.of(labeling))
         pixels = labeling.width * labeling.height
-        return Chosen.of(labeling, lambda segment: where.fits(segment, entry.key, pixels))
+        fit = Chosen.of(labeling, lambda segment: where.fits(segment, entry.key, pixels))
+        return _by_class(fit)
 
     @cached_property
     def labels(self) -> list[str]:
-        """The different labels, sorted; the first use reads the whole run once."""
-        return sorted({s.label for entry in self for s in entry.labeling.segments})
+        """All labels in the order of their numbers; the first use reads the whole run once."""
+        return list(self._numbers)
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        return numbers(self.labels)
+        found: set[str] = set()
+        tables = set()
+        for entry in self:
+            found.update(segment.label for segment in entry.labeling.segments)
+            tables.add(_classes(entry.labeling.recipe))
+        if tables <= {()} or not found:
+            return numbers(sorted(found))
+        if len(tables) > 1:
+            raise UsageError(
+                "the images have different classes, or some have none: export what was labelled "
+                "with the same --classes"
+            )
+        return {name: number for number, name in with_other(dict(tables.pop())).items()}
 
     def category(self, label: str) -> int:
-        """The number of a label: 1 for the first in `labels`; 0 is for "no label"."""
+        """The number of a label: a class's own; without classes 1 for the first in `labels`, as 0
+        is for "no label"."""
         return _look_up(self._numbers, label)
+
+    def place(self, label: str) -> int:
+        """The place of a label in `labels`, from 0."""
+        return _look_up(self._places, label)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {label: place for place, label in enumerate(self.labels)}
 
     @cached_property
     def _stems(self) -> dict[str, str]:
@@ -88,6 +112,18 @@ class Run:
     def stem(self, key: str) -> str:
         """How the files of one image are called, without their ending (see `stems`)."""
         return _look_up(self._stems, key)
+
+
+def _classes(recipe: Mapping[str, Any]) -> tuple[tuple[int, str], ...]:
+    """Numbers and names of the classes of a result's `provenance`, by number."""
+    names = dict(dict(recipe.get("settings") or {}).get("classes") or {}).get("names") or {}
+    return tuple(sorted((int(number), str(name)) for number, name in dict(names).items()))
+
+
+def _by_class(chosen: Chosen) -> Chosen:
+    """Segments that have a class are called like it: its number is fixed, of a label it isn't."""
+    called = (replace(segment, label=segment.caption) for segment in chosen.segments)
+    return replace(chosen, segments=tuple(called))
 
 
 def numbers(labels: Sequence[str]) -> dict[str, int]:

@@ -7,7 +7,8 @@
                    "area", "composed", "segmentation", "embedding"}, ...]}
 
 `segmentation` is COCO's compressed RLE; `embedding`, where there is one, base64 of little-endian
-float16. After `label` comes `original` where the label was renamed: what the models wrote.
+float16. After `label` comes `original` where the label was renamed: what the
+models wrote; and `category`, {"id", "name", "probability"}, where the recipe has classes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 from zeroguide.image.limits import MAX_PIXELS
 from zeroguide.result.named_map import NamedMap
 from zeroguide.result.rle import checked, decode, whole
-from zeroguide.result.segment import Segment
+from zeroguide.result.segment import Category, Segment
 from zeroguide.system.files import write_atomically
 
 SCHEMA = "zeroguide/1"
@@ -60,6 +61,7 @@ def segment_to_dict(s: Segment) -> dict[str, Any]:
         "id": s.id,
         "label": s.label,
         **({} if s.original is None else {"original": s.original}),
+        **({} if s.category is None else {"category": s.category._asdict()}),
         "score": s.score,
         "confidence": s.confidence,
         "alternatives": [[label, score] for label, score in s.alternatives],
@@ -114,6 +116,7 @@ def fields(d: dict[str, Any]) -> dict[str, Any]:
                     area=e["area"],
                     composed=bool(e.get("composed", False)),
                     original=e.get("original"),
+                    category=_category(e.get("category")),
                 )
             )
         return {
@@ -128,6 +131,12 @@ def fields(d: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"the field {e} is missing") from None
     except (TypeError, AttributeError, OverflowError) as e:
         raise ValueError(f"a field has the wrong type: {e}") from None
+
+
+def _category(found: dict[str, Any] | None) -> Category | None:
+    if found is None:
+        return None
+    return Category(int(found["id"]), str(found["name"]), float(found["probability"]))
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int]:

@@ -92,7 +92,7 @@ def _lines(run: Run, labeling: Chosen) -> list[str]:
         points[points[:, 0] == points[:, 0].max(), 0] -= _APART * alike[segment.label, segment.bbox]
         alike[segment.label, segment.bbox] += 1
         numbers = " ".join(f"{value:.7g}" for value in points.ravel().tolist())
-        lines.append(f"{run.category(segment.label) - 1} {numbers}")
+        lines.append(f"{run.place(segment.label)} {numbers}")
     return lines
 
 

@@ -72,7 +72,7 @@ def draw(
 
     n = len(labeling.segments)
     if legend == "never" or (legend == "auto" and n <= MOST_CAPTIONS):
-        shapes = {s.id: label_shapes(s.label, s.id, size, font_size) for s in labeling.segments}
+        shapes = {s.id: label_shapes(s.caption, s.id, size, font_size) for s in labeling.segments}
         placed = _place(labeling, shapes, size, font_size, reach=7)
         covered = sum((p.box[2] - p.box[0]) * (p.box[3] - p.box[1]) for p in placed.values())
         if legend == "never" or (len(placed) == n and covered <= MOST_COVERED * size[0] * size[1]):
@@ -83,7 +83,7 @@ def draw(
     _paint(picture, placed, shapes, colours, font_size)
     total = labeling.width * labeling.height
     entries = [
-        Entry(str(s.id), s.label, format_share(s.area / total), _rgb(colours[s.id]))
+        Entry(str(s.id), s.caption, format_share(s.area / total), _rgb(colours[s.id]))
         for s in labeling.segments
     ]
     return add_legend(picture, entries, max(12, round(0.85 * font_size)))
