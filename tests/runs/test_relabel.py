@@ -208,13 +208,22 @@ def test_the_list_is_a_map(run: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert labels(run)["z.png"] == [SKY, TREE]
 
 
+def test_the_same_map_again_changes_nothing(run: Path) -> None:
+    table = {TREE: "plant", SKY: SKY, "cow": "animal"}
+    assert relabel.relabel(run, table).unknown == ("cow",)
+    before = texts(run)
+    again = relabel.relabel(run, table)
+    assert (again.segments, again.images) == (0, 0)
+    assert texts(run) == before
+
+
 def test_unknown_labels_are_said_once(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path, f"old,new\ncow,animal\n{TREE},plant\nhen,animal\n")
     assert main(["relabel", str(run), "--map", str(path)]) == 0
     said = capsys.readouterr().err
-    assert "2 of the 3 labels to rename aren't in" in said and "(cow, hen)" in said
+    assert "2 of the 3 labels of the map aren't in" in said and "(cow, hen)" in said
 
 
 @pytest.mark.parametrize(
