@@ -18,7 +18,19 @@ from typing import Annotated, cast
 import typer
 
 from zeroguide import __version__
-from zeroguide.cli import discover, evaluate, export, fit, label, models, name, search, segment, web
+from zeroguide.cli import (
+    discover,
+    evaluate,
+    export,
+    fit,
+    label,
+    models,
+    name,
+    search,
+    segment,
+    serve,
+    web,
+)
 from zeroguide.cli.running import INTERRUPTED
 from zeroguide.errors import ZeroguideError
 from zeroguide.system.console import Console, silence
@@ -41,6 +53,7 @@ app.command()(discover.discover)
 app.command()(export.export)
 app.command()(search.search)
 app.command()(web.web)
+app.command()(serve.serve)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(models.app, name="models")
 
