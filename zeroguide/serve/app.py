@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
+from importlib.metadata import version
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Query, Request, Response, Security
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 
-import zeroguide
 from zeroguide.serve.bodies import BYTES, MULTIPART, NAMELESS, Bodies
 from zeroguide.serve.refusals import STOPPING, Gone, add_handlers
 from zeroguide.serve.schemas import Health, Labels, Names, NotReady, Problem
@@ -44,10 +44,11 @@ def make_app(service: Service, bodies: Bodies, *, needs_token: bool) -> FastAPI:
     """The application. needs_token: say so in the description; `guard` asks for it."""
     app = FastAPIOffline(
         title="zeroguide",
-        version=zeroguide.__version__,
+        version=version("zeroguide"),
         description="Cuts pictures into segments and names each in free text; names masks of "
         'other tools. Every error is `{"error": "one sentence"}`.',
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
         # Else the page asks another machine whether the description is valid.
         swagger_ui_parameters={"validatorUrl": None},
@@ -59,9 +60,10 @@ def make_app(service: Service, bodies: Bodies, *, needs_token: bool) -> FastAPI:
     token = [Security(HTTPBearer(auto_error=False))] if needs_token else []
 
     def described(model: type, body: dict[str, Any]) -> dict[str, Any]:
+        made = {"model": model, "description": model.__doc__, "content": _PNG}
         return {
             "response_class": Response,
-            "responses": {200: {"model": model, "content": _PNG}, **errors},
+            "responses": {200: made, **errors},
             "openapi_extra": {"requestBody": {"required": True, "content": body}},
             "dependencies": token,
         }
@@ -90,13 +92,13 @@ def make_app(service: Service, bodies: Bodies, *, needs_token: bool) -> FastAPI:
             made = await _unless_gone(request, service.name(image, masks, overlay=overlay))
         return _made(made, overlay)
 
-    @app.api_route(
+    @app.head("/health", include_in_schema=False)
+    @app.get(
         "/health",
-        methods=["GET", "HEAD"],
         response_class=Response,
         responses={
-            200: {"model": Health},
-            503: {"model": NotReady, "description": "It is being stopped or has failed."},
+            200: {"model": Health, "description": Health.__doc__},
+            503: {"model": NotReady, "description": NotReady.__doc__},
         },
     )
     async def health() -> Response:

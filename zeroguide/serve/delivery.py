@@ -26,11 +26,12 @@ class Delivery:
         log: told a line for each answer.
 
     Attributes:
-        n_answered: requests so far. n_open: those that came and aren't answered.
+        n_answered: requests so far. n_left: by clients that went away before. n_open: those that
+            came and aren't answered.
     """
 
     def __init__(self, app: ASGIApp, log: Callable[[str], None] = lambda line: None) -> None:
-        self.n_answered = self.n_open = 0
+        self.n_answered = self.n_left = self.n_open = 0
         self._app, self._log = app, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,6 +50,7 @@ class Delivery:
         finally:
             self.n_open -= 1
         if exchange.is_gone:
+            self.n_left += 1
             return
         self.n_answered += 1
         seconds = time.monotonic() - began

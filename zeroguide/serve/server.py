@@ -112,7 +112,7 @@ def serve(
     finally:
         sock.close()
         service.close()
-    note(f"stopped; {delivery.n_answered} requests were answered")
+    note(f"stopped; {delivery.n_answered} answered, {delivery.n_left} left by their clients")
     if service.worker.error is not None:
         raise service.worker.error
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
 
-import zeroguide
 from zeroguide.image import Image
 from zeroguide.result import names
 from zeroguide.result.formats import json_
@@ -90,7 +90,7 @@ class Service:
             "ready": not (self.worker.error or self.is_stopping),
             "preset": recipe.name,
             "knows": recipe.knows or recipe.description,
-            "version": zeroguide.__version__,
+            "version": version("zeroguide"),
             "queue": self.n_accepted,
         }
 
