@@ -14,13 +14,17 @@ from zeroguide.runs.masks.files import MaskFiles
 from zeroguide.runs.masks.formats import ENDINGS, MAPS
 from zeroguide.web.uploads import MAX_PIXELS
 
+MAX_WORK = 4_000_000_000
+"""Masks times pixels: what is more keeps the networks from everybody else for too long."""
+
 
 def read_masks(content: bytes, name: str, image: Image) -> list[Mask]:
     """The image's masks in the bytes of a file, as `zeroguide name` reads the file.
 
     name: the file's; its ending says what kind it is, as in `zeroguide.runs.masks.formats`.
 
-    Raises ZeroguideError: no such kind, damaged, or as `MaskFiles.masks`; none is a UsageError.
+    Raises ZeroguideError: no such kind, damaged, too much work, or as `MaskFiles`; none is a
+    UsageError.
     """
     ending = Path(name).suffix.lower()
     if ending not in ENDINGS:
@@ -38,9 +42,15 @@ def read_masks(content: bytes, name: str, image: Image) -> list[Mask]:
         height, width = image.pixels.shape[:2]
         try:
             found = Path(image.file_name)
-            return MaskFiles(path, [found]).masks(found, (height, width))
+            masks = MaskFiles(path, [found]).masks(found, (height, width))
         except ZeroguideError as error:
             raise ZeroguideError(str(error).replace(str(path), name)) from None
+    if len(masks) * height * width > MAX_WORK:
+        raise ZeroguideError(
+            f"{name}: {len(masks)} masks of {width} x {height} pixels are more than this service "
+            "takes; send fewer, or a smaller picture, or use the command `zeroguide name`"
+        )
+    return masks
 
 
 def _check_size(content: bytes, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -88,6 +89,7 @@ def serve(
     Must be called in the main thread. Raises DeviceError when the device has failed and all that
     had come has been answered.
     """
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the client is told
     bodies = Bodies()
     service = Service(labeler, queue=queue, broken=lambda: server.stop())
     app = make_app(service, bodies, needs_token=token is not None)
