@@ -26,8 +26,11 @@ def obey(file_name: str) -> None:
         raise ZeroguideError("refused.png: the networks can't take it; send another")
     if file_name == "device.png":
         raise DeviceError("cuda:0", "an illegal memory access was encountered", "somebody's.png")
-    while file_name == "slow.png" and not Path(sys.argv[1]).exists():
-        time.sleep(0.02)
+    if file_name == "slow.png":
+        go = Path(sys.argv[1])
+        go.with_name("began").touch()
+        while not go.exists():
+            time.sleep(0.02)
 
 
 def main() -> int:
