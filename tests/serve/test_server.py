@@ -7,6 +7,8 @@ import json
 import re
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from conftest import REPOSITORY
 
 from scripts.bench.serve import Server, by_command
 
@@ -295,6 +298,28 @@ def test_who_comes_when_the_queue_is_full_is_told_to_come_again(server: Server) 
     for answer in refused:
         assert int(answer.headers["retry-after"]) > 0
         assert "try again" in error(answer)
+
+
+def test_the_documentation_is_right(
+    server: Server, client: Any, made: dict[str, bytes], tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Its blocks of curl and Python, at this server's address."""
+    monkeypatch.chdir(tmp_path)
+    Path("photo.jpg").write_bytes(CONTENT)
+    Path("masks.json").write_bytes(made["labels"])
+    text = (REPOSITORY / "docs" / "serve.md").read_text("utf-8")
+    text = text.replace("http://127.0.0.1:8000", server.url)
+    (python,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    told = subprocess.run(
+        [sys.executable, "-c", python], check=True, capture_output=True, text=True
+    ).stdout
+    assert told.startswith("['")
+    if shutil.which("curl"):
+        (block,) = re.findall(r"^With curl:\n\n```sh\n(.*?)^```", text, re.M | re.S)
+        for line in block.splitlines():
+            command = f"{line.partition('  #')[0]} --silent --fail-with-body"
+            subprocess.run(command, shell=True, check=True, capture_output=True)
+        assert PIL.Image.open("labels.png").format == "PNG"
 
 
 def test_nothing_is_said_of_all_this(server: Server) -> None:
