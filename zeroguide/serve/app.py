@@ -20,7 +20,7 @@ from zeroguide.serve.service import Service
 T = TypeVar("T")
 
 _FILE = {"type": "string", "format": "binary"}
-_PNG = {"image/png": {"schema": _FILE}}
+_MADE: dict[str, Any] = {"application/json": {}, "image/png": {"schema": _FILE}}
 _ERRORS = {
     408: "The body didn't come in time.",
     413: "The body or a file in it is too large.",
@@ -60,7 +60,7 @@ def make_app(service: Service, bodies: Bodies, *, needs_token: bool) -> FastAPI:
     token = [Security(HTTPBearer(auto_error=False))] if needs_token else []
 
     def described(model: type, body: dict[str, Any]) -> dict[str, Any]:
-        made = {"model": model, "description": model.__doc__, "content": _PNG}
+        made = {"model": model, "description": model.__doc__, "content": _MADE}
         return {
             "response_class": Response,
             "responses": {200: made, **errors},
