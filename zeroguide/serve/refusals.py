@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 RETRY_AFTER = {"retry-after": "2"}  # seconds
-STOPPING = "the server is being stopped; send the request again to the next one"
+STOPPING = "the server is being stopped; send the request again later"
 UNFORESEEN = "something unforeseen has gone wrong; the server's terminal has the details"
 
 
