@@ -28,9 +28,9 @@ test-formats:  ## read the exports with the tools they are for
 	.venv-formats/bin/python -m pytest tests/formats
 
 # Likewise: gradio asks for an older pillow.
-test-web:  ## the web page in a browser, where there is a Chromium
+test-web:  ## the web page in a browser, where there is a Chromium, and the service
 	$(MAKE) VENV=.venv-web EXTRAS=web-dev .venv-web/.dev
-	.venv-web/bin/python -m pytest tests/web
+	.venv-web/bin/python -m pytest tests/web tests/serve
 
 test-all: test test-slow test-formats test-web  ## every test there is
 

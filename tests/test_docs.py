@@ -35,6 +35,7 @@ KNOB_BYTES = 2_500_000
 NOT_RUN = {
     "pyspark": "tests/runs/test_spark.py runs it",
     "gradio_client": "tests/web/test_server.py runs it",
+    "httpx": "tests/serve/test_server.py runs it",
 }
 
 

@@ -130,6 +130,25 @@ def test_label_map(masks: np.ndarray, tmp_path: Path) -> None:
     assert all(np.array_equal(mask, ids == id) for id, mask in found.items())
 
 
+def test_masks_that_take_too_long_to_draw(
+    masks: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(labelme(masks)))
+    assert len(read(path)) == 3
+    monkeypatch.setattr("zeroguide.runs.masks.drawn.LONGEST", 20)
+    with pytest.raises(
+        ZeroguideError, match=r"x\.json: the outlines of its masks have more than 20"
+    ):
+        read(path)
+
+
+def test_nesting_without_end(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("[" * 100_000)
+    with pytest.raises(ZeroguideError, match=r"x\.json: can't be read as JSON"):
+        read(tmp_path)
+
+
 @pytest.mark.parametrize("name", EXPORTS)
 @pytest.mark.parametrize("key", ["corners", "noise", "parts", "ring"])
 def test_our_own_exports_come_back(name: str, key: str, tmp_path: Path) -> None:

@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from zeroguide.result.rle import checked, decode, enclose_nothing, from_polygons, whole
+from zeroguide.result.rle import (
+    checked,
+    decode,
+    enclose_nothing,
+    from_polygons,
+    of_ids,
+    outline,
+    whole,
+)
 
 SIZE = (6, 8)
 MASK = np.zeros(SIZE, bool)
@@ -163,3 +171,30 @@ def test_whole_numbers() -> None:
     assert [whole(v) for v in (64, 64.0, -1, 64.5, float("nan"), True, "64", None)] == [
         64, 64, -1, None, None, None, None, None,
     ]  # fmt: skip
+
+
+@given(st.tuples(st.integers(1, 30), st.integers(1, 30), st.integers(0, 2**32), st.integers(1, 9)))
+def test_the_codes_of_a_map(case: tuple[int, int, int, int]) -> None:
+    """In one pass what pycocotools gives of each number's mask."""
+    height, width, seed, most = case
+    ids = np.random.default_rng(seed).integers(0, most, (height, width)).astype(np.int32) * 1000
+    found = of_ids(ids)
+    assert list(found) == [number for number in np.unique(ids).tolist() if number]
+    for number, code in found.items():
+        assert code == coco_mask.encode(np.asfortranarray((ids == number).view(np.uint8)))
+
+
+def test_many_polygons_are_joined_as_by_one_call() -> None:
+    corners = np.random.default_rng(0).integers(0, 60, (50, 6)).tolist()
+    together = coco_mask.merge(coco_mask.frPyObjects(corners, 60, 60))
+    assert from_polygons(corners, (60, 60)) == checked(together, (60, 60))
+
+
+def test_outlines_that_would_take_all_memory_are_refused() -> None:
+    """pycocotools writes where it got no memory, which ends the process."""
+    square = [0, 0, 8, 0, 8, 6, 0, 6]
+    assert outline([square, []]) == 28
+    assert outline([square] * 1000, most=30) == 56
+    zigzag = [79, 59, -79, -59] * 50_000
+    with pytest.raises(ValueError, match="outlines of more than 4000000 pixels"):
+        from_polygons([zigzag], SIZE)

@@ -29,6 +29,7 @@ from zeroguide.cli import (
     relabel,
     search,
     segment,
+    serve,
     web,
 )
 from zeroguide.cli.running import INTERRUPTED
@@ -54,6 +55,7 @@ app.command()(relabel.relabel)
 app.command()(export.export)
 app.command()(search.search)
 app.command()(web.web)
+app.command()(serve.serve)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(models.app, name="models")
 

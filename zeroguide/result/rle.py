@@ -22,9 +22,12 @@ RLE = dict[str, Any]
 _FIRST = ord("0")  # the character for 0; the bits above its five digits say that more follow
 # Characters of a number: pycocotools puts them together in 32 bits, and no picture needs more.
 _LONGEST = 6
-# How far from the picture a corner may lie, in the picture's longer side: the memory that an
-# outline takes grows with its length.
+# How far from the picture a corner may lie, in the picture's longer side, and how long the outlines
+# of a mask may be, in pixels: pycocotools takes memory for every fifth of a pixel, and doesn't ask
+# whether it got it.
 _FAR = 10
+_LONGEST_OUTLINE = 4_000_000
+_TOGETHER = 16  # masks that are joined by one call, whose time grows with their number's square
 
 
 def checked(code: object, size: tuple[int, int]) -> RLE:
@@ -68,7 +71,8 @@ def from_polygons(polygons: Sequence[object], size: tuple[int, int]) -> RLE:
         polygons: lists [x, y, x, y, ...] in pixels, not all of them `enclose_nothing`.
         size: (height, width) of the picture in pixels.
 
-    Raises ValueError as `checked` does: no numbers, an odd count of them, or far outside.
+    Raises ValueError as `checked` does: no numbers, an odd count of them, far outside, or outlines
+    of more than `_LONGEST_OUTLINE` pixels.
     """
     far = _FAR * max(size)
     corners = []
@@ -83,7 +87,46 @@ def from_polygons(polygons: Sequence[object], size: tuple[int, int]) -> RLE:
             raise ValueError(f"has a corner at {strange}, far outside of the picture")
         if len(polygon) >= 6:
             corners.append(list(polygon))
-    return checked(coco_mask.merge(coco_mask.frPyObjects(corners, *size)), size)
+    if outline(corners, _LONGEST_OUTLINE) > _LONGEST_OUTLINE:
+        raise ValueError(f"has outlines of more than {_LONGEST_OUTLINE} pixels")
+    codes = coco_mask.frPyObjects(corners, *size)
+    while len(codes) > 1:
+        starts = range(0, len(codes), _TOGETHER)
+        codes = [coco_mask.merge(codes[i : i + _TOGETHER]) for i in starts]
+    return checked(codes[0], size)
+
+
+def outline(polygons: Sequence[Sequence[float]], most: float = np.inf) -> float:
+    """How many pixels long the outlines of polygons [x, y, x, y, ...] are, as they are drawn.
+
+    most: what is longer isn't measured to the end.
+    """
+    length = 0.0
+    for polygon in polygons:
+        points = np.asarray(polygon, float).reshape(-1, 2)
+        length += float(np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum())
+        if length > most:
+            break
+    return length
+
+
+def of_ids(ids: np.ndarray) -> dict[int, RLE]:
+    """The pixels of each number but 0 in an (H, W) integer map, the numbers ascending."""
+    height, width = ids.shape
+    flat = ids.ravel(order="F")  # codes go down the columns
+    starts = np.flatnonzero(np.diff(flat, prepend=flat[:1] + 1))
+    ends = np.append(starts[1:], len(flat))
+    values = flat[starts]
+    order = np.argsort(values, kind="stable")
+    found, firsts = np.unique(values[order], return_index=True)
+    codes = {}
+    for number, runs in zip(found.tolist(), np.split(order, firsts[1:]), strict=True):
+        if number:
+            edges = np.stack([starts[runs], ends[runs]], axis=1).ravel()
+            counts = np.diff(edges, prepend=0, append=len(flat))
+            counts = counts if counts[-1] else counts[:-1]
+            codes[number] = _compressed(counts, [height, width])
+    return codes
 
 
 def from_coco(segmentation: object, size: tuple[int, int]) -> RLE:

@@ -52,11 +52,15 @@ def write_atomically(path: str | PathLike[str], data: bytes) -> None:
 
 
 def write_png(pixels: PIL.Image.Image | np.ndarray, path: str | PathLike[str]) -> None:
-    """Write a picture, or an (H, W) uint16 array as 16-bit grey, whole or not at all.
+    """Write a picture as `png_bytes` gives it, whole or not at all."""
+    write_atomically(path, png_bytes(pixels))
 
-    The file names this program, so that `is_own_png` can tell it from a user's picture.
+
+def png_bytes(pixels: PIL.Image.Image | np.ndarray) -> bytes:
+    """A picture, or an (H, W) uint16 array as 16-bit grey, as a PNG file.
+
+    It names this program, so that `is_own_png` can tell it from a user's picture.
     """
-    path = Path(path)
     import PIL.Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -65,7 +69,7 @@ def write_png(pixels: PIL.Image.Image | np.ndarray, path: str | PathLike[str]) -
     info.add_text(*_SOFTWARE)
     # Level 3 takes half the time of the usual 6 for a tenth more bytes.
     picture.save(data, format="PNG", pnginfo=info, compress_level=3)
-    write_atomically(path, data.getvalue())
+    return data.getvalue()
 
 
 def is_own_png(path: str | PathLike[str]) -> bool:

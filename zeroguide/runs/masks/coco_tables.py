@@ -29,7 +29,7 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file; ZeroguideError if it can't be read."""
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise ZeroguideError(
             f"{path}: can't be read as JSON ({e}); write it again or take it away."
         ) from None

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from pycocotools import mask as coco_mask
 
 from zeroguide.errors import ZeroguideError
-from zeroguide.result.rle import RLE, checked, enclose_nothing, from_polygons
+from zeroguide.result.rle import RLE, checked, enclose_nothing, from_polygons, outline
 
 MOST = 4096  # masks of an image: more than any tool finds, and few enough for the memory
+LONGEST = 50_000_000  # pixels of all their outlines: drawing more would take minutes
 
 
 class Mask(NamedTuple):
@@ -43,7 +44,8 @@ class Drawn:
     def masks(self, size: tuple[int, int]) -> list[Mask]:
         """The masks for an image of (height, width).
 
-        Raises ZeroguideError: none or too many, of another size, empty, or damaged.
+        Raises ZeroguideError: none or too many, of another size, empty, damaged, or too much to
+        draw.
         """
         height, width = size
         if self.size not in (None, size):
@@ -57,25 +59,34 @@ class Drawn:
                 "be named."
             )
         found = []
+        length = 0.0
         for id, shape in zip(self.ids, self.shapes, strict=True):
             try:
-                code = self._code(shape, size)
+                if isinstance(shape, list):
+                    polygons = self._polygons(shape, size)
+                    code = from_polygons(polygons, size)
+                    length += outline(polygons)
+                else:
+                    code = checked(shape, size)
             except ValueError as error:
                 raise ZeroguideError(f"{self.path}: mask {id} {error}; write it again.") from None
             if not coco_mask.area(code):
                 raise ZeroguideError(f"{self.path}: mask {id} is empty; leave it out.")
+            if length > LONGEST:
+                raise ZeroguideError(
+                    f"{self.path}: the outlines of its masks have more than {LONGEST} pixels; draw "
+                    "them with fewer corners."
+                )
             found.append(Mask(id, code))
         return found
 
-    def _code(self, shape: Any, size: tuple[int, int]) -> RLE:
-        if not isinstance(shape, list):
-            return checked(shape, size)
+    def _polygons(self, shape: list[Any], size: tuple[int, int]) -> list[Any]:
         if enclose_nothing(shape):
             raise ValueError("has no polygon of three corners")
-        if self.relative:
-            height, width = size
-            shape = [
-                [number * (height if place % 2 else width) for place, number in enumerate(polygon)]
-                for polygon in shape
-            ]
-        return from_polygons(shape, size)
+        if not self.relative:
+            return shape
+        height, width = size
+        return [
+            [number * (height if place % 2 else width) for place, number in enumerate(polygon)]
+            for polygon in shape
+        ]

@@ -10,14 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as coco_mask
-
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.image.ids import read_ids
 from zeroguide.result import names
 from zeroguide.result.formats.json_ import SCHEMA
-from zeroguide.result.rle import whole
+from zeroguide.result.rle import of_ids, whole
 from zeroguide.runs.masks.coco_tables import (
     Id,
     Image,
@@ -128,11 +125,10 @@ def _yolo(path: Path) -> Drawn:
 
 def _label_map(path: Path) -> Drawn:
     """A mask for each number but 0."""
-    ids = np.asfortranarray(read_ids(path))  # run-length codes go down the columns
-    present = [number for number in np.unique(ids).tolist() if number]
-    codes = [coco_mask.encode((ids == number).view(np.uint8)) for number in present]
+    ids = read_ids(path)
+    codes = of_ids(ids)
     height, width = ids.shape
-    return Drawn(path, codes, present, (height, width))
+    return Drawn(path, list(codes.values()), list(codes), (height, width))
 
 
 def _ids(entries: Sequence[Mapping[str, Any]]) -> list[int]:
