@@ -12,7 +12,6 @@ the best of them. Run as a program, this module prints the label for CVAT's raw 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,18 +55,10 @@ def create(
     """
     require("cvat_sdk", "cvat", "CVAT functions")
     if labels is None:
-        return Function(load_labeler(preset, (), device=device, offline=offline), None)
+        return Function(load_labeler(preset, device=device, offline=offline), None)
     names = read_labels(labels)
-    with tempfile.TemporaryDirectory() as folder:  # a recipe takes its list from a file
-        file = Path(folder) / "labels.txt"
-        file.write_text("\n".join(names), encoding="utf-8")
-        overrides = [
-            f"decoder.vocabulary={file.as_posix()}",
-            "decoder.method=phrases",
-            "decoder.certainty=0",  # no wider name in place of one that isn't sure
-            "decoder.compose=false",
-        ]
-        return Function(load_labeler(preset, overrides, device=device, offline=offline), names)
+    labeler = load_labeler(preset, labels=names, device=device, offline=offline)
+    return Function(labeler, names)
 
 
 class Function:
