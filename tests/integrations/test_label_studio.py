@@ -33,10 +33,14 @@ from label_studio_sdk.label_interface import LabelInterface
 from zeroguide.integrations.label_studio import read_interface
 from zeroguide.integrations.label_studio_server import main
 
-FREE = """<View><Image name="img" value="$picture"/><{} name="shape" toName="img"/>
+FREE = """<View><Image name="img" value="$picture"/><{} name="shape" toName="img">{}</{}>
 <TextArea name="words" toName="img" perRegion="true" editable="true"/></View>"""
 NAMES = ["apple", "carrot", "guitar"]
 LISTED = '<View><Image name="img" value="$picture"/><{} name="shape" toName="img">{}</{}></View>'
+
+
+def free(tag: str) -> str:
+    return FREE.format(tag, '<Label value="segment"/>' if tag.endswith("Labels") else "", tag)
 
 
 def listed(tag: str) -> str:
@@ -128,11 +132,11 @@ def pixels(region: dict[str, Any]) -> np.ndarray:
     return coco_mask.decode(coco_mask.merge(code)).astype(bool)
 
 
-@pytest.mark.parametrize("tag", ["Polygon", "Brush"])
+@pytest.mark.parametrize("tag", ["Polygon", "Brush", "BrushLabels"])
 def test_free_text_is_written_beside_each_shape(
     model: str, site: str, labeling: Labeling, tag: str
 ) -> None:
-    (found,) = predict(model, FREE.format(tag), f"{site}/scene.png")
+    (found,) = predict(model, free(tag), f"{site}/scene.png")
     shapes = [r for r in found["result"] if r["type"] == tag.lower()]
     texts = {r["id"]: r["value"]["text"] for r in found["result"] if r["type"] == "textarea"}
     assert len(shapes) == len(texts) >= len(labeling.segments) > 2
@@ -161,7 +165,7 @@ def test_labels_of_the_interface_are_chosen_from(
 
 def test_files_of_its_local_storage_and_one_that_fails(model: str, folder: Path) -> None:
     local = "/data/local-files/?d={}"
-    config = FREE.format("Brush")
+    config = free("Brush")
     good, bad = predict(model, config, local.format("scene.png"), local.format("broken.png"))
     assert good["result"] and bad["result"] == []
 
@@ -176,8 +180,8 @@ def test_files_of_its_local_storage_and_one_that_fails(model: str, folder: Path)
         ("/train", {}, 201, ""),
         ("/nothing", None, 404, "/nothing"),
         ("/setup", {"schema": "<View><Image"}, 400, "can't be read"),
-        ("/setup", {"schema": FREE.format("Ellipse")}, 400, "nothing for segments"),
-        ("/predict", {"label_config": FREE.format("Brush"), "tasks": [{"data": {}}]}, 400,
+        ("/setup", {"schema": free("Ellipse")}, 400, "nothing for segments"),
+        ("/predict", {"label_config": free("Brush"), "tasks": [{"data": {}}]}, 400,
          "no image in its field 'picture'"),
         ("/predict", [], 400, "no JSON object"),
     ],

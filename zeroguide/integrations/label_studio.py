@@ -1,13 +1,14 @@
 """Predictions for Label Studio's tasks: what its interface asks for is what they contain.
 
-The project's labelling interface decides: `PolygonLabels` and `BrushLabels` get the best of their
-labels; `Polygon` and `Brush` beside `<TextArea perRegion="true">` get free text, which an annotator
-can write over:
+The project's labelling interface decides. `PolygonLabels` and `BrushLabels` get the best of their
+labels. With one label only, or none (`Polygon`, `Brush`), names are free text in a
+`<TextArea perRegion="true">`, which an annotator can write over:
 
     <View>
       <Image name="image" value="$image"/>
-      <Brush name="shape" toName="image"/>
-      <TextArea name="name" toName="image" perRegion="true" editable="true"/>
+      <BrushLabels name="shape" toName="image"><Label value="segment"/></BrushLabels>
+      <TextArea name="name" toName="image" perRegion="true" editable="true"
+                displayMode="region-list"/>
     </View>
 
 Shapes are those of the export formats `label-studio` and `label-studio-brush`: polygons along the
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 VALUES = {"polygon": polygon_values, "brush": brush_values}
 """The shapes of a segment, by the beginning of the control's tag."""
 CONTROLS = ("polygonlabels", "brushlabels", "polygon", "brush")
+UNDEFINED = "$undefined$"
+"""Where Label Studio puts the file of a task that was uploaded before its interface was made."""
 MODELS = 2  # labelers in memory: one for each set of labels
 
 
@@ -46,8 +49,8 @@ class Interface:
     """What a labelling interface asks for.
 
     kind: the control's tag, one of CONTROLS. control, image: names of the tags. key: where a task's
-    data has the image. labels: those of the control; None: free text. text: the name of the tag
-    that takes the free text.
+    data has the image. labels: those that names are chosen from; None: free text. text: the name
+    of the tag that takes the free text. label: what all shapes are labelled beside it, if anything.
     """
 
     kind: str
@@ -56,6 +59,7 @@ class Interface:
     key: str
     labels: tuple[str, ...] | None
     text: str | None
+    label: str | None
 
 
 def read_interface(config: str) -> Interface:
@@ -76,16 +80,15 @@ def read_interface(config: str) -> Interface:
             continue
         image = images[0].name
         text = next((each.name for each in texts if image in each.to_name), None)
-        labels = tuple(control.labels) if kind.endswith("labels") else None
-        if labels is None and text is None:
-            continue
-        if labels is not None and len(labels) < 2:
-            raise UsageError(f"the tag {control.name!r} has fewer than two labels to choose from")
-        key = images[0].value_name
-        return Interface(kind, control.name, image, key, labels, None if labels else text)
+        labels = tuple(control.labels) if kind.endswith("labels") else ()
+        names = control.name, image, images[0].value_name
+        if len(labels) > 1:
+            return Interface(kind, *names, labels=labels, text=None, label=None)
+        if text is not None:
+            return Interface(kind, *names, None, text, labels[0] if labels else None)
     raise UsageError(
         "the labelling interface has nothing for segments: give an Image PolygonLabels or "
-        'BrushLabels, or Polygon or Brush with <TextArea perRegion="true">'
+        'BrushLabels of two labels or more, or one label and <TextArea perRegion="true">'
     )
 
 
@@ -140,15 +143,15 @@ def prediction(labeling: Labeling, interface: Interface) -> dict[str, Any]:
         others = ", ".join(label for label, _ in segment.alternatives)
         values = VALUES[interface.kind.removesuffix("labels")](labeling, segment)
         for part, value in enumerate(values):
-            if interface.labels is not None:
-                value[interface.kind] = [segment.label]
+            if interface.kind.endswith("labels"):
+                value[interface.kind] = [interface.label or segment.label]
             shape = region(labeling, segment, part, interface.kind, value)
             shape |= {"from_name": interface.control, "to_name": interface.image}
             if others:
                 shape["meta"] = {"text": [f"or: {others}"]}
             results.append(shape)
             if interface.text is not None:  # of the same region, because it has the same id
-                said = {**value, "text": [segment.label]}
+                said = {"text": [segment.label]}
                 results.append(
                     {**shape, "type": "textarea", "from_name": interface.text, "value": said}
                 )
@@ -162,7 +165,8 @@ def prediction(labeling: Labeling, interface: Interface) -> dict[str, Any]:
 
 def _image(task: Mapping[str, Any], key: str, host: str, token: str) -> Image:
     """A task's image: in the task itself, a file here, at an address, or in Label Studio."""
-    url = task.get("data", {}).get(key)
+    data = task.get("data") or {}
+    url = data.get(key, data.get(UNDEFINED))
     if not isinstance(url, str) or not url:
         raise ImageError(f"the task has no image in its field {key!r}")
     if url.startswith("data:"):

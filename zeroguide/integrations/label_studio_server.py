@@ -115,7 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--offline", action="store_true", help="never ask the hub")
     given = parser.parse_args(arguments)
     try:
-        require("label_studio_sdk", "label-studio", "predictions")
+        # Label Studio waits three seconds for the answer to its setup: too few to import this then.
+        require("label_studio_sdk.label_interface", "label-studio", "predictions")
 
         def load(labels: Sequence[str] | None) -> Labeler:
             return load_labeler(

@@ -1,9 +1,10 @@
-"""labelme: a JSON per image, `x.json` for `x.jpg`, with a polygon for each part of a segment.
+"""labelme and X-AnyLabeling: a JSON per image, `x.json` for `x.jpg`, polygons of segments' parts.
 
 The parts of one segment share its id as `group_id`. Holes are kept by a slit. labelme draws masks
 by rounding vertices down to pixels and drawing the border too; the sides lie a little inside the
 segment, so that its own loader gives back exactly our pixels. `imagePath` leads from the JSON to
-the photo where that is known; the photo isn't copied into the JSON.
+the photo where that is known; the photo isn't copied into the JSON. X-AnyLabeling reads the same
+files, and a `score` beside; labelme keeps it, and shows the `description`.
 """
 
 from __future__ import annotations
@@ -42,13 +43,15 @@ def _document(entry: Entry[NamedMap], folder: Path) -> dict[str, Any]:
     shapes = []
     for segment in labeling.segments:
         x, y = segment.bbox[:2]
+        others = "".join(f", or {label}" for label, _ in segment.alternatives)
         for polygon in polygons(crop(labeling, segment.id), inset=INSET):
             shapes.append(
                 {
                     "label": segment.label,
                     "points": (polygon + np.array([x, y])).round(2).tolist(),
                     "group_id": segment.id,
-                    "description": f"confidence {segment.confidence:.2f}",
+                    "description": f"confidence {segment.confidence:.2f}{others}",
+                    "score": segment.confidence,
                     "shape_type": "polygon",
                     "flags": {},
                     "mask": None,
