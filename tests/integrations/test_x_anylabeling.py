@@ -44,7 +44,7 @@ def test_the_labelme_export_opens(labeler: Labeler, picture: Path, tmp_path: Pat
     for shape in opened.shapes:
         segment = labeling.segments[shape.group_id - 1]
         assert shape.label == segment.label and shape.score == segment.confidence
-        assert all(name in shape.description for name, _ in segment.alternatives)
+        assert shape.other_data["alternatives"] == [name for name, _ in segment.alternatives]
         assert shape.shape_type == "polygon" and shape.kie_linking == []
         points = [(p.x(), p.y()) for p in shape.points]
         drawn[shape_to_mask(drawn.shape, points, "polygon")] = segment.id
@@ -60,6 +60,7 @@ def test_the_labelme_export_opens(labeler: Labeler, picture: Path, tmp_path: Pat
         flags=opened.flags,
     )
     saved = json.loads((tmp_path / "saved.json").read_text())
+    assert saved["shapes"][0]["alternatives"] == opened.shapes[0].other_data["alternatives"]
     assert saved["imagePath"] == json.loads(file.read_text())["imagePath"]
     found = MaskFiles(tmp_path / "saved.json", [picture]).masks(
         picture, (labeling.height, labeling.width)

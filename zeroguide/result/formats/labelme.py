@@ -4,7 +4,7 @@ The parts of one segment share its id as `group_id`. Holes are kept by a slit. l
 by rounding vertices down to pixels and drawing the border too; the sides lie a little inside the
 segment, so that its own loader gives back exactly our pixels. `imagePath` leads from the JSON to
 the photo where that is known; the photo isn't copied into the JSON. X-AnyLabeling reads the same
-files, and a `score` beside; labelme keeps it, and shows the `description`.
+files, and shows the `score`; labelme shows the `description`; both keep `alternatives`.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ def _document(entry: Entry[NamedMap], folder: Path) -> dict[str, Any]:
     shapes = []
     for segment in labeling.segments:
         x, y = segment.bbox[:2]
-        others = "".join(f", or {label}" for label, _ in segment.alternatives)
         for polygon in polygons(crop(labeling, segment.id), inset=INSET):
             shapes.append(
                 {
                     "label": segment.label,
                     "points": (polygon + np.array([x, y])).round(2).tolist(),
                     "group_id": segment.id,
-                    "description": f"confidence {segment.confidence:.2f}{others}",
+                    "description": f"confidence {segment.confidence:.2f}",
                     "score": segment.confidence,
+                    "alternatives": [label for label, _ in segment.alternatives],
                     "shape_type": "polygon",
                     "flags": {},
                     "mask": None,
