@@ -23,9 +23,9 @@ test-slow: $(VENV)/.dev  ## Ray, Spark, fuzzing, notebooks, long evaluations
 	$(PYTEST) -m slow
 
 # An environment of its own: some of these tools ask for older libraries than everything else.
-test-formats:  ## read the exports with the tools they are for
+test-formats:  ## the tools that read exports, and those that zeroguide works in
 	$(MAKE) VENV=.venv-formats EXTRAS=dev,formats-dev .venv-formats/.dev
-	.venv-formats/bin/python -m pytest tests/formats
+	.venv-formats/bin/python -m pytest tests/formats tests/integrations
 
 # Likewise: gradio asks for an older pillow.
 test-web:  ## the web page in a browser, where there is a Chromium, and the service

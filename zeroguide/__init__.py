@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,7 +51,7 @@ def label(
     import warnings
     from dataclasses import replace
 
-    from zeroguide.image import to_image
+    from zeroguide.image import path_of, to_image
     from zeroguide.models import default_recipe, prepare
     from zeroguide.recipe import load_recipe
 
@@ -68,9 +66,8 @@ def label(
     from zeroguide.labeler import Labeler  # imports torch: mistakes are answered before
 
     labeling = Labeler(recipe, device=device, offline=offline).label(opened)
-    if isinstance(image, (str, PathLike)):
-        labeling = replace(labeling, picture=Path(image).absolute())
-    return labeling
+    file = path_of(image)
+    return replace(labeling, picture=file) if file else labeling
 
 
 def __getattr__(name: str) -> Any:

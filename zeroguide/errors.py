@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 
 class ZeroguideError(Exception):
@@ -47,6 +49,19 @@ class DeviceError(ZeroguideError):
             f"{about}the device {self.device} has failed ({self.reason}) and computes nothing more "
             "in this process: start again, or use the device cpu"
         )
+
+
+def require(module: str, extra: str, what: str) -> Any:
+    """Import what only an extra of the package brings; UsageError with the remedy without it.
+
+    what: what needs it, as the beginning of the sentence.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.split(".")[0]:  # it is there, but something of its own is missing
+            raise
+        raise UsageError(f"{what} need {error.name}: pip install 'zeroguide[{extra}]'") from None
 
 
 def nearest(word: str, choices: Sequence[str]) -> str:

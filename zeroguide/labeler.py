@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
-from typing import Self
+from typing import Any, Self, overload
 
 import numpy as np
 import torch
@@ -19,7 +17,7 @@ from zeroguide.clip.atoms import regions_of
 from zeroguide.clip.confidence import calibrated
 from zeroguide.clip.extents import measure
 from zeroguide.clip.region import over_segments, region_map, union
-from zeroguide.image import Image, ImageSource, to_image
+from zeroguide.image import Image, ImageSource, path_of, to_image
 from zeroguide.models import choose_device, load_all
 from zeroguide.models.device import autocast
 from zeroguide.name.decoders import make_classifier, make_decoder
@@ -29,6 +27,7 @@ from zeroguide.name.name import Name, NamedSegment
 from zeroguide.prototypes import embed_examples
 from zeroguide.recipe import Recipe
 from zeroguide.result import Category, Label, Labeling, Segment
+from zeroguide.result.detections import Detections, Found, masks_of, with_names
 from zeroguide.result.provenance import provenance
 from zeroguide.segmenter import Segmenter
 from zeroguide.streaming import BATCH_SIZE, label_in_order
@@ -95,7 +94,7 @@ class Labeler:
         """
         opened = self._open(image)
         labeling = self.label_batch([opened])[0]
-        return replace(labeling, picture=_file(image) or opened.pixels)
+        return replace(labeling, picture=path_of(image) or opened.pixels)
 
     def label_many(
         self,
@@ -125,7 +124,7 @@ class Labeler:
         with contextlib.closing(label_in_order(self, images, self._open, batch_size)) as results:
             for source, result in results:
                 if not isinstance(result, Exception):
-                    yield replace(result, picture=_file(source))
+                    yield replace(result, picture=path_of(source))
                 elif failed is None:
                     raise result
                 else:
@@ -178,21 +177,28 @@ class Labeler:
             prepared = self.embedder.prepare(images)
         return self._name(prepared, [list(regions)], _NOBODY, Memo())[0]
 
-    @on_device
-    def name_masks(self, image: ImageSource, masks: Iterable[np.ndarray]) -> list[Segment]:
+    @overload
+    def name_masks(self, image: ImageSource, masks: Found) -> Found: ...
+    @overload
+    def name_masks(self, image: ImageSource, masks: Iterable[np.ndarray]) -> list[Segment]: ...
+    def name_masks(self, image: ImageSource, masks: Any) -> Any:
         """Name masks that come from elsewhere; they may overlap.
 
-        image: as `label` takes it. masks: (n, H, W) bool, or any iterable of (H, W) bool.
+        image: as `label` takes it. masks: (n, H, W) bool, any iterable of (H, W) bool, or
+        supervision's Detections: those come back, with names (see `zeroguide.result.detections`).
 
         Returns a `Segment` for each mask, in their order, ids from 1, `merged_from` empty. Raises
         ImageError for an image that can't be read, ZeroguideError for a mask of another size or
         type, or without a pixel.
         """
+        if isinstance(masks, Detections):
+            return with_names(masks, self.name_masks(image, masks_of(masks)))
         regions = regions_of(self._open(image).pixels, masks)
         if not regions:
             return []
         extents = measure(regions[0].image.label_map)
-        labels = self._labels(self.name(regions), Memo())
+        with device_errors(self.device):
+            labels = self._labels(self.name(regions), Memo())
         return [
             label._replace(merged_from=()).measured(number, *extents.of(region.parts))
             for number, (label, region) in enumerate(zip(labels, regions, strict=True), start=1)
@@ -284,7 +290,3 @@ class Labeler:
             )
             for segment, confidence, category in zip(segments, confidences, categories, strict=True)
         ]
-
-
-def _file(image: ImageSource) -> Path | None:
-    return Path(image).absolute() if isinstance(image, (str, os.PathLike)) else None

@@ -12,12 +12,13 @@ from zeroguide.image.opening import (
     from_array,
     from_pillow,
     open_image,
+    path_of,
     read_file,
     read_image,
     to_image,
 )
 
 __all__ = [
-    "Image", "ImageSource", "check_image", "from_array", "from_pillow", "open_image", "read_file",
-    "read_image", "to_image",
+    "Image", "ImageSource", "check_image", "from_array", "from_pillow", "open_image", "path_of",
+    "read_file", "read_image", "to_image",
 ]  # fmt: skip

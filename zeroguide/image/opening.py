@@ -65,6 +65,11 @@ def to_image(source: ImageSource, value_range: Range | None = None) -> Image:
     return from_array(source)
 
 
+def path_of(source: ImageSource) -> Path | None:
+    """The absolute path of an image that is a file; None of all else."""
+    return Path(source).absolute() if isinstance(source, (str, os.PathLike)) else None
+
+
 def open_image(path: str | os.PathLike[str], value_range: Range | None = None) -> Image:
     """Read an image file: JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000 and a few others, HEIC
     with zeroguide[heif].

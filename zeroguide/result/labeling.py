@@ -98,6 +98,16 @@ class Labeling(NamedMap):
 
         return to_coco(self)
 
+    def to_supervision(self) -> Any:
+        """The segments as `supervision.Detections`, with boxes, masks (n, H, W) and confidences.
+
+        Names and all else are in `.data`; see `zeroguide.result.detections`. Raises UsageError
+        where supervision isn't installed.
+        """
+        from zeroguide.result.detections import to_detections
+
+        return to_detections(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The schema zeroguide/1, ready for JSON; see `zeroguide.result.formats.json_`."""
         return json_.to_dict(self)

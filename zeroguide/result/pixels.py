@@ -7,7 +7,6 @@ Pixels in memory are believed: a copy of the picture has another hash but the sa
 from __future__ import annotations
 
 import io
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 import PIL.Image
 
 from zeroguide.errors import UsageError, ZeroguideError
-from zeroguide.image import ImageSource, open_image, to_image
+from zeroguide.image import ImageSource, open_image, path_of, to_image
 from zeroguide.result.named_map import NamedMap
 from zeroguide.result.provenance import value_range
 from zeroguide.system.files import write_atomically
@@ -44,9 +43,7 @@ def read_pixels(labeling: NamedMap) -> np.ndarray:
 
 def reference(source: ImageSource, recipe: dict[str, Any]) -> Path | np.ndarray:
     """What a Labeling made by a recipe holds: a file's absolute path, the pixels of all else."""
-    if isinstance(source, (str, PathLike)):
-        return Path(source).absolute()
-    return to_image(source, value_range(recipe)).pixels
+    return path_of(source) or to_image(source, value_range(recipe)).pixels
 
 
 def find(labeling: NamedMap, result: Path) -> Path | None:

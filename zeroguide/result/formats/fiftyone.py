@@ -19,6 +19,7 @@ import numpy as np
 from zeroguide.result.chosen import Chosen
 from zeroguide.result.entry import Entry
 from zeroguide.result.formats.base import Run, to_json
+from zeroguide.result.segment import Segment
 
 
 def write(run: Run, folder: Path) -> str | None:
@@ -35,25 +36,40 @@ def write(run: Run, folder: Path) -> str | None:
     return f"photos that aren't known or have gone: {unknown}; name their folder with rel_dir"
 
 
-def _sample(entry: Entry[Chosen]) -> dict[str, Any]:
-    labeling = entry.labeling
-    scale = np.array([labeling.width, labeling.height] * 2)
+def detection(labeling: Chosen, segment: Segment) -> dict[str, Any]:
+    """The fields of `fiftyone.Detection` for a segment; the mask is (height, width) bool.
+
+    Those that FiftyOne doesn't know become attributes: score, alternatives (list of str), composed.
+    """
     # FiftyOne rounds corners down to pixels: a fraction that is a hair too small costs one.
     hair = np.array([1e-6, 1e-6, 0, 0])
-    detections = [
-        {
-            "_cls": "Detection",
-            "attributes": {},
-            "tags": [],
-            "label": segment.label,
-            "bounding_box": ((segment.bbox + hair) / scale).tolist(),
-            "mask": {"$binary": {"base64": _array(labeling.crop(segment)), "subType": "00"}},
-            "confidence": segment.confidence,
-            "index": segment.id,
-            "score": segment.score,
-        }
-        for segment in labeling.segments
-    ]
+    scale = np.array([labeling.width, labeling.height] * 2)
+    return {
+        "label": segment.label,
+        "bounding_box": ((segment.bbox + hair) / scale).tolist(),
+        "mask": labeling.crop(segment),
+        "index": segment.id,
+        "confidence": segment.confidence,
+        **attributes(segment),
+    }
+
+
+def attributes(segment: Segment) -> dict[str, Any]:
+    """What is known of a name and has no field in FiftyOne."""
+    return {
+        "score": segment.score,
+        "alternatives": [label for label, _ in segment.alternatives],
+        "composed": segment.composed,
+    }
+
+
+def _sample(entry: Entry[Chosen]) -> dict[str, Any]:
+    labeling = entry.labeling
+    detections = []
+    for segment in labeling.segments:
+        fields = detection(labeling, segment)
+        fields["mask"] = {"$binary": {"base64": _array(fields["mask"]), "subType": "00"}}
+        detections.append({"_cls": "Detection", "attributes": {}, "tags": [], **fields})
     path = entry.key if entry.image is None else entry.image.absolute().as_posix()
     segments = {"_cls": "Detections", "detections": detections}
     return {"filepath": path, "tags": [], "metadata": None, "segments": segments}

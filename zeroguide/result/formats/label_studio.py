@@ -7,7 +7,7 @@ are found by Label Studio's local file serving, whose root is then the labelled 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,7 +25,7 @@ Regions = Callable[[Chosen, Segment], list[dict[str, Any]]]
 
 def write(run: Run, folder: Path) -> None:
     """Fill a folder (see `zeroguide.result.formats.registry`)."""
-    write_tasks(run, folder, "PolygonLabels", _polygons)
+    write_tasks(run, folder, "PolygonLabels", polygon_values)
 
 
 def write_tasks(run: Run, folder: Path, control: str, regions: Regions) -> None:
@@ -48,22 +48,29 @@ def write_tasks(run: Run, folder: Path, control: str, regions: Regions) -> None:
             results = []
             for segment in labeling.segments:
                 for part, value in enumerate(regions(labeling, segment)):
-                    results.append(_region(labeling, segment, part, control.lower(), value))
+                    value[control.lower()] = [segment.label]
+                    results.append(region(labeling, segment, part, control.lower(), value))
             task = {
                 "data": {"image": "/data/local-files/?d=" + quote(entry.key), "key": entry.key},
-                "predictions": [{"model_version": _version(labeling), "result": results}],
+                "predictions": [{"model_version": version(labeling.recipe), "result": results}],
             }
             file.write((",\n" if i else "") + to_json(task))
         file.write("]\n")
 
 
-def _version(labeling: Chosen) -> str:
-    return f"zeroguide {labeling.recipe.get('name', '')}".rstrip()
+def version(recipe: Mapping[str, Any]) -> str:
+    """What Label Studio shows as the model of predictions that a recipe made."""
+    return f"zeroguide {recipe.get('name', '')}".rstrip()
 
 
-def _region(
+def region(
     labeling: Chosen, segment: Segment, part: int, kind: str, value: dict[str, Any]
 ) -> dict[str, Any]:
+    """One part of a segment as Label Studio's region, by the tags of `write_tasks`.
+
+    part: its place among the segment's parts, from 0. kind: the region's type, such as
+    "polygonlabels". value: shape and labels.
+    """
     region: dict[str, Any] = {
         "id": f"{segment.id}-{part}",
         "type": kind,
@@ -73,14 +80,14 @@ def _region(
         "original_height": labeling.height,
         "image_rotation": 0,
         "score": segment.confidence,
-        "value": {**value, kind: [segment.label]},
+        "value": value,
     }
     if part:
         region["parentID"] = f"{segment.id}-0"
     return region
 
 
-def _polygons(labeling: Chosen, segment: Segment) -> list[dict[str, Any]]:
+def polygon_values(labeling: Chosen, segment: Segment) -> list[dict[str, Any]]:
     """A polygon for each part, in percent of width and height."""
     x, y = segment.bbox[:2]
     percent = (100 / labeling.width, 100 / labeling.height)

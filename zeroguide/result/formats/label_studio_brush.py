@@ -24,10 +24,11 @@ LONGEST = 1 << 16
 
 def write(run: Run, folder: Path) -> None:
     """Fill a folder (see `zeroguide.result.formats.registry`)."""
-    write_tasks(run, folder, "BrushLabels", _brush)
+    write_tasks(run, folder, "BrushLabels", brush_values)
 
 
-def _brush(labeling: Chosen, segment: Segment) -> list[dict[str, Any]]:
+def brush_values(labeling: Chosen, segment: Segment) -> list[dict[str, Any]]:
+    """The segment's one mask."""
     return [{"format": "rle", "rle": encode(labeling.mask(segment))}]
 
 

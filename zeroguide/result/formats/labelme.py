@@ -1,9 +1,10 @@
-"""labelme: a JSON per image, `x.json` for `x.jpg`, with a polygon for each part of a segment.
+"""labelme and X-AnyLabeling: a JSON per image, `x.json` for `x.jpg`, polygons of segments' parts.
 
 The parts of one segment share its id as `group_id`. Holes are kept by a slit. labelme draws masks
 by rounding vertices down to pixels and drawing the border too; the sides lie a little inside the
 segment, so that its own loader gives back exactly our pixels. `imagePath` leads from the JSON to
-the photo where that is known; the photo isn't copied into the JSON.
+the photo where that is known; the photo isn't copied into the JSON. X-AnyLabeling reads the same
+files, and shows the `score`; labelme shows the `description`; both keep `alternatives`.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def _document(entry: Entry[Chosen], folder: Path) -> dict[str, Any]:
                     "points": (polygon + np.array([x, y])).round(2).tolist(),
                     "group_id": segment.id,
                     "description": f"confidence {segment.confidence:.2f}",
+                    "score": segment.confidence,
+                    "alternatives": [label for label, _ in segment.alternatives],
                     "shape_type": "polygon",
                     "flags": {},
                     "mask": None,
