@@ -309,7 +309,7 @@ def test_many_joins_are_no_hairball(labelled: Page) -> None:
 def test_the_recipes_threshold_is_marked_and_found_again(labelled: Page) -> None:
     tab = labelled.tab
     first = labelled.labels()
-    slider, reset = tab.locator(".zg-threshold input"), tab.locator(".zg-reset")
+    slider, reset = tab.locator(".zg-threshold input"), tab.locator(".zg-threshold .zg-reset")
     assert reset.is_disabled() and slider.input_value() == "0.75"
     track, mark = slider.bounding_box(), tab.locator(".zg-threshold .zg-mark").bounding_box()
     lowest = float(slider.get_attribute("min"))
@@ -328,6 +328,7 @@ def test_the_recipes_threshold_is_marked_and_found_again(labelled: Page) -> None
 def test_a_fixed_number_of_segments_has_no_granularity(labelled: Page) -> None:
     assert labelled.tab.locator(".zg-threshold").is_visible()
     assert labelled.tab.locator(".zg-grain").is_hidden()
+    assert labelled.tab.locator(".zg-certain").is_hidden()  # its decoder writes names
 
 
 def test_screen_readers_are_told_in_words(page: Page) -> None:

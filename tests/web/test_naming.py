@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from zeroguide.errors import UsageError
 from zeroguide.image import Image, open_image
-from zeroguide.labeler import Labeler
+from zeroguide.labeler import Labeler, NamedSegment, Watcher
 from zeroguide.recipe import load_recipe
 from zeroguide.web.editing import Editor
 from zeroguide.web.examples import SCENES
 from zeroguide.web.naming import Namer
 
+BUS = Path(__file__).parents[2] / "examples" / "bus.jpg"
+
+
+class FirstNames(Watcher):
+    """Keeps the over-segments as they are first named."""
+
+    def __init__(self) -> None:
+        self.first: list[NamedSegment] = []
+
+    def named(self, segments: list[NamedSegment]) -> None:
+        self.first = self.first or segments
+
 
 @pytest.fixture(scope="module")
 def labeler() -> Labeler:
     return Labeler(load_recipe("tiny"), device="cpu", offline=True)
+
+
+@pytest.fixture(scope="module")
+def photographer() -> Labeler:
+    return Labeler(load_recipe("photo"), device="cpu", offline=True)
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +116,50 @@ def test_stages_are_told_in_order(labeler: Labeler, image: Image) -> None:
     assert told[:4] == ["segments", "embeddings", "names", "merging"]
     assert set(told) == {"segments", "embeddings", "names", "merging"}
     assert told[-1] == "merging"
+
+
+def test_another_certainty_is_what_the_decoder_says(
+    photographer: Labeler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    namer = Namer(photographer)
+    assert namer.certainty == 0.3
+    bus = open_image(BUS)
+    editor = namer.open(bus)
+    first = editor.labeling()
+    expected = Labeler(load_recipe("photo", ["decoder.certainty=0.9"]), device="cpu", offline=True)
+    (merged,) = expected.describe([bus], listener := FirstNames())
+    monkeypatch.setattr(photographer.embedder, "embed", None)  # no image network
+    before = [s.label for s in editor.over_segments()]
+    namer.set_certainty(editor, 0.9)
+    told = [s.label for s in editor.over_segments()]
+    assert told == [s.labels[0].text for s in listener.first] and told != before
+    assert len(merged) == len(editor.segments)  # merged by the new names, too
+    assert editor.labeling().recipe["edits"]["certainty"] == 0.9
+    editor.rename(0, "mine")
+    namer.set_certainty(editor, 0.1)
+    assert editor.segment_of(0).label == "mine"
+    editor.undo()
+    namer.set_certainty(editor, 0.3)
+    again = editor.labeling()
+    assert again.segments == first.segments and again.recipe == first.recipe
+
+
+def test_what_is_named_again_is_as_certain_as_the_rest(photographer: Labeler) -> None:
+    namer = Namer(photographer)
+    editor = namer.open(open_image(BUS))
+    editor.set_threshold(1.01)
+    namer.set_certainty(editor, 0.95)
+    editor.join([0, 1])
+    namer.name_again(editor, 0)
+    sure = editor.segment_of(0)
+    assert sure.source == "network"
+    namer.set_certainty(editor, 0.3)
+    plain = editor.segment_of(0)
+    assert plain.parts == sure.parts and plain.source == "network"
+    assert np.array_equal(plain.embedding, sure.embedding)
+
+
+def test_a_decoder_without_certainty_says_so(labeler: Labeler, editor: Editor) -> None:
+    assert Namer(labeler).certainty is None and editor.recipe_certainty is None
+    with pytest.raises(UsageError, match="has no certainty"):
+        Namer(labeler).set_certainty(editor, 0.5)

@@ -19,6 +19,8 @@ from .test_server import handle
 
 pytestmark = pytest.mark.slow
 
+BUS = Path(__file__).parents[2] / "examples" / "bus.jpg"
+
 
 def test_a_photograph_is_cut_anew(browser: Any, photographs: Running) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
@@ -80,3 +82,42 @@ def test_a_program_cuts_anew(photographs: Running) -> None:
     with pytest.raises(AppError, match=r"^the granularity 1.5 is out of range: choose 0 to 1"):
         other.predict(1.5, api_name="/cut")
     assert other.predict(0.85, api_name="/cut") == first
+
+
+def test_a_surer_name_is_a_wider_one(browser: Any, photographs: Running) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = Page(context.new_page(), photographs.url)
+    tab = page.tab
+    tab.set_input_files("input[type=file]", BUS)
+    tab.wait_for_selector(".zg-row")
+    first, asked = page.labels(), len(photographs.asked)
+    sure, reset = tab.locator(".zg-certain input"), tab.locator(".zg-certain .zg-reset")
+    assert sure.input_value() == "0.3" and reset.is_disabled()
+    sure.fill("0.05")
+    page.wait_until(lambda: page.labels() != first)
+    tab.check("input[value=over]", force=True)
+    specific = page.labels()
+    sure.fill("0.95")
+    page.wait_until(lambda: page.labels() != specific)  # of over-segments, too
+    assert len(set(page.labels())) < len(set(specific))
+    tab.check("input[value=merged]", force=True)
+    assert reset.inner_text() == "Back to 0.30"
+    reset.click()
+    page.wait_until(lambda: page.labels() == first and reset.is_disabled())
+    assert len(photographs.asked) == asked  # no image network
+    context.close()
+    assert page.outside == [] and page.errors == []
+
+
+def test_a_program_chooses_the_certainty(photographs: Running) -> None:
+    from gradio_client import Client
+    from gradio_client.exceptions import AppError
+
+    other = Client(photographs.url, verbose=False)
+    first = other.predict(handle(BUS), api_name="/label")
+    sure = other.predict(0.95, api_name="/certainty")
+    assert sure["segments"] != first["segments"]
+    assert sure["recipe"]["edits"]["certainty"] == 0.95
+    with pytest.raises(AppError, match=r"^the certainty 2 is out of range: choose 0 to 1"):
+        other.predict(2, api_name="/certainty")
+    assert other.predict(0.3, api_name="/certainty") == first

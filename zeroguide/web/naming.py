@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
+import numpy as np
 import torch
 
 from zeroguide.clip import Region, SegmentedImage
+from zeroguide.errors import UsageError
 from zeroguide.image import Image
 from zeroguide.labeler import Labeler, NamedSegment, Watcher
-from zeroguide.name.name import UNNAMED
+from zeroguide.name.name import UNNAMED, Name
+from zeroguide.name.phrases import PhrasesDecoder
 from zeroguide.result.provenance import provenance
 from zeroguide.system.memo import Memo
 from zeroguide.web.editing import Editor
@@ -47,6 +50,12 @@ class Namer:
         section = self.labeler.recipe.segmenter
         return section.granularity if section.chooses_number() else None
 
+    @property
+    def certainty(self) -> float | None:
+        """The recipe's own; None where it doesn't act."""
+        own = self.labeler.recipe.decoder
+        return own.certainty if own.method == "phrases" else None
+
     def open(
         self,
         image: Image,
@@ -65,7 +74,7 @@ class Namer:
             listener, memo = _Listener(stage), Memo()
             labeler.describe([image], listener, memo)
             segmented = listener.segments[0].region.image
-            namings = self._namings(listener.segments, memo)
+            namings = self._namings_of(listener.segments, memo)
             texts = self._texts(namings, memo)
         return Editor(
             image,
@@ -75,6 +84,7 @@ class Namer:
             merge=self.labeler.recipe.merge,
             provenance=provenance(labeler.recipe),
             tree=segmented.tree,
+            certainty=self.certainty,
         )
 
     def name_again(self, editor: Editor, part: int) -> None:
@@ -85,29 +95,60 @@ class Namer:
         )
         with self._one_at_a_time:
             memo = Memo()
-            namings = self._namings(self.labeler.name([region]), memo)
+            namings = self._namings_of(self.labeler.name([region]), memo)
             texts = self._texts(namings, memo)
         editor.add_naming(part, namings[0], texts)
+        if editor.certainty is not None and editor.certainty != editor.recipe_certainty:
+            self.set_certainty(editor, editor.certainty)
 
-    def _namings(self, segments: list[NamedSegment], memo: Memo) -> list[Naming]:
-        confidences = self.labeler.confidences(
-            torch.stack([segment.embedding for segment in segments]),
-            [segment.labels[0] for segment in segments],
-            memo,
+    def set_certainty(self, editor: Editor, certainty: float) -> None:
+        """Name all that CLIP has seen with another `decoder.certainty`, 0 to 1.
+
+        No image network runs, and nobody waits for those who use one: the decoder is one matrix
+        product for all segments. Raises UsageError where it has no certainty.
+        """
+        decoder = self.labeler.decode
+        if not isinstance(decoder, PhrasesDecoder):
+            raise UsageError("this recipe's decoder has no certainty: names are as they are")
+        seen = editor.embeddings()
+        embeddings = torch.from_numpy(np.stack(list(seen.values()))).to(self.labeler.device)
+        memo = Memo()
+        ranked = decoder.with_certainty(certainty)(embeddings, (), memo)
+        namings = self._namings(embeddings, [[Name(*name) for name in row] for row in ranked], memo)
+        editor.set_certainty(
+            certainty,
+            dict(zip(seen, namings, strict=True)),
+            self._texts(namings, memo, known=editor.names()),
         )
+
+    def _namings_of(self, segments: list[NamedSegment], memo: Memo) -> list[Naming]:
+        embeddings = torch.stack([segment.embedding for segment in segments])
+        return self._namings(embeddings, [segment.labels for segment in segments], memo)
+
+    def _namings(
+        self, embeddings: torch.Tensor, names: list[list[Name]], memo: Memo
+    ) -> list[Naming]:
+        """What is known of n segments by their embeddings (n, e) and their names, best first."""
+        confidences = self.labeler.confidences(embeddings, [own[0] for own in names], memo)
         return [
             Naming(
-                tuple((name.text, name.score) for name in segment.labels),
-                segment.embedding.float().cpu().numpy(),
+                tuple((name.text, name.score) for name in own),
+                embedding,
                 confidence,
-                composed=segment.labels[0].composed,
+                composed=own[0].composed,
             )
-            for segment, confidence in zip(segments, confidences, strict=True)
+            for own, embedding, confidence in zip(
+                names, embeddings.float().cpu().numpy(), confidences, strict=True
+            )
         ]
 
-    def _texts(self, namings: Iterable[Naming], memo: Memo) -> TextTable:
+    def _texts(
+        self, namings: Iterable[Naming], memo: Memo, known: Collection[str] = ()
+    ) -> TextTable:
+        """The names' texts; those that are known already are left out."""
         confidence = self.labeler.confidence
-        names = sorted({label for naming in namings for label, _ in naming.labels} | {UNNAMED})
+        used = {label for naming in namings for label, _ in naming.labels} | {UNNAMED}
+        names = sorted(used.difference(known)) or [UNNAMED]
         plain = self.labeler.texts.embed(names, memo).cpu().numpy()
         prompted = self.labeler.texts.embed(
             [confidence.template.replace("{}", name) for name in names], memo

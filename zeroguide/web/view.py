@@ -39,8 +39,9 @@ class View:
         """What stays the same while segments are merged and renamed; ready for JSON.
 
         src: the picture, smaller, as a data URL. box: width and height in which all outlines and
-        places are. over: the over-segments. edges: [i, j, similarity] between them.
-        granularity: what it was cut with, and the recipe's, or null. threshold: the recipe's own.
+        places are. over: the over-segments, whose names are in the state. edges: [i, j, similarity]
+        between them. granularity: what it was cut with, and the recipe's, or null. threshold,
+        certainty: the recipe's own; a certainty of null doesn't act.
         """
         height, width = self._label_map.shape
         image = editor.image
@@ -53,15 +54,21 @@ class View:
             "edges": [[i, j, round(weight, 4)] for i, j, weight in editor.edges()],
             "granularity": self.granularity,
             "threshold": self.threshold,
+            "certainty": editor.recipe_certainty,
             "notes": list(image.notes),
         }
 
     def state(self, editor: Editor) -> dict[str, Any]:
-        """The segments as they stand, the largest first; ready for JSON."""
+        """The segments as they stand, the largest first; ready for JSON.
+
+        over: what the over-segments are called now.
+        """
         segments = sorted(editor.segments, key=lambda segment: -segment.area)  # as in Labeling
         return {
             "threshold": editor.threshold,
+            "certainty": editor.certainty,
             "undo": editor.can_undo,
+            "over": [_names(segment) for segment in editor.over_segments()],
             "segments": [self._segment(segment, editor) for segment in segments],
         }
 
@@ -71,11 +78,8 @@ class View:
         colour = self._colours[segment.parts[int(np.argmax(areas))]]
         return {
             "parts": list(segment.parts),
-            "label": segment.label,
-            "confidence": round(segment.confidence, 4),
-            "alternatives": [label for label, _ in segment.alternatives],
+            **_names(segment),
             "source": segment.source,
-            "composed": segment.composed,
             "fixed": segment.fixed,
             "share": segment.area / editor.label_map.size,
             "colour": _css(colour),
@@ -102,6 +106,15 @@ class View:
             "path": "".join(map(_path, rings)),
             "place": [round(x + column, 1), round(y + row, 1), round(radius, 1)],
         }
+
+
+def _names(segment: EditedSegment) -> dict[str, Any]:
+    return {
+        "label": segment.label,
+        "confidence": round(segment.confidence, 4),
+        "alternatives": [label for label, _ in segment.alternatives],
+        "composed": segment.composed,
+    }
 
 
 def data_url(pixels: np.ndarray, side: int, *, quality: int = 88) -> str:

@@ -137,6 +137,9 @@ class Work:
         with session.lock:
             if granularity is not None and session.editor is not None:
                 editor.set_threshold(session.editor.threshold)
+                certainty = session.editor.certainty
+                if certainty is not None and certainty != editor.certainty:
+                    namer.set_certainty(editor, certainty)
             session.editor, session.view = editor, view
 
     def scene(self, key: str) -> dict[str, Any]:
@@ -166,7 +169,7 @@ class Work:
 
         action: {"action": "threshold", "value": t}, {"action": "rename", "part": i, "label": text},
         {"action": "join", "parts": [i, j]}, {"action": "undo"}, {"action": "name_again", "part":
-        i}; over-segments count from 0.
+        i}, {"action": "certainty", "value": c}; over-segments count from 0.
         """
         with self.sessions.editing(key) as (editor, view):
             match dict(action):
@@ -176,6 +179,10 @@ class Work:
                             f"the threshold {value:g} is no similarity: these are from -1 to 1"
                         )
                     editor.set_threshold(float(value))
+                case {"action": "certainty", "value": int() | float() as value}:
+                    if not 0 <= value <= 1:
+                        raise UsageError(f"the certainty {value:g} is out of range: choose 0 to 1")
+                    self.namer.get().set_certainty(editor, float(value))
                 case {"action": "rename", "part": int(part), "label": str(label)}:
                     editor.rename(part, label)
                 case {"action": "join", "parts": [*parts]} if _are_ints(parts):

@@ -1,4 +1,4 @@
-// What stands beside and below the picture: segments, editor, slider.
+// What stands beside the picture: segments and editor.
 
 function remark(segment) {
   if (!segment.fixed && segment.composed) return "a name of the list with a modifier";
@@ -151,22 +151,6 @@ function focused() {
   return at.closest(".zg-edit") ? '[data-key="join"]' : null;
 }
 
-function drawSlider() {
-  const recipe = Math.min(1, scene.threshold); // beyond it nothing joins either
-  const [lowest, value] = [Number(slider.min), Number(slider.value)];
-  find(".zg-threshold output").textContent = value.toFixed(2);
-  if (scene.granularity) {
-    find(".zg-grain output").textContent = Number(grain.value).toFixed(2);
-    find(".zg-grain .zg-mark").style.setProperty("--share", scene.granularity[1]);
-  }
-  find(".zg-threshold .zg-mark").style.setProperty("--share", (recipe - lowest) / (1 - lowest));
-  const away = dragging || state.threshold !== scene.threshold;
-  const reset = find(".zg-reset");
-  reset.textContent = away ? `Back to ${recipe.toFixed(2)}` : "the recipe\u2019s";
-  slider.disabled = stage === "over"; // there is nothing it would change
-  reset.disabled = slider.disabled || !away;
-}
-
 function draw() {
   if (!scene || !state) return;
   const before = focused();
@@ -174,7 +158,7 @@ function draw() {
   drawPicture();
   drawList();
   drawEditor();
-  drawSlider();
+  drawSliders();
   const successor = before && find(before);
   if (successor) successor.focus({ preventScroll: true });
 }

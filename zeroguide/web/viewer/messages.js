@@ -38,7 +38,7 @@ function take() {
   if (told.error && scene?.granularity) {
     recut = false;
     grain.value = scene.granularity[0];
-    drawSlider();
+    drawSliders();
   }
   if (!told.segments) return;
   if (told.scene) {
@@ -50,15 +50,12 @@ function take() {
     image.width = scene.size[0]; // the frame has its shape before the picture is decoded
     image.height = scene.size[1];
     find(".zg-frame").style.setProperty("--zg-shape", scene.size[0] / scene.size[1]);
-    const weights = scene.edges.map((edge) => edge[2]);
-    const lowest = Math.floor(20 * Math.min(scene.threshold, 0.9, ...weights)) / 20;
-    slider.min = Math.max(0, lowest - 0.05);
-    find(".zg-grain").hidden = !scene.granularity;
-    if (scene.granularity) grain.value = scene.granularity[0];
+    fitSliders();
   }
   if (!scene) return;
   state = told;
-  if (!dragging) slider.value = Math.min(1, told.threshold);
+  told.over.forEach((names, part) => Object.assign(scene.over[part], names));
+  setSliders();
   unpoint();
   draw();
   if (told.scene && recut) grain.focus({ preventScroll: true });

@@ -40,12 +40,11 @@ const HINTS = {
 
 const parse = (text) => (text ? JSON.parse(text) : null);
 let scene = null;
-let state = null; // {segments, threshold, undo}
+let state = null; // {segments, over, threshold, certainty, undo}
 let stage = "merged";
 let selected = null; // an over-segment of the segment that is selected in the result
 let viewed = null; // the over-segment that is looked at in another stage
 let joining = false;
-let dragging = false;
 let cutting = null; // the timer until the picture is cut anew
 let recut = false; // the picture on its way is the same one, cut anew
 
@@ -53,4 +52,5 @@ const image = find(".zg-frame img");
 const svg = find("svg");
 const tip = find(".zg-tip");
 const slider = find(".zg-threshold input");
+const sure = find(".zg-certain input");
 const grain = find(".zg-grain input");

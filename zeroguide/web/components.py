@@ -1,0 +1,52 @@
+"""What the page and its API share: the upload of a picture, a session's key, errors in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import FileData
+
+from zeroguide.errors import ImageError, UsageError
+from zeroguide.system.console import sentence
+
+NETWORKS = {"concurrency_limit": 1, "concurrency_id": "networks"}  # the models take one at a time
+
+
+def read_upload(payload: FileData | None) -> tuple[str, bytes] | None:
+    """Name and bytes of an upload, which is deleted."""
+    if payload is None:
+        return None
+    path = Path(payload.path)
+    name = Path(payload.orig_name or path.name).name
+    try:
+        content = path.read_bytes()
+    except OSError as error:  # deleted when somebody else's upload of the same bytes was read
+        raise gr.Error(f"{name}: is gone; send it again.", print_exception=False) from error
+    path.unlink(missing_ok=True)
+    return name, content
+
+
+def photo_upload(**settings: Any) -> gr.File:
+    """Gradio's component, but its value is a name and bytes, and nothing stays on the disk."""
+    photo = gr.File(**settings)
+    # Of a subclass Gradio would write a .pyi file into this package.
+    photo.preprocess = read_upload
+    return photo
+
+
+def session_key(request: gr.Request) -> str:
+    """A session's key; a request without one can't come back to its picture anyway."""
+    return request.session_hash or "nobody"
+
+
+@contextmanager
+def said() -> Iterator[None]:
+    """What a user can mend is said in the page, as one sentence."""
+    try:
+        yield
+    except (UsageError, ImageError) as error:
+        raise gr.Error(f"{sentence(error).rstrip('.')}.", print_exception=False) from error
