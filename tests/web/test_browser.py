@@ -235,7 +235,7 @@ def test_over_segments_are_looked_at_but_changed_in_the_result(labelled: Page) -
     tab.click("text=Join with…")
     for name in ("over", "graph"):
         tab.check(f"input[value={name}]", force=True)
-        assert tab.inner_text(".zg-head h3") == "16 over-segments"
+        assert tab.inner_text(".zg-head h2") == "16 over-segments"
         assert tab.locator(".zg-row").count() == labelled.segments() == 16
         assert tab.locator(".zg-edit input").count() == tab.locator(".zg-undo:visible").count() == 0
         assert "Names and joins are made in the result." in tab.inner_text(".zg-edit")

@@ -163,3 +163,30 @@ def test_a_decoder_without_certainty_says_so(labeler: Labeler, editor: Editor) -
     assert Namer(labeler).certainty is None and editor.recipe_certainty is None
     with pytest.raises(UsageError, match="has no certainty"):
         Namer(labeler).set_certainty(editor, 0.5)
+
+
+def test_the_mask_darkens_what_it_hides(photographer: Labeler) -> None:
+    from zeroguide.clip import Region, SegmentedImage
+    from zeroguide.web.masking import DARK, HIDDEN, seen
+
+    bus = open_image(BUS)
+    half = np.zeros(bus.pixels.shape[:2], np.int32)
+    half[:, half.shape[1] // 2 :] = 1  # the border lies between two patches
+    shown = seen(photographer.embedder, Region(SegmentedImage(bus.pixels, half), (0,)))
+    assert np.array_equal(shown[half == 0], bus.pixels[half == 0])
+    hidden = HIDDEN * bus.pixels[half == 1] + (1 - HIDDEN) * DARK
+    assert np.abs(shown[half == 1] - hidden).max() <= 0.5 + 1e-4
+    assert shown[half == 1].max() < 60
+
+
+def test_a_look_says_what_is_said_without_a_mask(photographer: Labeler) -> None:
+    namer = Namer(photographer)
+    editor = namer.open(open_image(BUS))
+    found = namer.look(editor, tuple(range(editor.n_parts)))
+    assert found.before.labels == found.after.labels  # the mask hides nothing
+    assert np.array_equal(found.pixels, editor.image.pixels)
+    part = namer.look(editor, (0,))
+    assert part.before.labels == found.before.labels
+    assert part.after.labels[0][0] == editor.over_segments()[0].label
+    namer.set_certainty(editor, 0.95)
+    assert namer.look(editor, (0,)).after.labels[0][0] == editor.over_segments()[0].label

@@ -121,3 +121,51 @@ def test_a_program_chooses_the_certainty(photographs: Running) -> None:
     with pytest.raises(AppError, match=r"^the certainty 2 is out of range: choose 0 to 1"):
         other.predict(2, api_name="/certainty")
     assert other.predict(0.3, api_name="/certainty") == first
+
+
+def test_what_clip_saw_is_shown(browser: Any, photographs: Running) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = Page(context.new_page(), photographs.url)
+    tab = page.tab
+    tab.set_input_files("input[type=file]", BUS)
+    tab.wait_for_selector(".zg-row")
+    number = page.labels().index("bus")
+    tab.focus(f".zg-row >> nth={number}")
+    tab.keyboard.press("Enter")
+    tab.focus("[data-key=look]")
+    tab.keyboard.press("Enter")
+    dialog = tab.locator(".zg-look")
+    tab.wait_for_selector(".zg-pair", state="visible")
+    assert "\u201cbus\u201d" in dialog.locator("h2").inner_text()
+    without, masked = dialog.locator("figcaption").all_inner_texts()
+    assert "Without a mask" in without and re.search(r"bus\n\d+ % sure\nor ", masked)
+    assert "pooled" in dialog.inner_text()
+    page.wait_until(
+        lambda: tab.evaluate("document.querySelector('.zg-after img').naturalWidth > 0")
+    )
+    tab.keyboard.press("Escape")
+    page.wait_until(dialog.is_hidden)
+    assert tab.evaluate("document.activeElement.dataset.key") == "look"
+    assert tab.locator(".zg-row[aria-pressed=true]").count() == 1  # Esc was the dialog's
+    tab.check("input[value=over]", force=True)
+    tab.click(".zg-row >> nth=0")
+    tab.click("[data-key=look]")
+    tab.wait_for_selector(".zg-pair", state="visible")
+    context.close()
+    assert page.outside == [] and page.errors == []
+
+
+def test_a_program_sees_what_clip_saw(photographs: Running) -> None:
+    from gradio_client import Client
+    from gradio_client.exceptions import AppError
+
+    other = Client(photographs.url, verbose=False)
+    first = other.predict(handle(BUS), api_name="/label")
+    (bus,) = [s for s in first["segments"] if s["label"] == "bus"]
+    told = other.predict(bus["merged_from"][0], api_name="/look")
+    assert told["after"]["labels"][0] == "bus"
+    assert told["after"]["confidence"] == pytest.approx(bus["confidence"], abs=1e-3)
+    assert told["before"]["confidence"] != told["after"]["confidence"]
+    assert told["seen"].startswith("data:image/jpeg;base64,") and "pooled" in told["about"]
+    with pytest.raises(AppError, match="there is no over-segment 999"):
+        other.predict(999, api_name="/look")

@@ -60,6 +60,11 @@ def add_api(work: Work) -> None:
         """Let the networks name the segment around an over-segment."""
         return edit(request, action="name_again", part=part - 1)
 
+    def look(part: int, request: gr.Request) -> dict[str, Any]:
+        """What CLIP saw of the segment around an over-segment, and says with and without a mask."""
+        with said():
+            return work.look(session_key(request), part - 1)
+
     def undo(request: gr.Request) -> dict[str, Any]:
         """Take back the last name or joining by hand."""
         return edit(request, action="undo")
@@ -76,6 +81,7 @@ def add_api(work: Work) -> None:
     threshold = _value("number", "Threshold", "Similarity from which segments join, -1 to 1")
     sure = _value("number", "Certainty", "The least probability of a name, 0 to 1")
     granularity = _value("number", "Granularity", "How finely to cut, 0 to 1")
+    found = _value("object", "Look", "before, after: labels and confidence; seen: a picture")
     kind = _value("string", "Kind", "One of overlay (PNG), json, coco")
     file = _value("object", "File", "Its name, media_type, and content in base64")
     # Gradio has no type hint for a file that is deleted when it has been read.
@@ -95,6 +101,7 @@ def add_api(work: Work) -> None:
     offer(rename, [part, name], labels)
     offer(join, [part, other], labels)
     offer(name_again, [part], labels, **NETWORKS)
+    offer(look, [part], found, **NETWORKS)
     offer(undo, [], labels)
     offer(download, [kind], file)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,7 +18,22 @@ from zeroguide.name.phrases import PhrasesDecoder
 from zeroguide.result.provenance import provenance
 from zeroguide.system.memo import Memo
 from zeroguide.web.editing import Editor
-from zeroguide.web.namings import Naming, TextTable
+from zeroguide.web.masking import explain, seen
+from zeroguide.web.namings import Naming, Parts, TextTable
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A segment as CLIP saw it, beside the whole picture.
+
+    before: what it says without the mask. after: with it. pixels: (h, w, 3) uint8, what the mask
+    let through. about: how that is to be read.
+    """
+
+    before: Naming
+    after: Naming
+    pixels: np.ndarray
+    about: str
 
 
 class _Listener(Watcher):
@@ -101,25 +117,49 @@ class Namer:
         if editor.certainty is not None and editor.certainty != editor.recipe_certainty:
             self.set_certainty(editor, editor.certainty)
 
+    def look(self, editor: Editor, parts: Parts) -> Look:
+        """What CLIP sees in a union of over-segments, and in the whole picture without a mask."""
+        labeler = self.labeler
+        image = SegmentedImage(editor.image.pixels, editor.label_map, editor.tree)
+        every = tuple(range(editor.n_parts))
+        masked = Region(image, parts)
+        with self._one_at_a_time:
+            memo = Memo()
+            named = labeler.name([Region(image, every), masked])
+            embeddings = torch.stack([segment.embedding for segment in named])
+            names = [segment.labels for segment in named]
+            if editor.certainty != editor.recipe_certainty:
+                names = self._decode(embeddings, editor.certainty, memo)
+            before, after = self._namings(embeddings, names, memo)
+            pixels = seen(labeler.embedder, masked)
+        window = labeler.embedder.mode != "crop" and pixels.shape != image.pixels.shape
+        blocks = labeler.recipe.embedding.masked_blocks
+        return Look(before, after, pixels, explain(labeler.embedder, blocks, window=window))
+
     def set_certainty(self, editor: Editor, certainty: float) -> None:
         """Name all that CLIP has seen with another `decoder.certainty`, 0 to 1.
 
         No image network runs, and nobody waits for those who use one: the decoder is one matrix
         product for all segments. Raises UsageError where it has no certainty.
         """
-        decoder = self.labeler.decode
-        if not isinstance(decoder, PhrasesDecoder):
-            raise UsageError("this recipe's decoder has no certainty: names are as they are")
-        seen = editor.embeddings()
-        embeddings = torch.from_numpy(np.stack(list(seen.values()))).to(self.labeler.device)
+        known = editor.embeddings()
+        embeddings = torch.from_numpy(np.stack(list(known.values()))).to(self.labeler.device)
         memo = Memo()
-        ranked = decoder.with_certainty(certainty)(embeddings, (), memo)
-        namings = self._namings(embeddings, [[Name(*name) for name in row] for row in ranked], memo)
+        namings = self._namings(embeddings, self._decode(embeddings, certainty, memo), memo)
         editor.set_certainty(
             certainty,
-            dict(zip(seen, namings, strict=True)),
+            dict(zip(known, namings, strict=True)),
             self._texts(namings, memo, known=editor.names()),
         )
+
+    def _decode(
+        self, embeddings: torch.Tensor, certainty: float | None, memo: Memo
+    ) -> list[list[Name]]:
+        decoder = self.labeler.decode
+        if certainty is None or not isinstance(decoder, PhrasesDecoder):
+            raise UsageError("this recipe's decoder has no certainty: names are as they are")
+        ranked = decoder.with_certainty(certainty)(embeddings, (), memo)
+        return [[Name(*name) for name in row] for row in ranked]
 
     def _namings_of(self, segments: list[NamedSegment], memo: Memo) -> list[Naming]:
         embeddings = torch.stack([segment.embedding for segment in segments])

@@ -14,7 +14,7 @@ from typing import Any
 
 import gradio as gr
 
-from zeroguide.errors import ZeroguideError
+from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.image import open_image
 from zeroguide.system.console import sentence
 from zeroguide.web.api import add_api
@@ -27,8 +27,8 @@ from zeroguide.web.work import Work
 VIEWER = Path(__file__).parent / "viewer"
 # Parts of one function: the first makes what the others use, the last begins.
 SCRIPTS = (
-    "state.js", "picture.js", "graph.js", "lists.js", "sliders.js", "actions.js", "uploads.js",
-    "messages.js",
+    "state.js", "picture.js", "graph.js", "lists.js", "sliders.js", "dialogs.js", "actions.js",
+    "uploads.js", "messages.js",
 )  # fmt: skip
 THUMBNAIL = 160  # pixels
 BRIEF = {"show_progress": "hidden", "api_visibility": "private"}
@@ -65,6 +65,7 @@ def make_page(
             apply_default_css=False,
             scene="",
             file="",
+            seen="",
             most=MAX_BYTES,
             examples=json.dumps(_thumbnails(examples)),
         )
@@ -133,6 +134,13 @@ def _connect(
             work.edit(session_key(request), event._data)
             return json.dumps(work.state(session_key(request)))
 
+    def show(event: gr.EventData, request: gr.Request) -> Any:
+        part, over = event._data.get("part"), event._data.get("over") is True
+        with said():
+            if not isinstance(part, int):
+                raise UsageError("there is no such segment")
+            return gr.HTML(seen=json.dumps(work.look(session_key(request), part, over=over)))
+
     def save(event: gr.EventData, request: gr.Request) -> Any:
         with said():
             return gr.HTML(
@@ -151,6 +159,7 @@ def _connect(
     viewer.input(act, None, viewer, queue=False, trigger_mode="always_last", **BRIEF)
     viewer.submit(act, None, viewer, queue=False, trigger_mode="multiple", **BRIEF)
     viewer.apply(act, None, viewer, **BRIEF, **NETWORKS)
+    viewer.expand(show, None, viewer, **BRIEF, **NETWORKS)
     viewer.download(save, None, viewer, queue=False, **BRIEF)
     page.unload(leave)
 

@@ -157,6 +157,28 @@ class Work:
         with self.sessions.editing(key) as (editor, _):
             return editor.labeling().to_dict()
 
+    def look(self, key: str, part: int, *, over: bool = False) -> dict[str, Any]:
+        """What CLIP saw of the segment around an over-segment, or of that alone; ready for JSON.
+
+        before, after: {"labels", "confidence"} without the mask and with it. seen: what the mask
+        let through, as a data URL. about: how that is to be read.
+        """
+        from zeroguide.web.view import PICTURE_SIDE, data_url
+
+        with self.sessions.editing(key) as (editor, _):
+            segment = editor.segment_of(part)
+            parts = (part,) if over else segment.parts
+            found = self.namer.get().look(editor, parts)
+        names = {
+            when: {
+                "labels": [label for label, _ in naming.labels],
+                "confidence": round(naming.confidence, 4),
+            }
+            for when, naming in (("before", found.before), ("after", found.after))
+        }
+        picture = data_url(found.pixels, PICTURE_SIDE // 2)
+        return {"part": part, "over": over, **names, "seen": picture, "about": found.about}
+
     def download(self, key: str, kind: str) -> dict[str, str]:
         """See `zeroguide.web.downloads.download`."""
         from zeroguide.web.downloads import download

@@ -11,7 +11,7 @@ function drawList() {
   const list = find(".zg-list");
   list.replaceChildren();
   const before = count(scene.over.length, "over-segment");
-  find(".zg-head h3").textContent = isResult() ? count(state.segments.length, "segment") : before;
+  find(".zg-head h2").textContent = isResult() ? count(state.segments.length, "segment") : before;
   const hand = byHand().length ? "Blue: joined or named by hand. " : "";
   const notes = {
     merged: `${before} became ${state.segments.length}.` + scene.notes.map((note) => ` ${note}.`).join(""),
@@ -107,7 +107,7 @@ function drawEditor() {
     });
     row.append(again);
   }
-  row.append(makeClose());
+  row.append(makeLook(segment), makeClose());
   panel.append(row);
 }
 
@@ -137,7 +137,7 @@ function drawOverSegment(panel, segment) {
     reveal();
     find(".zg-edit input").focus({ preventScroll: true });
   });
-  row.append(go, makeClose());
+  row.append(go, makeLook(segment), makeClose());
   panel.append(row);
 }
 

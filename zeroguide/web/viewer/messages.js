@@ -94,4 +94,5 @@ if (examples.length) find(".zg-examples").prepend(make("span", "", "or take an e
 new ResizeObserver(() => scene && state && drawPicture()).observe(image);
 watch(["value"], take);
 watch(["file"], save);
+watch(["seen"], drawLook);
 take();
