@@ -6,13 +6,16 @@ first.
 
 from __future__ import annotations
 
+import io
 import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 
+from .axe import serious
 from .conftest import Running
 from .test_browser import Page
 from .test_server import handle
@@ -169,3 +172,50 @@ def test_a_program_sees_what_clip_saw(photographs: Running) -> None:
     assert told["seen"].startswith("data:image/jpeg;base64,") and "pooled" in told["about"]
     with pytest.raises(AppError, match="there is no over-segment 999"):
         other.predict(999, api_name="/look")
+
+
+def test_a_picture_is_shared_as_two_files(
+    browser: Any, photographs: Running, tmp_path: Path
+) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, accept_downloads=True)
+    page = Page(context.new_page(), photographs.url)
+    tab = page.tab
+    tab.set_input_files("input[type=file]", BUS)
+    tab.wait_for_selector(".zg-row")
+    labels = page.labels()
+    tab.click(".zg-share")
+    tab.wait_for_selector(".zg-files", state="visible")
+    saved = {}
+    for number in (0, 1):
+        with tab.expect_download() as download:
+            tab.click(f".zg-files button >> nth={number}")
+        saved[download.value.suggested_filename] = Path(download.value.path()).read_bytes()
+    assert set(saved) == {"bus.names.png", "bus.names.html"}
+    with PIL.Image.open(io.BytesIO(saved["bus.names.png"])) as picture:
+        assert picture.format == "PNG" and min(picture.size) > 400
+    tab.keyboard.press("Escape")
+    assert tab.evaluate("document.activeElement.dataset.key") == "share"
+    context.close()
+    assert page.outside == [] and page.errors == []
+
+    (tmp_path / "bus.html").write_bytes(saved["bus.names.html"])
+    context = browser.new_context(viewport={"width": 390, "height": 844}, offline=True)
+    alone, errors = context.new_page(), []
+    alone.on("console", lambda message: errors.append(message.text))
+    alone.on("pageerror", lambda error: errors.append(str(error)))
+    alone.goto((tmp_path / "bus.html").as_uri())
+    assert alone.locator("ol b").all_inner_texts() == labels
+    assert alone.evaluate("document.querySelector('img').naturalWidth") == 640
+    assert alone.evaluate("document.documentElement.scrollWidth") <= 390
+    number = labels.index("bus")
+    alone.keyboard.press("Tab")
+    alone.locator("path").nth(number).focus()
+    alone.keyboard.press("Enter")
+    row = alone.locator("ol button").nth(number)
+    assert row.get_attribute("aria-pressed") == "true"
+    alone.keyboard.press("Escape")
+    assert row.get_attribute("aria-pressed") == "false"
+    row.hover()
+    assert "on" in alone.locator("path").nth(number).get_attribute("class")
+    assert serious(alone) == [] and errors == []
+    context.close()

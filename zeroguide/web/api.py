@@ -70,7 +70,7 @@ def add_api(work: Work) -> None:
         return edit(request, action="undo")
 
     def download(kind: str, request: gr.Request) -> dict[str, Any]:
-        """A file as {"name", "media_type", "content": base64}; kind: overlay, json or coco."""
+        """A file as {"name", "media_type", "content": base64}; card and page are to be shared."""
         with said():
             return work.download(session_key(request), kind)
 
@@ -82,7 +82,7 @@ def add_api(work: Work) -> None:
     sure = _value("number", "Certainty", "The least probability of a name, 0 to 1")
     granularity = _value("number", "Granularity", "How finely to cut, 0 to 1")
     found = _value("object", "Look", "before, after: labels and confidence; seen: a picture")
-    kind = _value("string", "Kind", "One of overlay (PNG), json, coco")
+    kind = _value("string", "Kind", "One of overlay (PNG), json, coco, card (PNG), page (HTML)")
     file = _value("object", "File", "Its name, media_type, and content in base64")
     # Gradio has no type hint for a file that is deleted when it has been read.
     photo = photo_upload(visible=False, label="Photo")

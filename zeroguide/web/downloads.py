@@ -31,7 +31,10 @@ class Download:
 
 
 def download(editor: Editor, kind: str) -> Download:
-    """The segments as "overlay" (PNG), "json" (schema zeroguide/1) or "coco" (instances).
+    """The segments as a file.
+
+    kind: "overlay" (PNG), "json" (schema zeroguide/1), "coco" (instances), and to be passed on
+    "card" (PNG with a legend) or "page" (HTML).
 
     Raises UsageError for another kind.
     """
@@ -61,10 +64,27 @@ def _coco(editor: Editor) -> Download:
     return Download(f"{_stem(editor)}.coco.json", "application/json", text.encode())
 
 
+def _card(editor: Editor) -> Download:
+    from zeroguide.result.overlay.card import card
+
+    file = io.BytesIO()
+    card(editor.labeling(), editor.image.pixels).save(file, "PNG", optimize=True)
+    return Download(f"{_stem(editor)}.names.png", "image/png", file.getvalue())
+
+
+def _page(editor: Editor) -> Download:
+    from zeroguide.result.html_page import to_page
+
+    page = to_page(editor.labeling(), editor.image.pixels)
+    return Download(f"{_stem(editor)}.names.html", "text/html", page.encode())
+
+
 _KINDS: dict[str, Callable[[Editor], Download]] = {
     "overlay": _overlay,
     "json": _json,
     "coco": _coco,
+    "card": _card,
+    "page": _page,
 }
 
 

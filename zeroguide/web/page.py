@@ -16,12 +16,12 @@ import gradio as gr
 
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.image import open_image
+from zeroguide.result.html_page import data_url
 from zeroguide.system.console import sentence
 from zeroguide.web.api import add_api
 from zeroguide.web.components import NETWORKS, photo_upload, said, session_key
 from zeroguide.web.examples import Example
 from zeroguide.web.uploads import MAX_BYTES, MAX_PIXELS, read_photo
-from zeroguide.web.view import data_url
 from zeroguide.web.work import Work
 
 VIEWER = Path(__file__).parent / "viewer"
@@ -66,6 +66,7 @@ def make_page(
             scene="",
             file="",
             seen="",
+            offered="",
             most=MAX_BYTES,
             examples=json.dumps(_thumbnails(examples)),
         )
@@ -142,10 +143,12 @@ def _connect(
             return gr.HTML(seen=json.dumps(work.look(session_key(request), part, over=over)))
 
     def save(event: gr.EventData, request: gr.Request) -> Any:
+        key, kind = session_key(request), event._data.get("kind")
         with said():
-            return gr.HTML(
-                file=json.dumps(work.download(session_key(request), event._data.get("kind")))
-            )
+            if kind == "share":
+                both = {one: work.download(key, one) for one in ("card", "page")}
+                return gr.HTML(offered=json.dumps(both))
+            return gr.HTML(file=json.dumps(work.download(key, kind)))
 
     def leave(request: gr.Request) -> None:
         work.sessions.end(session_key(request))

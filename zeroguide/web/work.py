@@ -163,7 +163,8 @@ class Work:
         before, after: {"labels", "confidence"} without the mask and with it. seen: what the mask
         let through, as a data URL. about: how that is to be read.
         """
-        from zeroguide.web.view import PICTURE_SIDE, data_url
+        from zeroguide.result.html_page import data_url
+        from zeroguide.web.view import PICTURE_SIDE
 
         with self.sessions.editing(key) as (editor, _):
             segment = editor.segment_of(part)

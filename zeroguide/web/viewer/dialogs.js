@@ -1,4 +1,4 @@
-// What opens above the page: what CLIP saw of a segment.
+// What opens above the page: what CLIP saw of a segment, and files to be passed on.
 
 const lookDialog = find(".zg-look");
 let looked = null; // the segment whose picture is on its way
@@ -57,4 +57,38 @@ function drawLook() {
   lookDialog.querySelector(".zg-pair").hidden = false;
   lookDialog.querySelector(".zg-hint").textContent = told.about;
   lookDialog.querySelector(".zg-wait").textContent = "";
+}
+
+const shareDialog = find(".zg-shared");
+find(".zg-share").addEventListener("click", () => {
+  shareDialog.querySelector(".zg-wait").textContent = "Making a picture and a page\u2026";
+  shareDialog.querySelector(".zg-files").hidden = true;
+  open(shareDialog, "share");
+  trigger("download", { kind: "share" });
+});
+
+function makeFileButton(words, act, primary) {
+  const button = make("button", primary ? "zg-primary" : "", words);
+  button.type = "button";
+  button.addEventListener("click", act);
+  return button;
+}
+
+function drawShare() {
+  const told = parse(props.offered);
+  if (!told || !shareDialog.open) return;
+  const files = [told.card, told.page].map(toFile);
+  const size = (file) => (file.size > 999999 ? `${(file.size / 1e6).toFixed(1)} MB` : `${Math.ceil(file.size / 1e3)} kB`);
+  const picture = shareDialog.querySelector("img");
+  picture.src = `data:${told.card.media_type};base64,${told.card.content}`;
+  const buttons = [
+    makeFileButton(`Save picture (PNG, ${size(files[0])})`, () => saveFile(files[0]), true),
+    makeFileButton(`Save page (HTML, ${size(files[1])})`, () => saveFile(files[1]), true),
+  ];
+  // On a phone: to whatever takes files there. Few take a page.
+  if (navigator.canShare?.({ files: files.slice(0, 1) }))
+    buttons.push(makeFileButton("Send picture\u2026", () => navigator.share({ files: files.slice(0, 1) }).catch(() => {})));
+  shareDialog.querySelector(".zg-actions").replaceChildren(...buttons);
+  shareDialog.querySelector(".zg-files").hidden = false;
+  shareDialog.querySelector(".zg-wait").textContent = "";
 }

@@ -62,11 +62,13 @@ function take() {
   if (told.scene) recut = false;
 }
 
-function save() {
-  const file = parse(props.file);
-  if (!file) return;
+function toFile(file) {
   const bytes = Uint8Array.from(atob(file.content), (character) => character.charCodeAt(0));
-  const url = URL.createObjectURL(new Blob([bytes], { type: file.media_type }));
+  return new File([bytes], file.name, { type: file.media_type });
+}
+
+function saveFile(file) {
+  const url = URL.createObjectURL(file);
   const link = make("a");
   link.href = url;
   link.download = file.name;
@@ -93,6 +95,7 @@ if (examples.length) find(".zg-examples").prepend(make("span", "", "or take an e
 
 new ResizeObserver(() => scene && state && drawPicture()).observe(image);
 watch(["value"], take);
-watch(["file"], save);
+watch(["file"], () => props.file && saveFile(toFile(parse(props.file))));
 watch(["seen"], drawLook);
+watch(["offered"], drawShare);
 take();
