@@ -475,7 +475,7 @@ def test_what_is_dropped_is_checked_too(page: Page) -> None:
     check_refused(page, f"notes.txt: {IS_NO_IMAGE}")
     assert page.tab.inner_text(".zg-photo") == before  # it doesn't wait for the drop any more
     drop(page, photo, photo)
-    check_refused(page, "2 files at once: take one picture.")
+    check_refused(page, "2 files at once: take one picture, or one and its masks.")
     drop(page, photo)
     page.tab.wait_for_selector(".zg-row")
     assert set(page.labels()) == TENT and page.tab.locator(".zg-alert").is_hidden()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from zeroguide.errors import UsageError
+from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.image import Image, open_image
 from zeroguide.labeler import Labeler, NamedSegment, Watcher
 from zeroguide.recipe import load_recipe
+from zeroguide.result.rle import decode
 from zeroguide.web.editing import Editor
 from zeroguide.web.examples import SCENES
+from zeroguide.web.mask_files import read_masks
 from zeroguide.web.naming import Namer
+from zeroguide.web.view import drawn_masks, names_of_masks
 
 BUS = Path(__file__).parents[2] / "examples" / "bus.jpg"
 
@@ -190,3 +194,57 @@ def test_a_look_says_what_is_said_without_a_mask(photographer: Labeler) -> None:
     assert part.after.labels[0][0] == editor.over_segments()[0].label
     namer.set_certainty(editor, 0.95)
     assert namer.look(editor, (0,)).after.labels[0][0] == editor.over_segments()[0].label
+
+
+# Masks of another tool
+
+
+LABELME = {
+    "imageWidth": 640,
+    "imageHeight": 427,
+    "shapes": [
+        {"label": "", "points": [[0, 0], [639, 0], [639, 120], [0, 180]], "shape_type": "polygon"},
+        {"label": "", "points": [[105, 110], [575, 290]], "shape_type": "rectangle"},
+        {"label": "", "points": [[270, 245], [325, 300]], "shape_type": "rectangle"},
+    ],
+}
+
+
+def masks_file(**changes: object) -> bytes:
+    return json.dumps(LABELME | changes).encode()
+
+
+def test_masks_are_named_as_the_command_does(photographer: Labeler) -> None:
+    namer, bus = Namer(photographer), open_image(BUS)
+    masks = read_masks(masks_file(), "bus.json", bus)
+    named = namer.name_masks(bus, "bus.json", masks)
+    expected = photographer.name_masks(bus, [decode(mask.code) for mask in masks])
+    assert named.segments() == expected
+    told = named.to_dict()
+    assert told["schema"] == "zeroguide-names/1" and len(told["masks"]) == 3
+    assert "edits" not in told["recipe"] and named.order() == [0, 1, 2]
+    shown = drawn_masks(named)
+    assert [one["id"] for one in shown] == [1, 2, 3] and all(one["path"] for one in shown)
+    assert [one["label"] for one in shown] == [one["label"] for one in names_of_masks(named)]
+    assert shown[2]["share"] < shown[1]["share"] < shown[0]["share"]
+    finer = namer.with_certainty(named, 0.05)
+    assert finer.to_dict()["recipe"]["edits"] == {"certainty": 0.05}
+    assert finer.segments() != expected
+    assert namer.with_certainty(finer, 0.3).to_dict() == told
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "words"),
+    [
+        (b"x", "notes.md", r"notes\.md: isn't a file of masks by its ending"),
+        (b"{", "bad.json", r"bad\.json: can't be read as JSON"),
+        (masks_file(imageWidth=9), "a.json", r"a\.json: its masks are for 9 x 427 pixels, but"),
+        (b'{"images": [], "annotations": []}', "c.json", r"c\.json: has masks of none of the im"),
+        (b"0 0.5 0.5 0.1 0.1", "b.txt", r"b\.txt: line 1 is a box, not a polygon"),
+        (b"\x89PNG", "map.png", r"map\.png: "),
+    ],
+)
+def test_masks_that_cannot_be_read(content: bytes, name: str, words: str) -> None:
+    with pytest.raises(ZeroguideError, match="^" + words) as caught:
+        read_masks(content, name, open_image(BUS))
+    assert "/tmp" not in str(caught.value) and "\n" not in str(caught.value)

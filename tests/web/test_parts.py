@@ -21,10 +21,11 @@ from zeroguide.result import Labeling
 from zeroguide.web.downloads import download
 from zeroguide.web.editing import Editor, Naming, TextTable
 from zeroguide.web.examples import find_examples
+from zeroguide.web.loading import LazyNamer
 from zeroguide.web.sessions import Sessions
 from zeroguide.web.uploads import MAX_BYTES, read_photo
 from zeroguide.web.view import MAP_SIDE, View
-from zeroguide.web.work import LazyNamer, Work
+from zeroguide.web.work import Work
 
 
 def make_editor(label_map: np.ndarray, name: str = "photo.jpg") -> Editor:

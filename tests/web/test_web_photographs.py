@@ -6,18 +6,22 @@ first.
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import pytest
 
 from .axe import serious
 from .conftest import Running
-from .test_browser import Page
+from .test_browser import Page, drop
+from .test_naming import masks_file
 from .test_server import handle
 
 pytestmark = pytest.mark.slow
@@ -219,3 +223,79 @@ def test_a_picture_is_shared_as_two_files(
     assert "on" in alone.locator("path").nth(number).get_attribute("class")
     assert serious(alone) == [] and errors == []
     context.close()
+
+
+def test_dropped_masks_get_names(browser: Any, photographs: Running, tmp_path: Path) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    page = Page(context.new_page(), photographs.url)
+    tab = page.tab
+    photo = ("bus.jpg", "image/jpeg", BUS.read_bytes())
+    masks = ("sam.json", "application/json", masks_file())
+    alert = tab.locator(".zg-alert")
+    drop(page, masks)
+    page.wait_until(alert.is_visible)
+    assert "sam.json: masks need their picture" in alert.inner_text()
+    drop(page, masks, photo)  # both together
+    tab.wait_for_selector(".zg-with-masks .zg-row")
+    assert alert.is_hidden() and tab.inner_text(".zg-head h2") == "3 masks"
+    first = page.labels()
+    assert page.segments() == 3 and "sky" in first
+    assert "sam.json" in tab.inner_text(".zg-note")
+    tab.mouse.click(*page.middle(2))
+    assert "Mask 3 of sam.json." in tab.inner_text(".zg-edit")
+    tab.locator(".zg-certain input").fill("0.05")
+    page.wait_until(lambda: page.labels() != first)
+    tab.click(".zg-certain .zg-reset")
+    page.wait_until(lambda: page.labels() == first)
+    saved = {}
+    for button in ("Picture", "JSON"):
+        with tab.expect_download() as download:
+            tab.click(f".zg-downloads button:text-is('{button}')")
+        saved[download.value.suggested_filename] = Path(download.value.path()).read_bytes()
+    assert set(saved) == {"bus.jpg.names.png", "bus.jpg.names.json"}
+    told = json.loads(saved["bus.jpg.names.json"])
+    assert sorted(mask["label"] for mask in told["masks"]) == sorted(first)
+    assert tab.locator(".zg-share").is_hidden()
+    tab.check("input[value=merged]", force=True)  # the picture's own segments are there, too
+    assert "bus" in page.labels() and tab.locator(".zg-share").is_visible()
+
+    other = tmp_path / "other.json"  # by the keyboard's way
+    other.write_bytes(masks_file(shapes=[]))
+    tab.set_input_files(".zg-masks input", other)
+    page.wait_until(alert.is_visible)
+    assert "other.json: has no masks of this image" in alert.inner_text()
+    assert "bus" in page.labels()
+    label_map = np.zeros((427, 640), np.uint8)
+    label_map[300:] = 7
+    PIL.Image.fromarray(label_map).save(tmp_path / "map.png")
+    tab.set_input_files(".zg-masks input", tmp_path / "map.png")
+    tab.wait_for_selector(".zg-with-masks")
+    assert tab.inner_text(".zg-head h2") == "1 mask" and page.segments() == 1
+    assert tab.inner_text(".zg-row .zg-swatch") == "7"
+    page.take_example(0)
+    page.wait_until(lambda: tab.locator(".zg-with-masks").count() == 0)
+    assert tab.locator("label.zg-of-masks").is_hidden()
+    assert [p for p in photographs.server.folder.rglob("*") if p.is_file()] == []
+    context.close()
+    assert page.outside == [] and page.errors == []
+
+
+def test_a_program_gets_names_for_masks(photographs: Running, tmp_path: Path) -> None:
+    from gradio_client import Client
+    from gradio_client.exceptions import AppError
+
+    path = tmp_path / "masks.json"
+    path.write_bytes(masks_file())
+    other = Client(photographs.url, verbose=False)
+    with pytest.raises(AppError, match="there is no picture in this session"):
+        other.predict(handle(path), api_name="/name_masks")
+    other.predict(handle(BUS), api_name="/label")
+    with pytest.raises(AppError, match="there are no masks of this picture"):
+        other.predict("masks", api_name="/download")
+    told = other.predict(handle(path), api_name="/name_masks")
+    assert told["schema"] == "zeroguide-names/1" and len(told["masks"]) == 3
+    file = other.predict("masks", api_name="/download")
+    assert json.loads(base64.b64decode(file["content"])) == told
+    path.write_bytes(b"{")
+    with pytest.raises(AppError, match=r"^masks\.json: can't be read as JSON"):
+        other.predict(handle(path), api_name="/name_masks")

@@ -36,8 +36,15 @@ def save(
     recipe: dict[str, Any],
 ) -> None:
     """Write an image's masks and names. Raises ZeroguideError if it can't be written."""
+    write_atomically(path, to_bytes(to_dict(image, segments, codes, recipe)))
+
+
+def to_dict(
+    image: ImageLike, segments: Sequence[Segment], codes: Sequence[RLE], recipe: dict[str, Any]
+) -> dict[str, Any]:
+    """The schema's dictionary, ready for JSON."""
     height, width = image.pixels.shape[:2]
-    document = {
+    return {
         "schema": SCHEMA,
         "image": {
             "file_name": image.file_name,
@@ -48,7 +55,6 @@ def save(
         "recipe": recipe,
         "masks": [_mask(*each) for each in zip(segments, codes, strict=True)],
     }
-    write_atomically(path, to_bytes(document))
 
 
 def flattened(

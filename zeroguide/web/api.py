@@ -27,6 +27,17 @@ def add_api(work: Work) -> None:
             work.label(session_key(request), read_photo(content, name, work.value_range))
             return work.labels(session_key(request))
 
+    def name_masks(upload: tuple[str, bytes], request: gr.Request) -> dict[str, Any]:
+        """Name the masks in a file, which are of the picture labelled last."""
+        key = session_key(request)
+        with said():
+            if upload is None:
+                raise UsageError("there is no file; send one with gradio_client.handle_file")
+            work.put_masks(key, upload)
+            for _ in work.run(key):
+                pass
+            return work.mask_document(key)
+
     def edit(request: gr.Request, **action: Any) -> dict[str, Any]:
         with said():
             work.edit(session_key(request), action)
@@ -82,19 +93,27 @@ def add_api(work: Work) -> None:
     sure = _value("number", "Certainty", "The least probability of a name, 0 to 1")
     granularity = _value("number", "Granularity", "How finely to cut, 0 to 1")
     found = _value("object", "Look", "before, after: labels and confidence; seen: a picture")
-    kind = _value("string", "Kind", "One of overlay (PNG), json, coco, card (PNG), page (HTML)")
+    kind = _value(
+        "string", "Kind", "overlay, json, coco, card (PNG), page (HTML), masks, masks-overlay"
+    )
     file = _value("object", "File", "Its name, media_type, and content in base64")
     # Gradio has no type hint for a file that is deleted when it has been read.
     photo = photo_upload(visible=False, label="Photo")
+    masks = photo_upload(visible=False, label="Masks")
     about = f"At most {MAX_BYTES // 10**6} MB and {MAX_PIXELS // 10**6} megapixels"
     schema = {**photo.api_info(), "additional_description": about}
     photo.api_info_as_input = lambda: schema
+    kinds = "JSON of SAM, COCO, labelme, Label Studio or ours, a label map (PNG), YOLO's txt"
+    mask_schema = {**masks.api_info(), "additional_description": kinds}
+    masks.api_info_as_input = lambda: mask_schema
+    names = _value("object", "Names", "The masks in the schema zeroguide-names/1")
 
     def offer(function: Callable[..., Any], given: list[Any], result: Any, **settings: Any) -> None:
         settings["api_name"] = function.__name__
         gr.Button(visible=False).click(function, given, result, **settings)
 
     offer(label, [photo], labels, **NETWORKS)
+    offer(name_masks, [masks], names, **NETWORKS)
     offer(cut, [granularity], labels, **NETWORKS)
     offer(merge, [threshold], labels)
     offer(certainty, [sure], labels)

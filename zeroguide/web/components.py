@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import FileData
 
-from zeroguide.errors import ImageError, UsageError
+from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.system.console import sentence
 
 NETWORKS = {"concurrency_limit": 1, "concurrency_id": "networks"}  # the models take one at a time
@@ -28,6 +28,19 @@ def read_upload(payload: FileData | None) -> tuple[str, bytes] | None:
         raise gr.Error(f"{name}: is gone; send it again.", print_exception=False) from error
     path.unlink(missing_ok=True)
     return name, content
+
+
+def read_sent(sent: Any) -> tuple[str, bytes]:
+    """The same for a file that the page's own script has uploaded: {"path", "name"}.
+
+    Its path is one of an upload: `guard` has looked.
+    """
+    if not isinstance(sent, dict) or not isinstance(sent.get("path"), str):
+        raise UsageError("there is no file")
+    name = sent.get("name")
+    found = read_upload(FileData(path=sent["path"], orig_name=name if name else None))
+    assert found is not None
+    return found
 
 
 def photo_upload(**settings: Any) -> gr.File:
@@ -48,5 +61,5 @@ def said() -> Iterator[None]:
     """What a user can mend is said in the page, as one sentence."""
     try:
         yield
-    except (UsageError, ImageError) as error:
+    except ZeroguideError as error:
         raise gr.Error(f"{sentence(error).rstrip('.')}.", print_exception=False) from error

@@ -11,6 +11,9 @@ from pathlib import PurePosixPath
 
 from zeroguide.errors import UsageError
 from zeroguide.web.editing import Editor
+from zeroguide.web.mask_files import NamedMasks
+
+MASKS = ("masks", "masks-overlay")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,20 @@ def download(editor: Editor, kind: str) -> Download:
     if kind not in _KINDS:
         raise UsageError(f"there is no download {kind!r}; take one of {', '.join(_KINDS)}")
     return _KINDS[kind](editor)
+
+
+def download_masks(masks: NamedMasks, kind: str) -> Download:
+    """Named masks as the files that `zeroguide name` writes.
+
+    kind: one of `MASKS`: "masks" (JSON, schema zeroguide-names/1) or "masks-overlay" (PNG).
+    """
+    name = masks.image.file_name
+    if kind == "masks":
+        text = json.dumps(masks.to_dict(), ensure_ascii=False, indent=1)
+        return Download(f"{name}.names.json", "application/json", (text + "\n").encode())
+    file = io.BytesIO()
+    masks.overlay().save(file, "PNG")
+    return Download(f"{name}.names.png", "image/png", file.getvalue())
 
 
 def _overlay(editor: Editor) -> Download:

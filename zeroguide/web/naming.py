@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from zeroguide.clip import Region, SegmentedImage
+from zeroguide.clip.atoms import regions_of
 from zeroguide.errors import UsageError
 from zeroguide.image import Image
 from zeroguide.labeler import Labeler, NamedSegment, Watcher
 from zeroguide.name.name import UNNAMED, Name
 from zeroguide.name.phrases import PhrasesDecoder
 from zeroguide.result.provenance import provenance
+from zeroguide.result.rle import decode
+from zeroguide.runs.masks.drawn import Mask
 from zeroguide.system.memo import Memo
 from zeroguide.web.editing import Editor
+from zeroguide.web.mask_files import NamedMasks
 from zeroguide.web.masking import explain, seen
 from zeroguide.web.namings import Naming, Parts, TextTable
 
@@ -116,6 +120,24 @@ class Namer:
         editor.add_naming(part, namings[0], texts)
         if editor.certainty is not None and editor.certainty != editor.recipe_certainty:
             self.set_certainty(editor, editor.certainty)
+
+    def name_masks(self, image: Image, file_name: str, masks: Sequence[Mask]) -> NamedMasks:
+        """Name masks that another tool has drawn, as `Labeler.name_masks` does."""
+        labeler = self.labeler
+        with self._one_at_a_time:
+            regions = regions_of(image.pixels, (decode(mask.code) for mask in masks))
+            named = labeler.name(regions)
+            embeddings = torch.stack([segment.embedding for segment in named])
+            namings = self._namings(embeddings, [segment.labels for segment in named], Memo())
+        kept = embeddings.float().cpu().numpy()
+        return NamedMasks(image, file_name, masks, kept, namings, provenance(labeler.recipe))
+
+    def with_certainty(self, masks: NamedMasks, certainty: float) -> NamedMasks:
+        """The masks under the names of another `decoder.certainty`; no image network runs."""
+        embeddings = torch.from_numpy(masks.embeddings).to(self.labeler.device)
+        memo = Memo()
+        namings = self._namings(embeddings, self._decode(embeddings, certainty, memo), memo)
+        return masks.with_names(namings, None if certainty == self.certainty else certainty)
 
     def look(self, editor: Editor, parts: Parts) -> Look:
         """What CLIP sees in a union of over-segments, and in the whole picture without a mask."""

@@ -19,7 +19,7 @@ from zeroguide.image import open_image
 from zeroguide.result.html_page import data_url
 from zeroguide.system.console import sentence
 from zeroguide.web.api import add_api
-from zeroguide.web.components import NETWORKS, photo_upload, said, session_key
+from zeroguide.web.components import NETWORKS, photo_upload, read_sent, said, session_key
 from zeroguide.web.examples import Example
 from zeroguide.web.uploads import MAX_BYTES, MAX_PIXELS, read_photo
 from zeroguide.web.work import Work
@@ -64,6 +64,7 @@ def make_page(
             elem_classes="zg-view",
             apply_default_css=False,
             scene="",
+            masks="",
             file="",
             seen="",
             offered="",
@@ -110,6 +111,21 @@ def _connect(
         work.put(session_key(request), open_image(example.path))
         return json.dumps({"work": {"name": example.name, "stage": "queue"}})
 
+    def take_masks(event: gr.EventData, request: gr.Request) -> str:
+        """A file of masks of this picture, or of one that comes with it."""
+        key, photo = session_key(request), event._data.get("photo")
+        try:
+            masks = read_sent(event._data.get("masks"))
+            name = masks[0]
+            if photo is None:
+                work.put_masks(key, masks)
+            else:
+                name, content = read_sent(photo)
+                work.put(key, read_photo(content, name, work.value_range), masks)
+        except ZeroguideError as error:
+            return _failure(sentence(error))
+        return json.dumps({"work": {"name": name, "stage": "queue"}})
+
     def run(request: gr.Request) -> Iterator[Any]:
         key = session_key(request)
         waiting = work.sessions.get(key).waiting
@@ -118,9 +134,12 @@ def _connect(
             return
         try:
             for stage in work.run(key):
-                yield json.dumps({"work": {"name": waiting[0].file_name, "stage": stage}})
-            state = {**work.state(key), "scene": True}
-            yield gr.HTML(scene=json.dumps(work.scene(key)), value=json.dumps(state))
+                yield json.dumps({"work": {"name": waiting.image.file_name, "stage": stage}})
+            state = {**work.state(key), "scene": waiting.label}
+            told = {"scene": json.dumps(work.scene(key))} if waiting.label else {}
+            if state["masks"]:
+                told["masks"] = json.dumps(work.masks(key))
+            yield gr.HTML(value=json.dumps(state), **told)
         except Exception as error:
             if not isinstance(error, ZeroguideError):
                 traceback.print_exc()  # for whoever runs the server
@@ -156,7 +175,8 @@ def _connect(
     run_settings = {**BRIEF, **NETWORKS, "show_progress": "minimal", "trigger_mode": "multiple"}
     taken = photo.upload(take, photo, [photo, viewer], queue=False, **BRIEF)
     chosen = viewer.select(choose, None, viewer, queue=False, **BRIEF)
-    for came in (taken, chosen):
+    sent = viewer.upload(take_masks, None, viewer, queue=False, **BRIEF)
+    for came in (taken, chosen, sent):
         ran = came.then(run, None, viewer, **run_settings)
         ran.failure(crowded, None, viewer, queue=False, **BRIEF)
     viewer.input(act, None, viewer, queue=False, trigger_mode="always_last", **BRIEF)

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import UsageError
+from zeroguide.web.loading import LazyNamer
 from zeroguide.web.sessions import Sessions
 from zeroguide.web.uploads import MAX_BYTES
-from zeroguide.web.work import LazyNamer, Work
+from zeroguide.web.work import Work
 
 if TYPE_CHECKING:
     from zeroguide.web.examples import Example

@@ -8,8 +8,11 @@ import numpy as np
 
 from zeroguide.result.html_page import data_url
 from zeroguide.result.overlay.colours import choose_colours, css, text_colour
-from zeroguide.result.overlay.svg import outline, reduce
+from zeroguide.result.overlay.svg import grid, outline, reduce
+from zeroguide.result.rle import decode
 from zeroguide.web.editing import EditedSegment, Editor, Parts
+from zeroguide.web.mask_files import NamedMasks
+from zeroguide.web.namings import Naming
 
 MAP_SIDE = 448  # pixels of the outlines' label map at its longer side
 PICTURE_SIDE = 1280  # pixels of the picture in the page at its longer side
@@ -91,16 +94,59 @@ class View:
         return drawn(np.isin(self._label_map, parts))
 
 
+def drawn_masks(masks: NamedMasks) -> list[dict[str, Any]]:
+    """Masks as the page draws segments, the largest first; they may lie on each other.
+
+    place: in what of the mask no smaller one covers.
+    """
+    height, width = masks.image.pixels.shape[:2]
+    y, x = (grid(length, max(height, width), MAP_SIDE) for length in (height, width))
+    segments = masks.segments()
+    order = masks.order()
+    small = [decode(masks.masks[i].code)[y][:, x] for i in order]
+    shown = np.zeros((len(y), len(x)), np.int32)
+    for number, mask in enumerate(small, start=1):
+        shown[mask] = number
+    colours = choose_colours(shown, len(small))[1:]
+    return [
+        {
+            "parts": [number],
+            "id": segments[i].id,
+            **names_of(masks.namings[i]),
+            "source": "network",
+            "fixed": False,
+            "share": segments[i].area / (height * width),
+            "colour": css(colour),
+            "ink": css(text_colour(colour)),
+            **drawn(mask),
+            "place": drawn(shown == number + 1)["place"],
+        }
+        for number, (i, mask, colour) in enumerate(zip(order, small, colours, strict=True))
+    ]
+
+
+def names_of_masks(masks: NamedMasks) -> list[dict[str, Any]]:
+    """What the masks are called now, in the order of `drawn_masks`."""
+    return [names_of(masks.namings[i]) for i in masks.order()]
+
+
 def drawn(mask: np.ndarray) -> dict[str, Any]:
     """Outline and place of a mask (h, w) bool, as the page takes them."""
     path, place = outline(mask)
     return {"path": path, "place": place and [round(value, 1) for value in place]}
 
 
-def _names(segment: EditedSegment) -> dict[str, Any]:
+def names_of(naming: Naming) -> dict[str, Any]:
+    """What the page says of a segment's name."""
+    label, *others = (label for label, _ in naming.labels)
     return {
-        "label": segment.label,
-        "confidence": round(segment.confidence, 4),
-        "alternatives": [label for label, _ in segment.alternatives],
-        "composed": segment.composed,
+        "label": label,
+        "confidence": round(naming.confidence, 4),
+        "alternatives": others,
+        "composed": naming.composed,
     }
+
+
+def _names(segment: EditedSegment) -> dict[str, Any]:
+    labels = ((segment.label, segment.score), *segment.alternatives)
+    return names_of(Naming(labels, segment.embedding, segment.confidence, segment.composed))

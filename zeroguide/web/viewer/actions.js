@@ -19,6 +19,7 @@ function select(segment) {
 }
 
 function setStage(name) {
+  if (isMasks() || name === "masks") viewed = null; // a mask is no over-segment
   [stage, joining] = [name, false];
   find(`input[value=${name}]`).checked = true;
   unpoint();
@@ -104,6 +105,7 @@ element.querySelectorAll("input[name=zg-stage]").forEach((radio) =>
   radio.addEventListener("change", () => setStage(radio.value)),
 );
 find(".zg-undo").addEventListener("click", () => act({ action: "undo" }));
+const OF_MASKS = { overlay: "masks-overlay", json: "masks" };
 element.querySelectorAll("[data-kind]").forEach((button) =>
-  button.addEventListener("click", () => trigger("download", { kind: button.dataset.kind })),
+  button.addEventListener("click", () => trigger("download", { kind: isMasks() ? OF_MASKS[button.dataset.kind] : button.dataset.kind })),
 );

@@ -11,12 +11,14 @@ function drawList() {
   const list = find(".zg-list");
   list.replaceChildren();
   const before = count(scene.over.length, "over-segment");
-  find(".zg-head h2").textContent = isResult() ? count(state.segments.length, "segment") : before;
+  const heads = { merged: count(state.segments.length, "segment"), masks: count(masks?.masks.length, "mask") };
+  find(".zg-head h2").textContent = heads[stage] || before;
   const hand = byHand().length ? "Blue: joined or named by hand. " : "";
   const notes = {
     merged: `${before} became ${state.segments.length}.` + scene.notes.map((note) => ` ${note}.`).join(""),
     over: "What the picture was cut into, before anything was joined.",
     graph: `Yellow: alike enough to be joined. ${hand}Dotted: not joined, but the most alike of the rest.`,
+    masks: `Of ${masks?.name}. They may lie on each other, the smaller on the larger.`,
   };
   find(".zg-note").textContent = notes[stage];
   find(".zg-undo").disabled = !state.undo;
@@ -27,7 +29,7 @@ function drawList() {
     button.dataset.number = number;
     button.setAttribute("aria-pressed", String(segment === current()));
     button.setAttribute("aria-label", `${describe(segment)}, ${percent(segment.share)} of the picture`);
-    const swatch = make("span", "zg-swatch", String(number + 1));
+    const swatch = make("span", "zg-swatch", numberIn(segment, number));
     swatch.style.background = segment.colour;
     swatch.style.color = segment.ink;
     const words = make("span", "zg-words");
@@ -51,7 +53,13 @@ function drawEditor() {
   panel.replaceChildren();
   panel.classList.toggle("zg-open", Boolean(segment));
   if (!segment) {
-    panel.append(make("p", "zg-hint", isResult() ? HINTS.merged : HINTS.other));
+    panel.append(make("p", "zg-hint", HINTS[stage] || HINTS.other));
+    return;
+  }
+  if (isMasks()) {
+    const row = make("div", "zg-actions");
+    row.append(makeClose());
+    panel.append(about(segment), make("p", "zg-hint", `Mask ${segment.id} of ${masks.name}.`), row);
     return;
   }
   if (!isResult()) {
@@ -118,16 +126,20 @@ function makeClose() {
   return close;
 }
 
-// What is to be known of an over-segment; where it can be changed.
-function drawOverSegment(panel, segment) {
-  const part = segment.parts[0];
+function about(segment) {
   const words = make("p", "zg-about");
   words.append(make("strong", "", segment.label));
   const others = segment.alternatives.length ? `, or ${segment.alternatives.join(", ")}` : "";
   words.append(` (${confident(segment)})${others}`);
+  return words;
+}
+
+// What is to be known of an over-segment; where it can be changed.
+function drawOverSegment(panel, segment) {
+  const part = segment.parts[0];
   const owner = ownerOf(part);
   const home = owner.parts.length > 1 ? ` It is a part of \u201c${owner.label}\u201d there.` : "";
-  panel.append(words, make("p", "zg-hint", `Over-segment ${part + 1} can be changed in the result only.${home}`));
+  panel.append(about(segment), make("p", "zg-hint", `Over-segment ${part + 1} can be changed in the result only.${home}`));
   const row = make("div", "zg-actions");
   const go = make("button", "zg-go", "Edit in the result");
   go.type = "button";
@@ -154,6 +166,8 @@ function focused() {
 function draw() {
   if (!scene || !state) return;
   const before = focused();
+  element.classList.toggle("zg-with-masks", isMasks());
+  find("label.zg-of-masks").hidden = !masks;
   element.classList.toggle("zg-joining", joining);
   drawPicture();
   drawList();

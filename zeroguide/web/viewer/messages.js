@@ -10,7 +10,7 @@ function drawWork(work) {
   panel.hidden = !work;
   if (!work) return;
   panel.querySelector("p").textContent = work.name;
-  const steps = Object.keys(STEPS).filter((step) => step !== "queue" || work.stage === "queue");
+  const steps = Object.keys(STEPS).filter((step) => step === work.stage || !["queue", "masks"].includes(step));
   const at = steps.indexOf(work.stage);
   panel.querySelector("ol").replaceChildren(
     ...steps.map((step, number) => {
@@ -31,6 +31,11 @@ function show(told) {
   element.classList.toggle("zg-has-result", result);
 }
 
+function setStageOnly(name) {
+  stage = name;
+  find(`input[value=${name}]`).checked = true;
+}
+
 function take() {
   const told = parse(props.value);
   if (!told) return;
@@ -43,8 +48,8 @@ function take() {
   if (!told.segments) return;
   if (told.scene) {
     scene = parse(props.scene);
-    [selected, viewed, joining, stage] = [null, null, false, "merged"];
-    find("input[value=merged]").checked = true;
+    [selected, viewed, joining, masks] = [null, null, false, null];
+    setStageOnly("merged");
     image.src = scene.src;
     image.alt = scene.name;
     image.width = scene.size[0]; // the frame has its shape before the picture is decoded
@@ -55,6 +60,12 @@ function take() {
   if (!scene) return;
   state = told;
   told.over.forEach((names, part) => Object.assign(scene.over[part], names));
+  if (props.masks && told.masks && (told.scene || !masks || masks.source !== props.masks)) {
+    masks = { ...parse(props.masks), source: props.masks };
+    [viewed, joining] = [null, false];
+    setStageOnly("masks");
+  }
+  if (masks) told.masks.forEach((names, number) => Object.assign(masks.masks[number], names));
   setSliders();
   unpoint();
   draw();

@@ -9,7 +9,7 @@ const LIVE = [
     value: () => Math.min(1, state.threshold),
     isOwn: () => state.threshold === scene.threshold,
     restore: () => scene.threshold,
-    idle: () => stage === "over", // there is nothing it would change
+    idle: () => stage === "over" || isMasks(), // there is nothing it would change
   },
   {
     action: "certainty",
