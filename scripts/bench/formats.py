@@ -52,7 +52,8 @@ def measure(name: str, run: ListRun, folder: Path) -> dict[str, str | float]:
     start = time.perf_counter()
     export(run, [name], folder)
     seconds = time.perf_counter() - start
-    size = sum(p.lstat().st_size for p in (folder / name).rglob("*") if not p.is_symlink())
+    files = [path.stat() for path in (folder / name).rglob("*") if path.is_file()]
+    size = sum(file.st_size for file in files if file.st_nlink == 1)  # without hard-linked photos
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         found = READERS[name][1](folder / name, run)
     ious = []

@@ -59,9 +59,9 @@ def read_coco_panoptic(folder: Path, run: Entries) -> Segments:
         info = {s["id"]: s for s in annotation["segments_info"]}
         assert len(info) == len(annotation["segments_info"])
         assert 0 not in info  # void
-        present, areas = np.unique(ids, return_counts=True)
+        present, areas = np.unique(ids[ids > 0], return_counts=True)
         # "segment in the PNG but not in the JSON", and the other way round
-        assert set(present.tolist()) - {0} == set(info)
+        assert set(present.tolist()) == set(info)
         for id, area in zip(present.tolist(), areas.tolist(), strict=True):
             segment = info[id]
             assert segment["area"] == area
@@ -181,11 +181,11 @@ def read_yolo(folder: Path, run: Entries) -> Segments:
 
     data = check_det_dataset(str(folder / "data.yaml"), autodownload=False)
     dataset = YOLODataset(img_path=data["train"], data=data, task="segment", augment=False)
-    photos = {os.path.realpath(e.image): e.key for e in run if e.image is not None}
+    photos = {os.stat(e.image).st_ino: e.key for e in run if e.image is not None}  # hard links
     found: Segments = {}
     for label in dataset.labels:
         height, width = label["shape"]
-        found[photos[os.path.realpath(label["im_file"])]] = [
+        found[photos[os.stat(label["im_file"]).st_ino]] = [
             (
                 data["names"][int(number)],
                 polygon2mask((height, width), [s * (width, height)]).astype(bool),

@@ -12,6 +12,7 @@ import PIL.Image
 import pytest
 
 from zeroguide.result.formats.registry import FORMATS, export
+from zeroguide.result.where import Where
 
 from .reading import READERS, Segments
 from .runs import ListRun, labelled, odd_run, segments, shapes_run
@@ -19,17 +20,22 @@ from .runs import ListRun, labelled, odd_run, segments, shapes_run
 LOSSLESS = sorted(FORMATS.keys() - {"yolo"})
 
 
-def read_back(name: str, run: ListRun, folder: Path) -> Segments:
-    """What the format's own tool finds; the test is skipped where the tool isn't installed."""
+def read_back(
+    name: str, run: ListRun, folder: Path, where: Where | None = None, keys: int | None = None
+) -> Segments:
+    """What the format's own tool finds; the test is skipped where the tool isn't installed.
+
+    where: of the export, which has then only the first so many images.
+    """
     module, read = READERS[name]
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"{module}, which reads {name}, isn't installed")
     if FORMATS[name].extra is not None:
         pytest.importorskip("pyarrow")
-    export(run, [name], folder)
+    export(run, [name], folder, where=where)
     logging.disable(logging.INFO)
     try:
-        return read(folder / name, run)
+        return read(folder / name, ListRun(run.entries[:keys]))
     finally:
         logging.disable(logging.NOTSET)
 

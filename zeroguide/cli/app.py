@@ -18,7 +18,19 @@ from typing import Annotated, cast
 import typer
 
 from zeroguide import __version__
-from zeroguide.cli import discover, evaluate, export, fit, label, models, name, search, segment, web
+from zeroguide.cli import (
+    discover,
+    evaluate,
+    export,
+    fit,
+    label,
+    models,
+    name,
+    relabel,
+    search,
+    segment,
+    web,
+)
 from zeroguide.cli.running import INTERRUPTED
 from zeroguide.errors import ZeroguideError
 from zeroguide.system.console import Console, silence
@@ -38,6 +50,7 @@ app.command()(name.name)
 app.command()(segment.segment)
 app.command()(fit.fit)
 app.command()(discover.discover)
+app.command()(relabel.relabel)
 app.command()(export.export)
 app.command()(search.search)
 app.command()(web.web)

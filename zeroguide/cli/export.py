@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zeroguide.cli import options
+from zeroguide.errors import UsageError
 from zeroguide.system.console import Console
+
+if TYPE_CHECKING:
+    from zeroguide.result.formats.base import Entries
+    from zeroguide.result.where import Where
 
 
 def _list_formats(formats: str) -> str:
@@ -23,8 +28,8 @@ def _list_formats(formats: str) -> str:
 
 
 def export(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder that `zeroguide label` wrote.")
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders that `zeroguide label` wrote.")
     ],
     formats: Annotated[
         str,
@@ -40,20 +45,39 @@ def export(
         Path | None,
         typer.Option("-o", "--output", metavar="FOLDER", help="Default: exports/ in the run."),
     ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONDITION",
+            help='Only segments like this: \'label in ("dog", "cat") and certainty > .6\'; also '
+            "image, score, area, share, composed.",
+        ),
+    ] = None,
+    prefix: Annotated[
+        bool, typer.Option("--prefix", help="Put the runs' names before those of the images.")
+    ] = False,
+    photos_at: options.PhotosAt = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Write the labels of a run in other tools' formats.
+    """Write the labels of runs in other tools' formats.
 
-    Each format gets a folder of its own, FOLDER/NAME.
+    Each format gets a folder of its own, FOLDER/NAME, with the images of all runs. Images without
+    any segment that --where asks for are left out.
     """
+    from zeroguide.result.where import Where
     from zeroguide.runs.layout import EXPORTS
+    from zeroguide.runs.several_runs import SeveralRuns
 
     names = format_names(formats)
+    condition = None if where is None else Where(where)
+    if output is None and len(runs) > 1:
+        raise UsageError("several runs have no one exports/ folder; name another with -o")
     console = Console(quiet=quiet, verbose=verbose)
-    folder = run / EXPORTS if output is None else output
-    write_formats(run, names, folder, console, overwrite=overwrite)
+    folder = runs[0] / EXPORTS if output is None else output
+    entries = SeveralRuns(runs, prefix=prefix, photos_at=photos_at)
+    write_formats(entries, names, folder, console, where=condition, overwrite=overwrite)
     return 0
 
 
@@ -67,18 +91,24 @@ def format_names(formats: str) -> list[str]:
 
 
 def write_formats(
-    run: Path, names: list[str], folder: Path, console: Console, *, overwrite: bool
+    entries: Entries,
+    names: list[str],
+    folder: Path,
+    console: Console,
+    *,
+    where: Where | None = None,
+    overwrite: bool,
 ) -> None:
-    """Write a run in these formats, telling how far the work is."""
+    """Write labelled images in these formats, telling how far the work is."""
     from zeroguide.result.formats.registry import JSON
     from zeroguide.result.formats.registry import export as write
-    from zeroguide.runs.run_folder import RunFolder
 
     with console.progress():
         write(
-            RunFolder(run),
+            entries,
             names,
             folder,
+            where=where,
             overwrite=overwrite,
             note=console.note,
             step=console.step,

@@ -153,7 +153,9 @@ def label(
         console.note("the same command again goes on from here")
         return INTERRUPTED
     if formats and summary.total > summary.failed:
-        write_formats(output, formats, output / EXPORTS, console, overwrite=True)
+        from zeroguide.runs.run_folder import RunFolder
+
+        write_formats(RunFolder(output), formats, output / EXPORTS, console, overwrite=True)
     if summary.total == 1 and not summary.failed:
         console.note(f"results are in {' and '.join(map(str, progress.files))}")
     elif summary.total != 1:

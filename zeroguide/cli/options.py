@@ -56,6 +56,12 @@ Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]|mps", help="Wher
 Seed = Annotated[int | None, typer.Option(help="Seed of the run; default: the recipe's.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Results folder.")]
+PhotosAt = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Where the run's photos are now, if they have moved; by their keys."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only data and errors.")]
 Verbose = Annotated[

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from zeroguide.result.chosen import Chosen
 from zeroguide.result.named_map import NamedMap
 
-Labels = TypeVar("Labels", bound=NamedMap, covariant=True)
+Labels = TypeVar("Labels", bound=NamedMap | Chosen, covariant=True)
 
 
 @dataclass(frozen=True)

@@ -144,9 +144,10 @@ class NamedMap:
             raise UsageError(f"there is no segment {id}: ids are 1 to {len(self.segments)}")
         return self.label_map == id
 
-    def rles(self) -> list[dict[str, Any]]:
-        """Every segment's mask as COCO's compressed RLE, ready for JSON: {"size", "counts"}."""
+    def rles(self, segments: Sequence[Segment] | None = None) -> list[dict[str, Any]]:
+        """Masks as COCO's compressed RLE, ready for JSON: {"size", "counts"}; default: all."""
+        chosen = self.segments if segments is None else segments
         columns = np.asfortranarray(self.label_map)  # COCO's RLE runs down the columns
-        encoded = (coco_mask.encode((columns == s.id).view(np.uint8)) for s in self.segments)
+        encoded = (coco_mask.encode((columns == s.id).view(np.uint8)) for s in chosen)
         size = [self.height, self.width]
         return [{"size": [*size], "counts": rle["counts"].decode("ascii")} for rle in encoded]

@@ -46,7 +46,8 @@ class Segment:
     confidence: estimated probability that the label is right, 0 to 1; as good as the recipe's
     calibration. alternatives: further (label, score), best first. merged_from: ids of the
     over-segments it is made of. bbox: (x, y, width, height) in pixels. area: number of pixels, at
-    least 1. composed: a modifier was put before a name of the list.
+    least 1. composed: a modifier was put before a name of the list. original: what the models
+    wrote, where the label was renamed since; else None.
     """
 
     id: int
@@ -58,6 +59,7 @@ class Segment:
     bbox: Box
     area: int
     composed: bool = False
+    original: str | None = None
 
 
 def regions(label_map: np.ndarray, n: int) -> list[tuple[Box, int]]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from zeroguide.errors import OutputError, UsageError, ZeroguideError
 from zeroguide.models import prepare
 from zeroguide.result.provenance import differences, provenance
+from zeroguide.runs import label_maps
 from zeroguide.runs.failures import Failures
 from zeroguide.runs.interruption import interruptible
 from zeroguide.runs.layout import FAILURES, MANIFEST, results
@@ -106,8 +107,16 @@ class Run:
         and what `Worker.run` raises.
         """
         output = self.settings.output
-        with locked(output, shared=self.shard is not None, remedy=", or share it with --shard"):
+        remedy = ", or choose another folder with -o, or share it with --shard"
+        with locked(output, shared=self.shard is not None, remedy=remedy):
             check_engine(output, self.engine)
+            label_maps.check_finished(output)
+            renames = label_maps.kept(output)
+            if renames:
+                self.observer.note(
+                    f"{output}: labels are renamed as `zeroguide relabel` was told "
+                    f"({label_maps.KEPT}); --undo of that command takes it back"
+                )
             known = Manifest.read(output)
             with self._writing_manifest():
                 manifest = open_manifest(
@@ -123,7 +132,9 @@ class Run:
             summary = Summary()
             try:
                 with self._counting(summary) as done, interruptible(self.observer.note) as stop:
-                    settings = replace(self.settings, may_replace=manifest.replacing)
+                    settings = replace(
+                        self.settings, may_replace=manifest.replacing, renames=renames
+                    )
                     feed = Feed(self._items(manifest))
                     workers, items = self._choose_workers(settings, feed, stop)
                     summary.workers = workers.size

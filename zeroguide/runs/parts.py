@@ -18,7 +18,7 @@ import heapq
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,19 +46,42 @@ def write_part(folder: Path, rows: Iterable[Row], number: int) -> Path:
 
     The same keys give the same name. Raises ZeroguideError if it can't be written.
     """
-    pa, pq = _pyarrow()
+    pa, _ = _pyarrow()
     rows = sorted(rows)
     digest = hashlib.sha256("\n".join(row.key for row in rows).encode()).hexdigest()
     path = folder / f"{number:05d}-{digest[:16]}.parquet"
     columns = {name: [getattr(row, name) for row in rows] for name in Row._fields}
-    data = io.BytesIO()
-    pq.write_table(pa.table(columns), data, row_group_size=ROWS, compression="zstd")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ZeroguideError(f"{folder}: can't be made ({error.strerror})") from error
-    write_atomically(path, data.getvalue())
+    _write(path, pa.table(columns))
     return path
+
+
+def rewrite_part(path: Path, change: Callable[[str, str], str | None]) -> None:
+    """Change the JSON texts of a part, whole or not at all; other columns stay.
+
+    change: a row's key and text -> its new text, None if it stays. Raises ZeroguideError for a
+    damaged part, and if it can't be written.
+    """
+    pa, _ = _pyarrow()
+    with _opened(path) as file:
+        table = file.read()
+    old = table.column("json").to_pylist()
+    new = [change(*row) for row in zip(table.column("key").to_pylist(), old, strict=True)]
+    if all(text is None for text in new):
+        return
+    texts = [before if text is None else text for before, text in zip(old, new, strict=True)]
+    column = pa.array(texts, table.schema.field("json").type)
+    _write(path, table.set_column(table.schema.get_field_index("json"), "json", column))
+
+
+def _write(path: Path, table: Any) -> None:
+    _, pq = _pyarrow()
+    data = io.BytesIO()
+    pq.write_table(table, data, row_group_size=ROWS, compression="zstd")
+    write_atomically(path, data.getvalue())
 
 
 def read_keys(paths: Sequence[Path]) -> Iterator[str]:

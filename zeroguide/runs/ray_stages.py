@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import DeviceError, OutputError, ZeroguideError
 from zeroguide.result import Labeling
+from zeroguide.result.renames import renamed
 from zeroguide.runs.parts import Row, write_part
 from zeroguide.runs.pool import ATTEMPTS, WorkersError, given_up, nothing_labelled, picklable
 from zeroguide.runs.result_files import Found
@@ -204,14 +205,15 @@ class _BlockResults:
 
     def __init__(self, settings: Settings) -> None:
         self.hashes: dict[str, str] = {}
-        self._embeddings = settings.embeddings
+        self._settings = settings
 
     def find(self, item: Item, sha256: str) -> Found:
         known = self.hashes[item.key]
         return Found(is_complete=bool(known) and sha256.startswith(known))
 
     def write(self, item: Item, image: Image, labeling: Labeling) -> Labeling:
-        return labeling if self._embeddings else replace(labeling, embeddings=None)
+        labeling = renamed(labeling, self._settings.renames)
+        return labeling if self._settings.embeddings else replace(labeling, embeddings=None)
 
     def draw(self, item: Item, image: Image, labeling: Labeling) -> None:
         raise NotImplementedError("no overlays are drawn on a cluster")

@@ -20,6 +20,7 @@ from zeroguide.errors import ImageError, OutputError, ZeroguideError
 from zeroguide.image import Image
 from zeroguide.result import SCHEMA, Labeling
 from zeroguide.result.provenance import made_alike, provenance
+from zeroguide.result.renames import renamed
 from zeroguide.runs.layout import overlay_path, result_path
 from zeroguide.runs.settings import Settings
 from zeroguide.runs.sources import Item
@@ -101,6 +102,7 @@ class ResultFiles:
         Raises ImageError for a name that is too long for a file, OutputError, which ends the run,
         if nothing can be written at all.
         """
+        labeling = renamed(labeling, self.settings.renames)
         if not self.settings.embeddings:
             labeling = replace(labeling, embeddings=None)
         path = result_path(self.settings.output, item.key)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os import PathLike
@@ -14,8 +12,9 @@ from typing import Any
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.result import Labeling
 from zeroguide.result.entry import Entry
+from zeroguide.runs.label_maps import check_finished
 from zeroguide.runs.layout import MANIFEST, PARTS, key_of, part_files, result_path, results
-from zeroguide.runs.sources.keys import Places
+from zeroguide.runs.photos import Photos
 from zeroguide.system.files import write_atomically
 
 SCHEMA = "zeroguide-run/1"
@@ -79,44 +78,41 @@ class Manifest:
 class RunFolder:
     """The results of a run, in the order of their keys; read one at a time, as often as asked.
 
-    Raises UsageError for a folder that isn't there or holds no result.
+    photos_at: a folder to which the photos have moved; see `Photos`.
+    Raises UsageError for a folder that isn't there or holds no result, and for `photos_at` if it
+    isn't one or no photo of the run is there.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | PathLike[str], *, photos_at: str | PathLike[str] | None = None
+    ) -> None:
         self.path = Path(path)
         if not self.path.is_dir():
             raise UsageError(
                 f"{self.path}: is not a folder; name the one that `zeroguide label -o` has written"
             )
         self.manifest = Manifest.read(self.path)
-        self.places = Places()
-        self._roots = [Path(root) for root in self.manifest.roots] if self.manifest else []
+        self.photos = Photos(self.manifest.roots if self.manifest else [], photos_at)
         if next(self._keys(), None) is None:
             raise UsageError(
                 f"{self.path}: holds no labels; name the folder that `zeroguide label -o` has "
                 "written"
             )
+        self.photos.check_moved(self._keys())
 
     def keys(self) -> list[str]:
         """Of all labelled images, sorted."""
         return sorted(self._keys())
 
     def __iter__(self) -> Iterator[Entry[Labeling]]:
-        """Raises ZeroguideError for a damaged result."""
+        """Raises ZeroguideError for a damaged result, UsageError for a run half renamed."""
+        check_finished(self.path)
         if parts := part_files(self.path):
             yield from self._from_parts(parts)
             return
         for key in self.keys():
             labeling = Labeling.load(result_path(self.path, key))
-            yield Entry(key, labeling, self._image(key, labeling.sha256))
-
-    def _image(self, key: str, sha256: str) -> Path | None:
-        """The file of an image; if it may be one of several, that with its content."""
-        paths = (Path(self.places.path(root, key)) for root in self._roots)
-        files = [path for path in paths if path.is_file()]
-        if len(files) > 1:
-            files = [file for file in files if _sha256(file) == sha256]
-        return files[0] if files else None
+            yield Entry(key, labeling, self.photos.find(key, labeling.sha256))
 
     def _keys(self) -> Iterator[str]:
         if parts := part_files(self.path):
@@ -137,12 +133,4 @@ class RunFolder:
                 raise ZeroguideError(
                     f"{self.path / PARTS}: the result of {key} is damaged ({error}); label again"
                 ) from None
-            yield Entry(key, labeling, self._image(key, labeling.sha256))
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:  # it has gone meanwhile
-        return None
+            yield Entry(key, labeling, self.photos.find(key, labeling.sha256))

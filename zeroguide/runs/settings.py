@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,10 +23,10 @@ class Settings:
     """What all workers of a run are told; picklable.
 
     output: the run's folder, which exists. overlay: whether to draw one. legend: "auto", "always"
-    or "never". embeddings: whether results keep them. overwrite: label again what is labelled.
-    may_replace: results of other recipes, too. batch_size: images in the networks at
-    once, at most; 0 isn't decided yet. threads: of torch, and at most so many that read and write;
-    None: torch's choice.
+    or "never". renames: what labels become, by what the models write; by `Run`. embeddings:
+    whether results keep them. overwrite: label again what is labelled. may_replace: results of
+    other recipes, too. batch_size: images in the networks at once, at most; 0 isn't decided yet.
+    threads: of torch, and at most so many that read and write; None: torch's choice.
     """
 
     recipe: Recipe
@@ -35,6 +35,7 @@ class Settings:
     offline: bool = False
     overlay: bool = True
     legend: Literal["auto", "always", "never"] = "auto"
+    renames: Mapping[str, str] = field(default_factory=dict)
     embeddings: bool = True
     overwrite: bool = False
     may_replace: bool = False

@@ -19,11 +19,14 @@ from zeroguide.errors import OutputError
 
 @contextmanager
 def locked(
-    folder: str | PathLike[str], *, shared: bool = False, remedy: str = ""
+    folder: str | PathLike[str],
+    *,
+    shared: bool = False,
+    remedy: str = ", or choose another folder with -o",
 ) -> Iterator[None]:
     """Keep other runs out of an existing folder; OutputError if one is there already.
 
-    shared: let in those that share, too. remedy: what else can be done, ending the sentence.
+    shared: let in those that share, too. remedy: what else can be done than wait.
     """
     try:
         import fcntl
@@ -37,8 +40,7 @@ def locked(
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OutputError(
-                f"{folder}: another run is writing its results there; wait until it ends, or "
-                f"choose another folder with -o{remedy}"
+                f"{folder}: another run is writing its results there; wait until it ends{remedy}"
             ) from None
         except OSError:  # a file system without locks: then as if there were none
             pass

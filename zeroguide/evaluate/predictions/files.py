@@ -19,6 +19,7 @@ from zeroguide.evaluate.datasets.files import image_size, read_lines
 from zeroguide.evaluate.predictions.prediction import Prediction
 from zeroguide.image.ids import read_ids
 from zeroguide.result import SCHEMA, Labeling
+from zeroguide.result.formats.masks import NO_LABEL
 from zeroguide.runs.masks.coco_tables import length, read_json
 
 NAMES_FILE = "names.txt"
@@ -133,7 +134,10 @@ def label_map_file(path: Path, names: list[str] | None) -> PredictionFile:
         own = read_names(path.with_suffix(".txt")) or names
         void = 65535 if ids.max(initial=0) > 255 else 255
         known = len(own) if own is not None else void
-        label_map = np.where((ids == void) & (void >= known), -1, ids).astype(np.int32)
+        is_void = (ids == void) & (void >= known)
+        if own and own[0] == NO_LABEL:  # of our own exports
+            is_void |= ids == 0
+        label_map = np.where(is_void, -1, ids).astype(np.int32)
         n = int(label_map.max(initial=-1)) + 1
         if n > known:
             raise ZeroguideError(

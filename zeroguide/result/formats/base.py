@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from zeroguide.errors import ZeroguideError
+from zeroguide.result.chosen import Chosen
+from zeroguide.result.entry import Entry
 
 if TYPE_CHECKING:
-    from zeroguide.result.entry import Entry
     from zeroguide.result.named_map import NamedMap
+    from zeroguide.result.where import Where
 
 T = TypeVar("T")
 
@@ -29,17 +31,42 @@ class Entries(Protocol):
 class Run:
     """Labelled images, read one at a time, with what is known only after all have been seen.
 
-    step: called with a number for every image that is read, for a progress line.
+    Args:
+        entries: the images.
+        step: called with a number for every image that is read, for a progress line.
+        where: which segments are meant; images without any are left out.
+
+    Attributes:
+        n_left_out: images that were left out, known after the first reading.
     """
 
-    def __init__(self, entries: Entries, step: Callable[[int], None] = lambda done: None) -> None:
+    def __init__(
+        self,
+        entries: Entries,
+        step: Callable[[int], None] = lambda done: None,
+        where: Where | None = None,
+    ) -> None:
         self._entries = entries
         self._step = step
+        self._where = where
+        self.n_left_out = 0
 
-    def __iter__(self) -> Iterator[Entry[NamedMap]]:
+    def __iter__(self) -> Iterator[Entry[Chosen]]:
+        left_out = 0
         for done, entry in enumerate(self._entries, start=1):
-            yield entry
+            chosen = self._chosen(entry)
+            if chosen.segments:
+                yield Entry(entry.key, chosen, entry.image)
+            left_out += not chosen.segments
             self._step(done)
+        self.n_left_out = left_out
+
+    def _chosen(self, entry: Entry[NamedMap]) -> Chosen:
+        labeling, where = entry.labeling, self._where
+        if where is None:
+            return Chosen.of(labeling)
+        pixels = labeling.width * labeling.height
+        return Chosen.of(labeling, lambda segment: where.fits(segment, entry.key, pixels))
 
     @cached_property
     def labels(self) -> list[str]:
@@ -48,7 +75,7 @@ class Run:
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        return {label: number for number, label in enumerate(self.labels, start=1)}
+        return numbers(self.labels)
 
     def category(self, label: str) -> int:
         """The number of a label: 1 for the first in `labels`; 0 is for "no label"."""
@@ -61,6 +88,11 @@ class Run:
     def stem(self, key: str) -> str:
         """How the files of one image are called, without their ending (see `stems`)."""
         return _look_up(self._stems, key)
+
+
+def numbers(labels: Sequence[str]) -> dict[str, int]:
+    """The numbers of sorted labels in all formats: 1 for the first; 0 is for "no label"."""
+    return {label: number for number, label in enumerate(labels, start=1)}
 
 
 def _look_up(table: Mapping[str, T], item: str) -> T:
@@ -89,12 +121,6 @@ def ending(key: str) -> str:
     """The ending of a key's file name, with the dot; "" if there is none, as in ".hidden"."""
     name = key.rpartition("/")[2]
     return name[name.rfind(".") :] if name.rfind(".") > 0 else ""
-
-
-def crop(labeling: NamedMap, id: int) -> np.ndarray:
-    """The mask of a segment within its box: (height, width) bool."""
-    x, y, width, height = labeling.segments[id - 1].bbox
-    return np.ascontiguousarray(labeling.label_map[y : y + height, x : x + width] == id)
 
 
 def row_runs(mask: np.ndarray) -> list[int]:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from zeroguide.result.formats.base import Run, to_json
+from zeroguide.result.chosen import Chosen
+from zeroguide.result.formats.base import Run, numbers, to_json
 from zeroguide.result.named_map import NamedMap
 
 INFO = {"description": "labels by zeroguide"}
@@ -47,17 +48,18 @@ def write(run: Run, folder: Path) -> None:
 def to_coco(labeling: NamedMap) -> dict[str, Any]:
     """One picture's labels as `write` writes those of a run, ready for JSON."""
     labels = sorted({segment.label for segment in labeling.segments})
-    number = {label: i for i, label in enumerate(labels, start=1)}
+    number = numbers(labels)
+    whole = Chosen.of(labeling)
     return {
         "info": INFO,
         "licenses": [],
         "categories": [{"id": i, "name": label} for label, i in number.items()],
-        "images": [_image(labeling, labeling.file_name, 1)],
-        "annotations": list(_annotations(labeling, 1, number.__getitem__)),
+        "images": [_image(whole, labeling.file_name, 1)],
+        "annotations": list(_annotations(whole, 1, number.__getitem__)),
     }
 
 
-def _image(labeling: NamedMap, file_name: str, image_id: int) -> dict[str, Any]:
+def _image(labeling: Chosen, file_name: str, image_id: int) -> dict[str, Any]:
     return {
         "id": image_id,
         "file_name": file_name,
@@ -67,7 +69,7 @@ def _image(labeling: NamedMap, file_name: str, image_id: int) -> dict[str, Any]:
 
 
 def _annotations(
-    labeling: NamedMap, image_id: int, category: Callable[[str], int]
+    labeling: Chosen, image_id: int, category: Callable[[str], int]
 ) -> Iterator[dict[str, Any]]:
     """A picture's segments; "id" is the segment's, which is unique within one picture only."""
     for segment, code in zip(labeling.segments, labeling.rles(), strict=True):

@@ -1,7 +1,7 @@
 """COCO panoptic: `panoptic.json`, and in `panoptic/` a PNG per image with the segments' ids.
 
-A pixel's id is R + 256 G + 256^2 B, a segment's id in its image is that of the Labeling. No pixel
-is 0 (void), because every pixel belongs to a segment. Whether a label is a thing or stuff isn't
+A pixel's id is R + 256 G + 256^2 B, a segment's id in its image is that of the Labeling. Only
+pixels of segments that weren't chosen are 0 (void). Whether a label is a thing or stuff isn't
 known: `isthing` is 1 for all.
 """
 

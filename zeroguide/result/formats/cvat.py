@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-from zeroguide.result.formats.base import Run, class_colour, crop, row_runs
-from zeroguide.result.named_map import NamedMap
+from zeroguide.result.chosen import Chosen
+from zeroguide.result.formats.base import Run, class_colour, row_runs
 from zeroguide.result.segment import Segment
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -50,9 +50,9 @@ def _attribute(name: str) -> str:
     )
 
 
-def _mask(labeling: NamedMap, segment: Segment) -> str:
+def _mask(labeling: Chosen, segment: Segment) -> str:
     x, y, width, height = segment.bbox
-    runs = ", ".join(map(str, row_runs(crop(labeling, segment.id))))
+    runs = ", ".join(map(str, row_runs(labeling.crop(segment))))
     return (
         f'<mask label={quoteattr(_xml(segment.label))} source="auto" occluded="0" rle="{runs}" '
         f'left="{x}" top="{y}" width="{width}" height="{height}" z_order="0">'

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from zeroguide.result.chosen import Chosen
 from zeroguide.result.entry import Entry
-from zeroguide.result.formats.base import Run, crop, to_json
-from zeroguide.result.named_map import NamedMap
+from zeroguide.result.formats.base import Run, to_json
 
 
 def write(run: Run, folder: Path) -> str | None:
@@ -35,7 +35,7 @@ def write(run: Run, folder: Path) -> str | None:
     return f"photos that aren't known or have gone: {unknown}; name their folder with rel_dir"
 
 
-def _sample(entry: Entry[NamedMap]) -> dict[str, Any]:
+def _sample(entry: Entry[Chosen]) -> dict[str, Any]:
     labeling = entry.labeling
     scale = np.array([labeling.width, labeling.height] * 2)
     # FiftyOne rounds corners down to pixels: a fraction that is a hair too small costs one.
@@ -47,7 +47,7 @@ def _sample(entry: Entry[NamedMap]) -> dict[str, Any]:
             "tags": [],
             "label": segment.label,
             "bounding_box": ((segment.bbox + hair) / scale).tolist(),
-            "mask": {"$binary": {"base64": _array(crop(labeling, segment.id)), "subType": "00"}},
+            "mask": {"$binary": {"base64": _array(labeling.crop(segment)), "subType": "00"}},
             "confidence": segment.confidence,
             "index": segment.id,
             "score": segment.score,

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from zeroguide.result.formats.base import Run, class_colour, crop, to_json
+from zeroguide.result.chosen import Chosen
+from zeroguide.result.formats.base import Run, class_colour, to_json
 from zeroguide.result.formats.outlines import parts
-from zeroguide.result.named_map import NamedMap
 from zeroguide.result.segment import Segment
 
 
@@ -28,11 +28,11 @@ def write(run: Run, folder: Path) -> None:
         path.write_text(to_json(document) + "\n", encoding="utf-8")
 
 
-def _feature(run: Run, labeling: NamedMap, segment: Segment) -> dict[str, Any]:
+def _feature(run: Run, labeling: Chosen, segment: Segment) -> dict[str, Any]:
     corner = np.array(segment.bbox[:2])
     polygons = [
         [(np.vstack([ring, ring[:1]]) + corner).astype(int).tolist() for ring in part]
-        for part in parts(crop(labeling, segment.id))
+        for part in parts(labeling.crop(segment))
     ]
     one = len(polygons) == 1
     return {

@@ -19,9 +19,9 @@ import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from zeroguide.result.chosen import Chosen
 from zeroguide.result.entry import Entry
 from zeroguide.result.formats.base import Run
-from zeroguide.result.named_map import NamedMap
 
 ROWS, ROWS_BYTES = 100, 50_000_000  # of a row group at most: what is held in memory
 SHARD_BYTES = 500_000_000  # of a file, as the library's own
@@ -106,10 +106,10 @@ def write(run: Run, folder: Path) -> str | None:
     return f"photos that aren't known or have gone: {unknown}; their image is empty"
 
 
-def _row(entry: Entry[NamedMap]) -> dict[str, Any]:
+def _row(entry: Entry[Chosen]) -> dict[str, Any]:
     """One image; a photo that has gone is null."""
     labeling = entry.labeling
-    kind = np.uint8 if len(labeling.segments) < 256 else np.uint16
+    kind = np.uint8 if labeling.last_id < 256 else np.uint16
     png = io.BytesIO()
     PIL.Image.fromarray(labeling.label_map.astype(kind)).save(png, "PNG")
     photo = None

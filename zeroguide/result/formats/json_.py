@@ -7,7 +7,7 @@
                    "area", "composed", "segmentation", "embedding"}, ...]}
 
 `segmentation` is COCO's compressed RLE; `embedding`, where there is one, base64 of little-endian
-float16.
+float16. After `label` comes `original` where the label was renamed: what the models wrote.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def segment_to_dict(s: Segment) -> dict[str, Any]:
     return {
         "id": s.id,
         "label": s.label,
+        **({} if s.original is None else {"original": s.original}),
         "score": s.score,
         "confidence": s.confidence,
         "alternatives": [[label, score] for label, score in s.alternatives],
@@ -112,6 +113,7 @@ def fields(d: dict[str, Any]) -> dict[str, Any]:
                     bbox=(x, y, w, h),
                     area=e["area"],
                     composed=bool(e.get("composed", False)),
+                    original=e.get("original"),
                 )
             )
         return {

@@ -15,12 +15,12 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from zeroguide.result.formats.base import Run, class_colour, crop, to_json
+from zeroguide.result.chosen import Chosen
+from zeroguide.result.formats.base import Run, class_colour, to_json
 from zeroguide.result.formats.outlines import polygons
-from zeroguide.result.named_map import NamedMap
 from zeroguide.result.segment import Segment
 
-Regions = Callable[[NamedMap, Segment], list[dict[str, Any]]]
+Regions = Callable[[Chosen, Segment], list[dict[str, Any]]]
 
 
 def write(run: Run, folder: Path) -> None:
@@ -57,12 +57,12 @@ def write_tasks(run: Run, folder: Path, control: str, regions: Regions) -> None:
         file.write("]\n")
 
 
-def _version(labeling: NamedMap) -> str:
+def _version(labeling: Chosen) -> str:
     return f"zeroguide {labeling.recipe.get('name', '')}".rstrip()
 
 
 def _region(
-    labeling: NamedMap, segment: Segment, part: int, kind: str, value: dict[str, Any]
+    labeling: Chosen, segment: Segment, part: int, kind: str, value: dict[str, Any]
 ) -> dict[str, Any]:
     region: dict[str, Any] = {
         "id": f"{segment.id}-{part}",
@@ -80,11 +80,11 @@ def _region(
     return region
 
 
-def _polygons(labeling: NamedMap, segment: Segment) -> list[dict[str, Any]]:
+def _polygons(labeling: Chosen, segment: Segment) -> list[dict[str, Any]]:
     """A polygon for each part, in percent of width and height."""
     x, y = segment.bbox[:2]
     percent = (100 / labeling.width, 100 / labeling.height)
     return [
         {"points": ((polygon + np.array([x, y])) * percent).round(6).tolist(), "closed": True}
-        for polygon in polygons(crop(labeling, segment.id))
+        for polygon in polygons(labeling.crop(segment))
     ]

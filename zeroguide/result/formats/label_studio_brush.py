@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from zeroguide.result.chosen import Chosen
 from zeroguide.result.formats.base import Run, row_runs
 from zeroguide.result.formats.label_studio import write_tasks
-from zeroguide.result.named_map import NamedMap
 from zeroguide.result.segment import Segment
 
 LENGTH_BITS = np.array([3, 4, 8, 16])
@@ -27,8 +27,8 @@ def write(run: Run, folder: Path) -> None:
     write_tasks(run, folder, "BrushLabels", _brush)
 
 
-def _brush(labeling: NamedMap, segment: Segment) -> list[dict[str, Any]]:
-    return [{"format": "rle", "rle": encode(labeling.mask(segment.id))}]
+def _brush(labeling: Chosen, segment: Segment) -> list[dict[str, Any]]:
+    return [{"format": "rle", "rle": encode(labeling.mask(segment))}]
 
 
 def encode(mask: np.ndarray) -> list[int]:

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from zeroguide.result.chosen import Chosen
 from zeroguide.result.entry import Entry
-from zeroguide.result.formats.base import Run, crop, to_json
+from zeroguide.result.formats.base import Run, to_json
 from zeroguide.result.formats.outlines import polygons
-from zeroguide.result.named_map import NamedMap
 
 VERSION = "5.5.0"  # of the files; they have no version of their own
 INSET = 0.05
@@ -36,13 +36,13 @@ def write(run: Run, folder: Path) -> str | None:
     return f"photos that aren't known or have gone: {unknown}; put them beside their JSON files"
 
 
-def _document(entry: Entry[NamedMap], folder: Path) -> dict[str, Any]:
+def _document(entry: Entry[Chosen], folder: Path) -> dict[str, Any]:
     """One image's annotations, to be written to `folder`."""
     labeling = entry.labeling
     shapes = []
     for segment in labeling.segments:
         x, y = segment.bbox[:2]
-        for polygon in polygons(crop(labeling, segment.id), inset=INSET):
+        for polygon in polygons(labeling.crop(segment), inset=INSET):
             shapes.append(
                 {
                     "label": segment.label,
@@ -65,7 +65,7 @@ def _document(entry: Entry[NamedMap], folder: Path) -> dict[str, Any]:
     }
 
 
-def _image_path(entry: Entry[NamedMap], folder: Path) -> str:
+def _image_path(entry: Entry[Chosen], folder: Path) -> str:
     """From the JSON's folder to the photo, with slashes."""
     if entry.image is None:
         return entry.key.rpartition("/")[2]

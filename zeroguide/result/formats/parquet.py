@@ -12,11 +12,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from zeroguide.result.chosen import Chosen
 from zeroguide.result.formats.base import Run
-from zeroguide.result.named_map import NamedMap
 
 ROWS = 10_000  # of a row group: what is held in memory, with embeddings about 30 MB
 SCHEMA = pa.schema(
@@ -56,9 +57,8 @@ def write(run: Run, folder: Path) -> None:
             file.write_table(pa.Table.from_pylist(rows, SCHEMA))
 
 
-def _rows(key: str, labeling: NamedMap) -> list[dict[str, Any]]:
+def _rows(key: str, labeling: Chosen) -> list[dict[str, Any]]:
     """An image's segments."""
-    embeddings = labeling.embeddings
     return [
         {
             "key": key,
@@ -72,7 +72,11 @@ def _rows(key: str, labeling: NamedMap) -> list[dict[str, Any]]:
             "bbox": segment.bbox,
             "area": segment.area,
             "rle": code["counts"],
-            "embedding": None if embeddings is None else embeddings[segment.id - 1].astype("f4"),
+            "embedding": _float32(labeling.embedding(segment)),
         }
         for segment, code in zip(labeling.segments, labeling.rles(), strict=True)
     ]
+
+
+def _float32(embedding: np.ndarray | None) -> np.ndarray | None:
+    return None if embedding is None else embedding.astype("f4")

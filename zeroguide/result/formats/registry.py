@@ -21,6 +21,7 @@ from zeroguide.errors import UsageError, ZeroguideError
 
 if TYPE_CHECKING:
     from zeroguide.result.formats.base import Entries
+    from zeroguide.result.where import Where
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def export(
     names: Sequence[str],
     folder: str | PathLike[str],
     *,
+    where: Where | None = None,
     overwrite: bool = False,
     note: Callable[[str], None] = lambda text: None,
     step: Callable[[str], None] = lambda text: None,
@@ -88,11 +90,13 @@ def export(
 
     Args:
         entries: the run's images; they are read once or twice for each format, never held together.
+        where: which segments; images without any are left out, which is noted.
         overwrite: replace results of an earlier export.
         note: told what a format couldn't hold, one sentence at a time.
         step: told how far the work is.
 
-    Raises UsageError for an unknown format, a missing dependency or a result that exists;
+    Raises UsageError for an unknown format, a missing dependency, a result that exists or a `where`
+    that no segment fits;
     ZeroguideError if something can't be read or written. Nothing of the format at fault is left.
     """
     folder = Path(folder)
@@ -112,7 +116,15 @@ def export(
     if total == 0:
         raise ZeroguideError("the run holds no labelled image; label some first")
     at = ""
-    run = Run(entries, lambda done: step(f"{at}: {done} of {total} images"))
+    run = Run(entries, lambda done: step(f"{at}: {done} of {total} images"), where)
+    if where is not None:
+        at = "choosing"
+        if not run.labels:
+            raise UsageError(
+                f"--where {where.text!r}: no segment of the {total} images is like that"
+            )
+        if run.n_left_out:
+            note(f"{run.n_left_out} of {total} images have no such segment and are left out")
     for name in names:
         at = name
         try:

@@ -6,12 +6,14 @@ lines, which cost a few pixels of what lies between; holes are kept by a slit. T
 polygons as labelme does, hence the same inset.
 
 The reader looks into `images/` and asks for the labels of `images/a/x.jpg` in `labels/a/x.txt`. So
-`images/` holds links to the photos (copies where links can't be had), and PNGs of those that it
+`images/` holds the photos themselves, so that the folder can be moved or packed: hard links, which
+take no room, where the photos lie on the same file system, else copies; and PNGs of photos that it
 can't read. Some names of folders lead it astray, they are written otherwise: see `_place`.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import warnings
@@ -26,9 +28,9 @@ from scipy.spatial import Delaunay
 
 from zeroguide.errors import ImageError
 from zeroguide.image import open_image
-from zeroguide.result.formats.base import Run, crop, ending, one_line, to_json
+from zeroguide.result.chosen import Chosen
+from zeroguide.result.formats.base import Run, ending, one_line, to_json
 from zeroguide.result.formats.outlines import polygons
-from zeroguide.result.named_map import NamedMap
 
 INSET = 0.1  # larger than the rounding of float32, which the reader uses
 _APART = 2e-6  # of the width: what float32 tells apart
@@ -75,7 +77,7 @@ def _place(stem: str) -> str:
     return "/".join([*folders, name])
 
 
-def _lines(run: Run, labeling: NamedMap) -> list[str]:
+def _lines(run: Run, labeling: Chosen) -> list[str]:
     """An image's segments as lines.
 
     Some versions of the reader drop lines of one class and one bounding box as duplicates. Of those
@@ -85,7 +87,7 @@ def _lines(run: Run, labeling: NamedMap) -> list[str]:
     lines = []
     alike: Counter[tuple[str, tuple[int, int, int, int]]] = Counter()
     for segment in labeling.segments:
-        polygon = _join(polygons(crop(labeling, segment.id), inset=INSET))
+        polygon = _join(polygons(labeling.crop(segment), inset=INSET))
         points = (polygon + segment.bbox[:2]) / size
         points[points[:, 0] == points[:, 0].max(), 0] -= _APART * alike[segment.label, segment.bbox]
         alike[segment.label, segment.bbox] += 1
@@ -141,8 +143,8 @@ def _show(image: Path, place: Path, suffix: str) -> bool:
         return True
     target = place.with_name(place.name + (suffix if suffix.lower() in _TAKEN else usual))
     try:
-        target.symlink_to(image)
-    except OSError:  # a file system, or a user of Windows, without links
+        os.link(image.resolve(), target)
+    except OSError:  # another file system, one without links, or another user's photo
         shutil.copyfile(image, target)
     return True
 

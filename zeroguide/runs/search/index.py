@@ -27,6 +27,7 @@ import numpy as np
 
 from zeroguide.errors import ZeroguideError
 from zeroguide.result.provenance import differences, made_alike
+from zeroguide.runs.label_maps import check_finished
 from zeroguide.runs.layout import PARTS, is_result, json_files, key_of, part_files
 from zeroguide.runs.run_folder import RunFolder
 from zeroguide.runs.search.index_file import Described, Index, Stamp, load, parse, write
@@ -49,6 +50,7 @@ def open_index(
     note, step: are told remarks, and what is being done. Raises ZeroguideError for a run without
     embeddings, of several recipes, or with a damaged result.
     """
+    check_finished(run.path)
     recipe = run.manifest.recipe if run.manifest else next(iter(run)).labeling.recipe
     old = load(run.path / FILE)
     if old is not None and not made_alike(old.recipe, recipe):

@@ -122,7 +122,7 @@ class Searcher:
 
     def _image(self, key: str) -> Path | None:
         roots = self.run.manifest.roots if self.run.manifest else []
-        paths = (self.run.places.path(root, key) for root in roots)
+        paths = (self.run.photos.places.path(root, key) for root in roots)
         return next((Path(path) for path in paths if os.path.isfile(path)), None)
 
 

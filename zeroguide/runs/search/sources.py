@@ -81,7 +81,7 @@ def _packed(run: RunFolder, keys: set[str]) -> dict[str, Item]:
         for root in run.manifest.roots if run.manifest else []:
             parts = key.split("/")
             above = ["/".join(parts[:n]) for n in range(1, len(parts))]
-            paths = [run.places.path(root, place) for place in above]
+            paths = [run.photos.places.path(root, place) for place in above]
             depth = next((n for n, path in enumerate(paths) if os.path.isfile(path)), None)
             if depth is not None:
                 inside[Path(paths[depth])]["/".join(parts[depth:])] = key
