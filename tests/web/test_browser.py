@@ -471,8 +471,8 @@ def drop(page: Page, *files: tuple[str, str, bytes]) -> None:
 def test_what_is_dropped_is_checked_too(page: Page) -> None:
     before = page.tab.inner_text(".zg-photo")
     photo = ("tent.png", "image/png", (SCENES / "tent.png").read_bytes())
-    drop(page, ("notes.txt", "text/plain", b"x"))
-    check_refused(page, f"notes.txt: {IS_NO_IMAGE}")
+    drop(page, ("notes.csv", "text/csv", b"x"))
+    check_refused(page, f"notes.csv: {IS_NO_IMAGE}")
     assert page.tab.inner_text(".zg-photo") == before  # it doesn't wait for the drop any more
     drop(page, photo, photo)
     check_refused(page, "2 files at once: take one picture, or one and its masks.")

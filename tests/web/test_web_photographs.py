@@ -234,7 +234,7 @@ def test_dropped_masks_get_names(browser: Any, photographs: Running, tmp_path: P
     alert = tab.locator(".zg-alert")
     drop(page, masks)
     page.wait_until(alert.is_visible)
-    assert "sam.json: masks need their picture" in alert.inner_text()
+    assert "sam.json: is no image; if it holds masks, drop it together with" in alert.inner_text()
     drop(page, masks, photo)  # both together
     tab.wait_for_selector(".zg-with-masks .zg-row")
     assert alert.is_hidden() and tab.inner_text(".zg-head h2") == "3 masks"
@@ -299,3 +299,84 @@ def test_a_program_gets_names_for_masks(photographs: Running, tmp_path: Path) ->
     path.write_bytes(b"{")
     with pytest.raises(AppError, match=r"^masks\.json: can't be read as JSON"):
         other.predict(handle(path), api_name="/name_masks")
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")]
+)
+def test_every_state_can_be_read_and_reached(
+    browser: Any, photographs: Running, tmp_path: Path, width: int, scheme: str
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page = Page(context.new_page(), f"{photographs.url}?__theme={scheme}")
+    tab, states = page.tab, []
+
+    def check(state: str) -> None:
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), state
+        assert (state, serious(tab)) == (state, [])
+        states.append(state)
+
+    check("empty")
+    bad, masks = tmp_path / "bad.png", tmp_path / "masks.json"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    masks.write_bytes(masks_file())
+    tab.set_input_files(".zg-photo input[type=file]", bad)
+    tab.wait_for_selector(".zg-alert", state="visible")
+    check("error")
+    tab.set_input_files(".zg-photo input[type=file]", BUS)
+    tab.wait_for_selector(".zg-row")
+    check("labelled")
+    tab.click(".zg-row >> nth=0")
+    check("selected")
+    tab.click("[data-key=look]")
+    tab.wait_for_selector(".zg-pair", state="visible")
+    check("what CLIP saw")
+    tab.keyboard.press("Escape")
+    tab.click(".zg-share")
+    tab.wait_for_selector(".zg-files", state="visible")
+    check("share")
+    tab.keyboard.press("Escape")
+    for stage in ("over", "graph"):
+        tab.check(f"input[value={stage}]", force=True)
+        check(stage)
+    tab.set_input_files(".zg-masks input", masks)
+    tab.wait_for_selector(".zg-with-masks .zg-row")
+    check("masks")
+    assert len(states) == 9
+    context.close()
+
+
+def test_sliders_and_dialogs_work_without_a_mouse(browser: Any, photographs: Running) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = Page(context.new_page(), photographs.url)
+    tab = page.tab
+    tab.set_input_files(".zg-photo input[type=file]", BUS)
+    tab.wait_for_selector(".zg-row")
+    sure = tab.locator(".zg-certain input")
+    sure.focus()
+    tab.keyboard.press("ArrowRight")
+    assert sure.input_value() == "0.31"
+    page.wait_until(lambda: tab.locator(".zg-certain .zg-reset").is_enabled())
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("Enter")  # back to the recipe's
+    page.wait_until(lambda: sure.input_value() == "0.3")
+    assert tab.evaluate("document.activeElement.closest('.zg-certain') !== null")
+    reached = set()
+    tab.focus(".zg-photo button")
+    for _ in range(60):
+        tab.keyboard.press("Tab")
+        reached.add(
+            tab.evaluate(
+                """() => {
+                    const at = document.activeElement;
+                    const seen = getComputedStyle(at).outlineStyle !== "none"
+                        || at.matches(".zg-segment, [name=zg-stage]");
+                    return (at.dataset.key || at.dataset.kind || at.className.baseVal
+                        || at.className || at.name || at.type) + (seen ? "" : " unseen");
+                }"""
+            )
+        )
+    own = {one for one in reached if not one.endswith(" unseen")}
+    assert {"overlay", "json", "coco", "share", "masks", "zg-row"} <= own, reached
+    assert any("zg-segment" in one for one in own) and "zg-stage" in own
+    context.close()

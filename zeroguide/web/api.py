@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-from gradio.components.api_component import Api
 
 from zeroguide.errors import UsageError
-from zeroguide.web.components import NETWORKS, photo_upload, said, session_key
-from zeroguide.web.editing import LONGEST_NAME
+from zeroguide.web.components import NETWORKS, offer, photo_upload, said, session_key, value
+from zeroguide.web.typed_names import LONGEST_NAME
 from zeroguide.web.uploads import MAX_BYTES, MAX_PIXELS, read_photo
 from zeroguide.web.work import Work
 
@@ -47,9 +45,9 @@ def add_api(work: Work) -> None:
         """Merge anew: segments at least as similar as the threshold become one."""
         return edit(request, action="threshold", value=threshold)
 
-    def certainty(value: float, request: gr.Request) -> dict[str, Any]:
+    def certainty(least: float, request: gr.Request) -> dict[str, Any]:
         """Name anew: a name less certain than this gives way to a wider one, from 0 to 1."""
-        return edit(request, action="certainty", value=value)
+        return edit(request, action="certainty", value=least)
 
     def cut(granularity: float, request: gr.Request) -> dict[str, Any]:
         """Cut the picture anew, from 0, coarse, to 1, fine; names by hand are gone."""
@@ -85,18 +83,18 @@ def add_api(work: Work) -> None:
         with said():
             return work.download(session_key(request), kind)
 
-    labels = _value("object", "Labels", "The segments in the schema zeroguide/1")
-    part = _value("integer", "Over-segment", "A number from the segment's merged_from")
-    other = _value("integer", "Other over-segment", "A number from the other's merged_from")
-    name = _value("string", "Name", f"The new name, at most {LONGEST_NAME} characters")
-    threshold = _value("number", "Threshold", "Similarity from which segments join, -1 to 1")
-    sure = _value("number", "Certainty", "The least probability of a name, 0 to 1")
-    granularity = _value("number", "Granularity", "How finely to cut, 0 to 1")
-    found = _value("object", "Look", "before, after: labels and confidence; seen: a picture")
-    kind = _value(
+    labels = value("object", "Labels", "The segments in the schema zeroguide/1")
+    part = value("integer", "Over-segment", "A number from the segment's merged_from")
+    other = value("integer", "Other over-segment", "A number from the other's merged_from")
+    name = value("string", "Name", f"The new name, at most {LONGEST_NAME} characters")
+    threshold = value("number", "Threshold", "Similarity from which segments join, -1 to 1")
+    sure = value("number", "Certainty", "The least probability of a name, 0 to 1")
+    granularity = value("number", "Granularity", "How finely to cut, 0 to 1")
+    found = value("object", "Look", "before, after: labels and confidence; seen: a picture")
+    kind = value(
         "string", "Kind", "overlay, json, coco, card (PNG), page (HTML), masks, masks-overlay"
     )
-    file = _value("object", "File", "Its name, media_type, and content in base64")
+    file = value("object", "File", "Its name, media_type, and content in base64")
     # Gradio has no type hint for a file that is deleted when it has been read.
     photo = photo_upload(visible=False, label="Photo")
     masks = photo_upload(visible=False, label="Masks")
@@ -106,11 +104,7 @@ def add_api(work: Work) -> None:
     kinds = "JSON of SAM, COCO, labelme, Label Studio or ours, a label map (PNG), YOLO's txt"
     mask_schema = {**masks.api_info(), "additional_description": kinds}
     masks.api_info_as_input = lambda: mask_schema
-    names = _value("object", "Names", "The masks in the schema zeroguide-names/1")
-
-    def offer(function: Callable[..., Any], given: list[Any], result: Any, **settings: Any) -> None:
-        settings["api_name"] = function.__name__
-        gr.Button(visible=False).click(function, given, result, **settings)
+    names = value("object", "Names", "The masks in the schema zeroguide-names/1")
 
     offer(label, [photo], labels, **NETWORKS)
     offer(name_masks, [masks], names, **NETWORKS)
@@ -123,11 +117,3 @@ def add_api(work: Work) -> None:
     offer(look, [part], found, **NETWORKS)
     offer(undo, [], labels)
     offer(download, [kind], file)
-
-
-def _value(kind: str, label: str, about: str) -> Api:
-    """What programs give or get, as `gr.api` makes it, but with words for the API's description."""
-    schema: dict[str, Any] = {"type": kind, "description": about, "additional_description": about}
-    if kind == "object":
-        schema["additionalProperties"] = {}
-    return Api(None, schema, label)

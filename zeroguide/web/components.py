@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components.api_component import Api
 from gradio.data_classes import FileData
 
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.system.console import sentence
 
+BRIEF = {"show_progress": "hidden", "api_visibility": "private"}
 NETWORKS = {"concurrency_limit": 1, "concurrency_id": "networks"}  # the models take one at a time
 
 
@@ -63,3 +65,19 @@ def said() -> Iterator[None]:
         yield
     except ZeroguideError as error:
         raise gr.Error(f"{sentence(error).rstrip('.')}.", print_exception=False) from error
+
+
+def offer(function: Callable[..., Any], given: list[Any], result: Any, **settings: Any) -> None:
+    """A call for programs, named like the function."""
+    settings["api_name"] = function.__name__
+    gr.Button(visible=False).click(function, given, result, **settings)
+
+
+def value(kind: str, label: str, about: str) -> Api:
+    """What programs give or get, as `gr.api` makes it, but with words for the API's description."""
+    schema: dict[str, Any] = {"type": kind, "description": about, "additional_description": about}
+    if kind == "object":
+        schema["additionalProperties"] = {}
+    if kind == "array":
+        schema["items"] = {"type": "string"}
+    return Api(None, schema, label)

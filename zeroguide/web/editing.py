@@ -23,11 +23,10 @@ from zeroguide.image import Image
 from zeroguide.recipe import Merge
 from zeroguide.result import Label, Labeling
 from zeroguide.web.namings import Naming, Namings, Parts, TextTable
+from zeroguide.web.typed_names import clean_name
 
 Source = Literal["network", "estimate", "hand"]
 """Who named a segment: the networks, an estimate from its parts, or somebody by hand."""
-
-LONGEST_NAME = 80  # characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,12 +157,7 @@ class Editor:
 
     def rename(self, part: int, label: str) -> None:
         """Give the segment around an over-segment a name of one's own. UsageError if it's blank."""
-        label = " ".join("".join(c if c.isprintable() else " " for c in label).split())
-        if not label:
-            raise UsageError("a name needs at least one character")
-        if len(label) > LONGEST_NAME:
-            raise UsageError(f"the name has {len(label)} characters; at most {LONGEST_NAME} fit")
-        self._fix(self.segment_of(part).parts, label)
+        self._fix(self.segment_of(part).parts, clean_name(label))
 
     def join(self, parts: Sequence[int]) -> None:
         """Make one segment of those around the given over-segments.

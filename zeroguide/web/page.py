@@ -19,8 +19,10 @@ from zeroguide.image import open_image
 from zeroguide.result.html_page import data_url
 from zeroguide.system.console import sentence
 from zeroguide.web.api import add_api
-from zeroguide.web.components import NETWORKS, photo_upload, read_sent, said, session_key
+from zeroguide.web.components import BRIEF, NETWORKS, photo_upload, read_sent, said, session_key
 from zeroguide.web.examples import Example
+from zeroguide.web.taxonomy import Taxonomy
+from zeroguide.web.taxonomy_page import add_taxonomy, add_taxonomy_api
 from zeroguide.web.uploads import MAX_BYTES, MAX_PIXELS, read_photo
 from zeroguide.web.work import Work
 
@@ -31,11 +33,15 @@ SCRIPTS = (
     "uploads.js", "messages.js",
 )  # fmt: skip
 THUMBNAIL = 160  # pixels
-BRIEF = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def make_page(
-    work: Work, *, about: str, examples: Sequence[Example] = (), queue: int = 16
+    work: Work,
+    *,
+    about: str,
+    examples: Sequence[Example] = (),
+    queue: int = 16,
+    taxonomy: Taxonomy | None = None,
 ) -> gr.Blocks:
     """The page.
 
@@ -44,6 +50,7 @@ def make_page(
         about: the preset and what its models know, a sentence without its full stop.
         examples: pictures to try.
         queue: pictures that may wait; who comes then is asked to try again.
+        taxonomy: a run's labels, for a tab of their own.
     """
     with gr.Blocks(title="zeroguide", analytics_enabled=False) as page:
         gr.HTML(
@@ -51,33 +58,44 @@ def make_page(
             elem_classes="zg-title",
             js_on_load=None,
         )
-        photo = photo_upload(
-            label=f"Photo, up to {MAX_BYTES // 10**6} MB and {MAX_PIXELS // 10**6} megapixels",
-            file_types=["image"],
-            height=150,
-            elem_classes="zg-photo",
-        )
-        viewer = gr.HTML(
-            value="",
-            html_template=(VIEWER / "viewer.html").read_text("utf-8"),
-            js_on_load="\n".join((VIEWER / name).read_text("utf-8") for name in SCRIPTS),
-            elem_classes="zg-view",
-            apply_default_css=False,
-            scene="",
-            masks="",
-            file="",
-            seen="",
-            offered="",
-            most=MAX_BYTES,
-            examples=json.dumps(_thumbnails(examples)),
-        )
-        gr.Markdown(
-            f"{about}. Pictures are forgotten when the page is closed.", elem_classes="zg-foot"
-        )
+        if taxonomy is None:
+            photo, viewer = _add_picture(about, examples)
+        else:
+            with gr.Tab(f"Labels of {taxonomy.name}"):
+                add_taxonomy(page, taxonomy)
+            with gr.Tab("A picture"):
+                photo, viewer = _add_picture(about, examples)
+            add_taxonomy_api(taxonomy)
         _connect(page, work, photo, viewer, examples)
         add_api(work)
     page.queue(max_size=queue)
     return page
+
+
+def _add_picture(about: str, examples: Sequence[Example]) -> tuple[gr.File, gr.HTML]:
+    """The zone for photos and what is made of them."""
+    photo = photo_upload(
+        label=f"Photo, up to {MAX_BYTES // 10**6} MB and {MAX_PIXELS // 10**6} megapixels",
+        file_types=["image"],
+        height=150,
+        elem_classes="zg-photo",
+    )
+    viewer = gr.HTML(
+        value="",
+        html_template=(VIEWER / "viewer.html").read_text("utf-8"),
+        js_on_load="\n".join((VIEWER / name).read_text("utf-8") for name in SCRIPTS),
+        elem_classes="zg-view",
+        apply_default_css=False,
+        scene="",
+        masks="",
+        file="",
+        seen="",
+        offered="",
+        most=MAX_BYTES,
+        examples=json.dumps(_thumbnails(examples)),
+    )
+    gr.Markdown(f"{about}. Pictures are forgotten when the page is closed.", elem_classes="zg-foot")
+    return photo, viewer
 
 
 def _connect(

@@ -8,7 +8,7 @@ const isPhoto = (file) => file.type.startsWith("image/");
 function complaint(files) {
   if (files.length > 1) return `${files.length} files at once: take one picture, or one and its masks.`;
   const { name } = files[0];
-  if (!isPhoto(files[0]) && MASKS.test(name)) return `${name}: masks need their picture; drop both together, or the picture first.`;
+  if (!isPhoto(files[0]) && MASKS.test(name)) return `${name}: is no image; if it holds masks, drop it together with their picture, or that first.`;
   if (!isPhoto(files[0]))
     return `${name}: is not an image in a supported format; convert it to JPEG, PNG, WebP or TIFF.`;
   return tooLarge(files[0]);
