@@ -40,7 +40,8 @@ def read_sent(sent: Any) -> tuple[str, bytes]:
     if not isinstance(sent, dict) or not isinstance(sent.get("path"), str):
         raise UsageError("there is no file")
     name = sent.get("name")
-    found = read_upload(FileData(path=sent["path"], orig_name=name if name else None))
+    orig_name = name if isinstance(name, str) and name else None
+    found = read_upload(FileData(path=sent["path"], orig_name=orig_name))
     assert found is not None
     return found
 
