@@ -303,7 +303,7 @@ def test_save_writes_the_overlay(labeling: Labeling, tmp_path: Path, name: str, 
 
 def test_save_takes_known_endings_only(labeling: Labeling, tmp_path: Path) -> None:
     for name in ("x.bmp", "x.tiff", "x.csv", "x"):
-        with pytest.raises(UsageError, match=r"neither in \.json nor like a picture"):
+        with pytest.raises(UsageError, match=r"neither in \.json or \.html nor like a picture"):
             labeling.save(tmp_path / name)
     assert not any(tmp_path.iterdir())
 

@@ -312,3 +312,32 @@ def test_own_size_is_kept_with_a_rest_below_a_patch():
     frame = make_frame(40, 40, fit="squash", side=30, patch=8)
     assert preprocess(scene.pixels, frame, (0.5,) * 3, (1,) * 3)[:, 24:].eq(0).all()
     assert ours.embed(ours.prepare([scene]), parts_of(scene)).isfinite().all()
+
+
+@pytest.mark.parametrize("mode", ["exact", "packed", "packed+global", "pooled"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"softness": 0.0}, {"fit": "letterbox"}, {"windows": True}]
+)
+def test_token_weights_are_those_that_count(tiny_clip, monkeypatch, mode, changes):
+    ours = embedder(tiny_clip, mode=mode, **changes)
+    image = picture(60, 90, 4)
+    image.label_map[50:, 80:] = 4  # small: it has a window
+    regions = [Region(image, parts) for parts in [(0,), (1, 2), (0, 1, 2, 3, 4), (4,)]]
+    with monkeypatch.context() as patch:
+        patch.setattr(ours, "_encode", None)  # no network runs
+        seen = [ours.token_weights(region) for region in regions]
+    counted, attend = [], ours._attend
+
+    def listen(tokens, masks, image_of):
+        counted.append(masks)
+        return attend(tokens, masks, image_of)
+
+    monkeypatch.setattr(ours, "_attend", listen)
+    for region, own in zip(regions, seen, strict=True):
+        counted.clear()
+        ours.embed(ours.prepare([image]), [region])
+        np.testing.assert_array_equal(counted[0][0].numpy(), own.weights.ravel())
+        assert own.weights.shape == (own.frame.rows, own.frame.columns)
+    assert (seen[3].box.bottom - seen[3].box.top < 60) == ("windows" in changes)
+    if changes.get("fit") != "letterbox":
+        assert seen[2].weights.min() == 1  # the whole picture

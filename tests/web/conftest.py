@@ -18,6 +18,7 @@ from zeroguide.web.examples import find_examples
 if TYPE_CHECKING:
     from zeroguide.web.naming import Namer
     from zeroguide.web.server import Server
+    from zeroguide.web.taxonomy import Taxonomy
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -39,16 +40,17 @@ class Running:
 @pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
     """With `tiny`, which cuts every picture into 16 over-segments."""
-    yield from _run("tiny")
+    yield from run_server("tiny")
 
 
 @pytest.fixture(scope="session")
 def photographs() -> Iterator[Running]:
     """With `photo`, which chooses the number from the picture."""
-    yield from _run("photo")
+    yield from run_server("photo")
 
 
-def _run(preset: str) -> Iterator[Running]:
+def run_server(preset: str, taxonomy: Taxonomy | None = None) -> Iterator[Running]:
+    """A server with a preset; with the labels of a run, if there are some."""
     pytest.importorskip("gradio", reason="the page needs gradio: pip install zeroguide[web-dev]")
     from zeroguide.web.server import serve
 
@@ -77,7 +79,9 @@ def _run(preset: str) -> Iterator[Running]:
         labeler.embedder.embed = count  # type: ignore[method-assign]
         return Namer(labeler)
 
-    server = serve(load, about=f"Preset {preset}", examples=find_examples(recipe))
+    server = serve(
+        load, about=f"Preset {preset}", examples=find_examples(recipe), taxonomy=taxonomy
+    )
     assert server.namer.wait(120)
     yield Running(server, asked, looked_up)
     server.close()

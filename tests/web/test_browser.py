@@ -235,7 +235,7 @@ def test_over_segments_are_looked_at_but_changed_in_the_result(labelled: Page) -
     tab.click("text=Join with…")
     for name in ("over", "graph"):
         tab.check(f"input[value={name}]", force=True)
-        assert tab.inner_text(".zg-head h3") == "16 over-segments"
+        assert tab.inner_text(".zg-head h2") == "16 over-segments"
         assert tab.locator(".zg-row").count() == labelled.segments() == 16
         assert tab.locator(".zg-edit input").count() == tab.locator(".zg-undo:visible").count() == 0
         assert "Names and joins are made in the result." in tab.inner_text(".zg-edit")
@@ -309,7 +309,7 @@ def test_many_joins_are_no_hairball(labelled: Page) -> None:
 def test_the_recipes_threshold_is_marked_and_found_again(labelled: Page) -> None:
     tab = labelled.tab
     first = labelled.labels()
-    slider, reset = tab.locator(".zg-threshold input"), tab.locator(".zg-reset")
+    slider, reset = tab.locator(".zg-threshold input"), tab.locator(".zg-threshold .zg-reset")
     assert reset.is_disabled() and slider.input_value() == "0.75"
     track, mark = slider.bounding_box(), tab.locator(".zg-threshold .zg-mark").bounding_box()
     lowest = float(slider.get_attribute("min"))
@@ -328,6 +328,7 @@ def test_the_recipes_threshold_is_marked_and_found_again(labelled: Page) -> None
 def test_a_fixed_number_of_segments_has_no_granularity(labelled: Page) -> None:
     assert labelled.tab.locator(".zg-threshold").is_visible()
     assert labelled.tab.locator(".zg-grain").is_hidden()
+    assert labelled.tab.locator(".zg-certain").is_hidden()  # its decoder writes names
 
 
 def test_screen_readers_are_told_in_words(page: Page) -> None:
@@ -470,11 +471,11 @@ def drop(page: Page, *files: tuple[str, str, bytes]) -> None:
 def test_what_is_dropped_is_checked_too(page: Page) -> None:
     before = page.tab.inner_text(".zg-photo")
     photo = ("tent.png", "image/png", (SCENES / "tent.png").read_bytes())
-    drop(page, ("notes.txt", "text/plain", b"x"))
-    check_refused(page, f"notes.txt: {IS_NO_IMAGE}")
+    drop(page, ("notes.csv", "text/csv", b"x"))
+    check_refused(page, f"notes.csv: {IS_NO_IMAGE}")
     assert page.tab.inner_text(".zg-photo") == before  # it doesn't wait for the drop any more
     drop(page, photo, photo)
-    check_refused(page, "2 files at once: take one picture.")
+    check_refused(page, "2 files at once: take one picture, or one and its masks.")
     drop(page, photo)
     page.tab.wait_for_selector(".zg-row")
     assert set(page.labels()) == TENT and page.tab.locator(".zg-alert").is_hidden()

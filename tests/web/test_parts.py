@@ -21,10 +21,11 @@ from zeroguide.result import Labeling
 from zeroguide.web.downloads import download
 from zeroguide.web.editing import Editor, Naming, TextTable
 from zeroguide.web.examples import find_examples
+from zeroguide.web.loading import LazyNamer
 from zeroguide.web.sessions import Sessions
 from zeroguide.web.uploads import MAX_BYTES, read_photo
 from zeroguide.web.view import MAP_SIDE, View
-from zeroguide.web.work import LazyNamer, Work
+from zeroguide.web.work import Work
 
 
 def make_editor(label_map: np.ndarray, name: str = "photo.jpg") -> Editor:
@@ -216,6 +217,11 @@ def test_downloads_are_what_the_formats_say() -> None:
     assert (overlay.name, overlay.media_type) == ("my photo.labels.png", "image/png")
     with PIL.Image.open(io.BytesIO(overlay.content)) as picture:
         assert picture.format == "PNG" and picture.width >= 640
+    card = download(editor, "card")
+    assert (card.name, card.media_type) == ("my photo.names.png", "image/png")
+    page = download(editor, "page")
+    assert (page.name, page.media_type) == ("my photo.names.html", "text/html")
+    assert "größer &lt;b&gt;" in page.content.decode() and b"named by hand" in page.content
     told = overlay.to_dict()
     assert base64.b64decode(told["content"]) == overlay.content
     with pytest.raises(UsageError, match="'exe'"):

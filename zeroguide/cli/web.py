@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -23,6 +24,10 @@ Host = Annotated[
 Port = Annotated[
     int | None, typer.Option(metavar="N", help="Default: the first free one from 7860.")
 ]
+Run = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="A folder of `label`: its labels, to be renamed and joined."),
+]
 Queue = Annotated[int, typer.Option(metavar="N", help="Pictures that may wait for the models.")]
 
 
@@ -32,6 +37,8 @@ def web(
     host: Host = "127.0.0.1",
     port: Port = None,
     queue: Queue = 16,
+    run: Run = None,
+    photos_at: options.PhotosAt = None,
     device: options.Device = "auto",
     seed: options.Seed = None,
     offline: options.Offline = False,
@@ -40,7 +47,9 @@ def web(
 ) -> int:
     """Label pictures in the browser: see segments, rename and join them, download the result.
 
-    Needs zeroguide[web]. There is no login: who reaches the address may use the page.
+    With --run, the labels of a whole run are in a tab of their own; what is renamed there is
+    changed in the run's files, as `zeroguide relabel` does. Needs zeroguide[web]. There is no
+    login: who reaches the address may use the page.
     """
     console = Console(quiet=quiet, verbose=verbose)
     if queue < 1:
@@ -49,7 +58,14 @@ def web(
         raise UsageError(f"--port {port}: ports are 1 to 65535")
     if find_spec("gradio") is None:
         raise UsageError("the page needs Gradio: pip install 'zeroguide[web]'")
+    if photos_at is not None and run is None:
+        raise UsageError(f"--photos-at {photos_at}: is for the photos of a run; name it with --run")
     recipe = options.read_recipe(preset, set_ or [], seed, device, offline=offline)
+    taxonomy = None
+    if run is not None:
+        from zeroguide.web.taxonomy import Taxonomy
+
+        taxonomy = Taxonomy(run, photos_at)
     console.note(recipe.introduction)
     from zeroguide.models import prepare
 
@@ -74,6 +90,7 @@ def web(
         port=port,
         queue=queue,
         value_range=recipe.image.value_range,
+        taxonomy=taxonomy,
     )
     try:
         print(server.url, flush=True)

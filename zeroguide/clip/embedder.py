@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate
 from typing import Any, Self
@@ -14,7 +13,7 @@ import torch
 from zeroguide.clip.crop import embed_crops
 from zeroguide.clip.exact import embed_exact
 from zeroguide.clip.extents import Box, Extents, measure
-from zeroguide.clip.frame import Frame, make_frame, preprocess, soft_masks, soften
+from zeroguide.clip.frame import Frame, make_frame, preprocess, soften
 from zeroguide.clip.packed import embed_packed
 from zeroguide.clip.packed_global import embed_packed_global
 from zeroguide.clip.pooled import embed_pooled, encode_pooled
@@ -25,6 +24,7 @@ from zeroguide.clip.towers import (
     encode_early,
     patch_size,
 )
+from zeroguide.clip.views import Encoded, Prepared, TokenWeights, View, part_masks
 from zeroguide.clip.windows import SMALL, best_window
 from zeroguide.models import Clip
 from zeroguide.recipe import Recipe
@@ -34,39 +34,6 @@ from zeroguide.system import forks
 _Encode = Callable[[torch.Tensor], torch.Tensor]
 # Tokens (B, T, d), masks (n, h*w), the segments' images (n,) -> embeddings (n, e).
 _Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """An image, or a window of it, that went through the tower up to the masked part.
-
-    tokens: (T, d). frame: how the image met the tower.
-    """
-
-    tokens: torch.Tensor
-    frame: Frame
-
-
-@dataclass(frozen=True)
-class _View:
-    """An image, or a window of it, in the tower.
-
-    tokens: (T, d), on entering the masked part. masks: (n, h*w), soft, of the over-segments.
-    """
-
-    tokens: torch.Tensor
-    masks: torch.Tensor
-
-
-@dataclass
-class Prepared:
-    """What segments of some images have in common; made and read by `SegmentEmbedder`.
-
-    It grows as windows are asked for.
-    """
-
-    views: dict[tuple[SegmentedImage, Box], _View] = field(default_factory=dict)
-    extents: dict[SegmentedImage, Extents] = field(default_factory=dict)
 
 
 class SegmentEmbedder:
@@ -134,10 +101,7 @@ class SegmentEmbedder:
     def encode(self, images: Sequence[np.ndarray]) -> list[Encoded]:
         """Images (H, W, 3) uint8 through the blocks before the mask, those of a size together."""
         forks.computing()
-        frames = [
-            make_frame(*image.shape[:2], fit=self.fit, side=self._side, patch=self._patch)
-            for image in images
-        ]
+        frames = [self._frame(*image.shape[:2]) for image in images]
         encoded: dict[int, Encoded] = {}
         for batch in _batches([(f.height, f.width) for f in frames], self.batch_size):
             inputs = [
@@ -211,23 +175,40 @@ class SegmentEmbedder:
             embeddings |= zip(members, rows, strict=True)
         return torch.stack([embeddings[i] for i in range(len(regions))])
 
+    def token_weights(self, region: Region) -> TokenWeights:
+        """What the mask lets through of a region's image, to be looked at; no network runs.
+
+        Not with the mode "crop", in which there is no mask.
+        """
+        box = self._box(Prepared(), region)
+        frame = self._frame(box.bottom - box.top, box.right - box.left)
+        masks = part_masks(region.image, box, frame).to(self._device)
+        weights = self._count(masks, [region.parts])[0].cpu().numpy()
+        return TokenWeights(box, frame, weights.reshape(frame.rows, frame.columns))
+
     def _embed_views(
-        self, views: list[_View], segments: list[tuple[int, ...]], view_of: list[int]
+        self, views: list[View], segments: list[tuple[int, ...]], view_of: list[int]
     ) -> torch.Tensor:
         """Embeddings of segments, unions of parts, in views of one grid: (n, e)."""
         parts = torch.cat([view.masks for view in views])  # (p, h*w), of all views
         first = [0, *accumulate(len(view.masks) for view in views)]
-        source = [
-            first[view] + part
-            for segment, view in zip(segments, view_of, strict=True)
-            for part in segment
-        ]
-        target = [i for i, segment in enumerate(segments) for _ in segment]
-        masks = torch.zeros(len(segments), parts.shape[1], device=self._device)  # (n, h*w)
-        masks.index_add_(0, self._indices(target), parts[self._indices(source)])
-        masks = soften(masks.clamp(max=1), self.softness)
+        masks = self._count(
+            parts,
+            [
+                [first[view] + part for part in segment]
+                for segment, view in zip(segments, view_of, strict=True)
+            ],
+        )
         tokens = torch.stack([view.tokens for view in views])  # (B, T, d)
         return self._attend(tokens, masks, self._indices(view_of))
+
+    def _count(self, parts: torch.Tensor, segments: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Soft masks of parts (p, h*w) -> those of unions of them, as they count: (n, h*w)."""
+        source = [part for segment in segments for part in segment]
+        target = [i for i, segment in enumerate(segments) for _ in segment]
+        masks = torch.zeros(len(segments), parts.shape[1], device=self._device)
+        masks.index_add_(0, self._indices(target), parts[self._indices(source)])
+        return soften(masks.clamp(max=1), self.softness)
 
     def _box(self, prepared: Prepared, region: Region) -> Box:
         """The part of its image in which a region is embedded."""
@@ -248,9 +229,11 @@ class SegmentEmbedder:
         if encoded is None:
             encoded = self.encode([image.pixels[box.slices] for image, box in keys])
         for (image, box), view in zip(keys, encoded, strict=True):
-            n = int(image.label_map.max()) + 1
-            masks = soft_masks(image.label_map[box.slices], view.frame, n)
-            prepared.views[image, box] = _View(view.tokens, masks.to(self._device))
+            masks = part_masks(image, box, view.frame)
+            prepared.views[image, box] = View(view.tokens, masks.to(self._device))
+
+    def _frame(self, height: int, width: int) -> Frame:
+        return make_frame(height, width, fit=self.fit, side=self._side, patch=self._patch)
 
     def _indices(self, values: list[int]) -> torch.Tensor:
         return torch.tensor(values, device=self._device)

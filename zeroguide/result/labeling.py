@@ -21,6 +21,7 @@ from zeroguide.result.pixels import (
     reference,
     save_overlay,
 )
+from zeroguide.system.files import write_atomically
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -121,10 +122,12 @@ class Labeling(NamedMap):
             raise ValueError(f"a field has the wrong type: {e}") from None
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write JSON (.json), or the overlay (.png, .jpg, .jpeg, .webp).
+        """Write JSON (.json), the overlay (.png, .jpg, .jpeg, .webp) or a page (.html).
 
-        Raises UsageError for another ending and for the labelled picture's own file, ZeroguideError
-        if the file can't be written, and for overlays what `pixels` raises.
+        The page is one file for any browser: the picture, outlines and names, nothing from
+        elsewhere. Raises UsageError for another ending and for the labelled picture's own file,
+        ZeroguideError if the file can't be written, and for overlays and pages what `pixels`
+        raises.
         """
         path = Path(path)
         check_target(self, path)
@@ -132,10 +135,14 @@ class Labeling(NamedMap):
             save_overlay(self, path)
         elif path.suffix.lower() == ".json":
             json_.save(self, path)
+        elif path.suffix.lower() == ".html":
+            from zeroguide.result.html_page import to_page
+
+            write_atomically(path, to_page(self, self.pixels).encode())
         else:
             raise UsageError(
-                f"{path}: ends neither in .json nor like a picture ({', '.join(PICTURES)}); choose "
-                "another name"
+                f"{path}: ends neither in .json or .html nor like a picture "
+                f"({', '.join(PICTURES)}); choose another name"
             )
 
     @classmethod

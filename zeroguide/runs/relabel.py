@@ -55,8 +55,8 @@ class Relabelled:
     """What came of it.
 
     segments, images: that got another label. unknown: labels to rename that the run doesn't have
-    and has not had. drawn, not_drawn: overlays that were drawn anew, and those that still show the old labels,
-    because their photos weren't found.
+    and has not had. drawn, not_drawn: overlays that were drawn anew, and those that still show the
+    old labels, because their photos weren't found.
     """
 
     segments: int
@@ -154,9 +154,24 @@ def undo(
 
     Arguments and errors as of `relabel`; it also takes back what was interrupted.
     """
+    return restore(folder, {}, photos_at=photos_at, legend=legend, step=step)
+
+
+def restore(
+    folder: str | PathLike[str],
+    renames: Renames,
+    *,
+    photos_at: str | PathLike[str] | None = None,
+    legend: Legend = "auto",
+    step: Callable[[str], None] = lambda text: None,
+) -> Relabelled:
+    """Go back to a table that the run had: what `label_maps.kept` was then.
+
+    renames: what the models wrote -> label. Other arguments and errors as of `relabel`.
+    """
     run = RunFolder(folder, photos_at=photos_at)
     with locked(run.path, remedy=""):
-        return _apply(run, {}, legend, step)
+        return _apply(run, renames, legend, step)
 
 
 def _labels(folder: Path, renames: Renames) -> set[str]:

@@ -11,7 +11,7 @@ What somebody joins or names stays as it is at every threshold, until it is undo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal
@@ -23,11 +23,10 @@ from zeroguide.image import Image
 from zeroguide.recipe import Merge
 from zeroguide.result import Label, Labeling
 from zeroguide.web.namings import Naming, Namings, Parts, TextTable
+from zeroguide.web.typed_names import clean_name
 
 Source = Literal["network", "estimate", "hand"]
 """Who named a segment: the networks, an estimate from its parts, or somebody by hand."""
-
-LONGEST_NAME = 80  # characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +67,7 @@ class Editor:
         merge: the recipe's section: edges, weight and the first threshold.
         provenance: of the recipe, for results.
         tree: (n-1, 2), the segmenter's merge tree; needed for the edges "siblings".
+        certainty: the recipe's, with which names were chosen; None where it doesn't act.
 
     A segment is spoken of by any one of its over-segments, whose numbers never change. `areas` are
     their pixels: (n,) integers.
@@ -84,6 +84,7 @@ class Editor:
         merge: Merge,
         provenance: dict[str, Any],
         tree: np.ndarray | None = None,
+        certainty: float | None = None,
     ) -> None:
         from zeroguide.name.merging import Merger  # torch: not before there is an image
 
@@ -91,6 +92,7 @@ class Editor:
         self.n_parts = int(label_map.max()) + 1
         self.threshold = merge.threshold
         self._recipe_threshold = merge.threshold
+        self.certainty = self.recipe_certainty = certainty
         self._provenance = provenance
         self.areas = np.bincount(label_map.ravel(), minlength=self.n_parts)
         self._namings = Namings(named, texts, self.areas)
@@ -134,14 +136,28 @@ class Editor:
             raise UsageError(f"the threshold {threshold} is not a number")
         self.threshold, self._segments = threshold, None
 
+    def embeddings(self) -> dict[Parts, np.ndarray]:
+        """What CLIP saw in every segment that it has seen, joined ones too: (e,) float32 each."""
+        return self._namings.embeddings()
+
+    def names(self) -> Collection[str]:
+        """All names whose texts are known."""
+        return self._namings.texts.plain.keys()
+
+    def set_certainty(
+        self, certainty: float, named: Mapping[Parts, Naming], texts: TextTable
+    ) -> None:
+        """Take the names that a decoder chooses with another certainty, and merge anew.
+
+        named: of every segment in `embeddings`; it isn't read where the certainty is the recipe's,
+        as those names are known. texts: holds the names in it.
+        """
+        self._namings.say(None if certainty == self.recipe_certainty else named, texts)
+        self.certainty, self._segments = certainty, None
+
     def rename(self, part: int, label: str) -> None:
         """Give the segment around an over-segment a name of one's own. UsageError if it's blank."""
-        label = " ".join("".join(c if c.isprintable() else " " for c in label).split())
-        if not label:
-            raise UsageError("a name needs at least one character")
-        if len(label) > LONGEST_NAME:
-            raise UsageError(f"the name has {len(label)} characters; at most {LONGEST_NAME} fit")
-        self._fix(self.segment_of(part).parts, label)
+        self._fix(self.segment_of(part).parts, clean_name(label))
 
     def join(self, parts: Sequence[int]) -> None:
         """Make one segment of those around the given over-segments.
@@ -199,6 +215,8 @@ class Editor:
         found: dict[str, Any] = {}
         if self.threshold != self._recipe_threshold:
             found["threshold"] = self.threshold
+        if self.certainty != self.recipe_certainty:
+            found["certainty"] = self.certainty
         ids = {segment.merged_from[0] - 1: segment.id for segment in labeling.segments}
         kinds = {
             "fixed": [s for s in self.segments if s.fixed],

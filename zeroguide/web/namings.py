@@ -80,7 +80,8 @@ class Namings:
         if missing:
             raise ValueError(f"over-segments without a naming: {missing[:10]}")
         self.texts = texts
-        self._named = dict(named)
+        self._seen = dict(named)
+        self._named: Mapping[Parts, Naming] = self._seen
         self._estimates: dict[Parts, Naming] = {}
         self._areas = areas
 
@@ -99,7 +100,18 @@ class Namings:
     def add(self, parts: Parts, naming: Naming, texts: TextTable) -> None:
         """Take what the networks say of a segment; `texts` holds the names in it."""
         self.texts = self.texts.with_names(texts)
-        self._named[parts] = naming
+        self._seen[parts] = naming
+
+    def embeddings(self) -> dict[Parts, np.ndarray]:
+        """What CLIP saw in every segment that it has seen: (e,) float32 each."""
+        return {parts: naming.embedding for parts, naming in self._seen.items()}
+
+    def say(self, named: Mapping[Parts, Naming] | None, texts: TextTable | None = None) -> None:
+        """Use other names of all segments in `embeddings`; None: the networks' own again."""
+        self._named = self._seen if named is None else named
+        if texts is not None:
+            self.texts = self.texts.with_names(texts)
+        self._estimates.clear()
 
     def label_embedding(self, parts: Parts) -> np.ndarray:
         """The text embedding of a segment's label, without a prompt: (e,); zeros for no name."""

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeroguide.errors import UsageError
+from zeroguide.web.loading import LazyNamer
 from zeroguide.web.sessions import Sessions
 from zeroguide.web.uploads import MAX_BYTES
-from zeroguide.web.work import LazyNamer, Work
+from zeroguide.web.work import Work
 
 if TYPE_CHECKING:
     from zeroguide.web.examples import Example
     from zeroguide.web.naming import Namer
+    from zeroguide.web.taxonomy import Taxonomy
 
 SWEEP = 60.0  # seconds between two looks for what is to be forgotten
 KEPT = 600.0  # seconds that an upload may lie unread: nobody asked for its labels
@@ -67,6 +69,7 @@ def serve(
     port: int | None = None,
     queue: int = 16,
     value_range: tuple[float, float] | None = None,
+    taxonomy: Taxonomy | None = None,
 ) -> Server:
     """Start the page; it answers when this returns, the models follow.
 
@@ -78,6 +81,7 @@ def serve(
         port: None for the first free one from 7860.
         queue: pictures that may wait.
         value_range: see `zeroguide.image.opening.open_image`.
+        taxonomy: a run's labels, for a tab of their own.
 
     Needs Gradio. Raises UsageError if the address can't be had.
     """
@@ -95,7 +99,7 @@ def serve(
         from zeroguide.web.page import VIEWER, make_page
 
         work = Work(namer, sessions, value_range)
-        page = make_page(work, about=about, examples=examples, queue=queue)
+        page = make_page(work, about=about, examples=examples, queue=queue, taxonomy=taxonomy)
         guard = Middleware(Guard, uploads=folder, max_upload=MAX_BYTES)
         _, url, _ = page.launch(
             server_name=host,

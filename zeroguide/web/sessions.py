@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,21 +14,37 @@ from zeroguide.errors import UsageError
 
 if TYPE_CHECKING:
     from zeroguide.image import Image
+    from zeroguide.runs.masks.drawn import Mask
     from zeroguide.web.editing import Editor
+    from zeroguide.web.mask_files import NamedMasks
     from zeroguide.web.view import View
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What is to be done next.
+
+    image: the picture. label: whether it is to be labelled. granularity: None: the recipe's.
+    masks: to be named, with their file's name.
+    """
+
+    image: Image
+    label: bool = True
+    granularity: float | None = None
+    masks: tuple[str, Sequence[Mask]] | None = None
 
 
 @dataclass
 class Session:
     """One browser tab or API client.
 
-    waiting: a picture that is to be labelled next, and with which granularity; None: the recipe's.
-    editor, view: of the picture that was.
+    editor, view: of the picture that was labelled. masks: those of it that were named.
     """
 
-    waiting: tuple[Image, float | None] | None = None
+    waiting: Waiting | None = None
     editor: Editor | None = None
     view: View | None = None
+    masks: NamedMasks | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
     used: float = 0.0
 

@@ -1,21 +1,18 @@
-"""What the page draws: outlines, colours and places for names, in the units of a small label map.
-
-Outlines run along the borders between pixels with every corner cut by half a pixel: stairs become
-slanting lines, and neighbours still share their border.
-"""
+"""What the page draws: outlines, colours, places for names, in the units of a small label map."""
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import Any
 
 import numpy as np
-import PIL.Image
 
-from zeroguide.result.formats.outlines import parts as trace
-from zeroguide.result.overlay.colours import choose_colours, text_colour
+from zeroguide.result.html_page import data_url
+from zeroguide.result.overlay.colours import choose_colours, css, text_colour
+from zeroguide.result.overlay.svg import grid, outline, reduce
+from zeroguide.result.rle import decode
 from zeroguide.web.editing import EditedSegment, Editor, Parts
+from zeroguide.web.mask_files import NamedMasks
+from zeroguide.web.namings import Naming
 
 MAP_SIDE = 448  # pixels of the outlines' label map at its longer side
 PICTURE_SIDE = 1280  # pixels of the picture in the page at its longer side
@@ -29,7 +26,7 @@ class View:
     """
 
     def __init__(self, editor: Editor, granularity: tuple[float, float] | None = None) -> None:
-        self._label_map = _reduce(editor.label_map, MAP_SIDE)
+        self._label_map = reduce(editor.label_map, MAP_SIDE)
         self._colours = choose_colours(self._label_map + 1, editor.n_parts)[1:]
         self._shapes: dict[Parts, dict[str, Any]] = {}
         self.granularity = granularity
@@ -39,8 +36,9 @@ class View:
         """What stays the same while segments are merged and renamed; ready for JSON.
 
         src: the picture, smaller, as a data URL. box: width and height in which all outlines and
-        places are. over: the over-segments. edges: [i, j, similarity] between them.
-        granularity: what it was cut with, and the recipe's, or null. threshold: the recipe's own.
+        places are. over: the over-segments, whose names are in the state. edges: [i, j, similarity]
+        between them. granularity: what it was cut with, and the recipe's, or null. threshold,
+        certainty: the recipe's own; a certainty of null doesn't act.
         """
         height, width = self._label_map.shape
         image = editor.image
@@ -53,15 +51,21 @@ class View:
             "edges": [[i, j, round(weight, 4)] for i, j, weight in editor.edges()],
             "granularity": self.granularity,
             "threshold": self.threshold,
+            "certainty": editor.recipe_certainty,
             "notes": list(image.notes),
         }
 
     def state(self, editor: Editor) -> dict[str, Any]:
-        """The segments as they stand, the largest first; ready for JSON."""
+        """The segments as they stand, the largest first; ready for JSON.
+
+        over: what the over-segments are called now.
+        """
         segments = sorted(editor.segments, key=lambda segment: -segment.area)  # as in Labeling
         return {
             "threshold": editor.threshold,
+            "certainty": editor.certainty,
             "undo": editor.can_undo,
+            "over": [_names(segment) for segment in editor.over_segments()],
             "segments": [self._segment(segment, editor) for segment in segments],
         }
 
@@ -71,15 +75,12 @@ class View:
         colour = self._colours[segment.parts[int(np.argmax(areas))]]
         return {
             "parts": list(segment.parts),
-            "label": segment.label,
-            "confidence": round(segment.confidence, 4),
-            "alternatives": [label for label, _ in segment.alternatives],
+            **_names(segment),
             "source": segment.source,
-            "composed": segment.composed,
             "fixed": segment.fixed,
             "share": segment.area / editor.label_map.size,
-            "colour": _css(colour),
-            "ink": _css(np.array(text_colour(colour))),
+            "colour": css(colour),
+            "ink": css(text_colour(colour)),
             **self._shape(segment.parts),
         }
 
@@ -90,59 +91,62 @@ class View:
         return self._shapes[parts]
 
     def _draw(self, parts: Parts) -> dict[str, Any]:
-        mask = np.isin(self._label_map, parts)
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if not len(rows):
-            return {"path": "", "place": None}
-        y, x = int(rows[0]), int(columns[0])
-        mask = mask[y : rows[-1] + 1, x : columns[-1] + 1]
-        rings = [ring + np.array((x, y)) for rings in trace(mask) for ring in rings]
-        row, column, radius = _deepest(mask)
-        return {
-            "path": "".join(map(_path, rings)),
-            "place": [round(x + column, 1), round(y + row, 1), round(radius, 1)],
+        return drawn(np.isin(self._label_map, parts))
+
+
+def drawn_masks(masks: NamedMasks) -> list[dict[str, Any]]:
+    """Masks as the page draws segments, the largest first; they may lie on each other.
+
+    place: in what of the mask no smaller one covers.
+    """
+    height, width = masks.image.pixels.shape[:2]
+    y, x = (grid(length, max(height, width), MAP_SIDE) for length in (height, width))
+    segments = masks.segments()
+    order = masks.order()
+    small = [decode(masks.masks[i].code)[y][:, x] for i in order]
+    shown = np.zeros((len(y), len(x)), np.int32)
+    for number, mask in enumerate(small, start=1):
+        shown[mask] = number
+    colours = choose_colours(shown, len(small))[1:]
+    return [
+        {
+            "parts": [number],
+            "id": segments[i].id,
+            **names_of(masks.namings[i]),
+            "source": "network",
+            "fixed": False,
+            "share": segments[i].area / (height * width),
+            "colour": css(colour),
+            "ink": css(text_colour(colour)),
+            **drawn(mask),
+            "place": drawn(shown == number + 1)["place"],
         }
+        for number, (i, mask, colour) in enumerate(zip(order, small, colours, strict=True))
+    ]
 
 
-def data_url(pixels: np.ndarray, side: int, *, quality: int = 88) -> str:
-    """A JPEG of pixels (H, W, 3) uint8, at most `side` pixels large, as a data URL."""
-    picture = PIL.Image.fromarray(pixels)
-    picture.thumbnail((side, side), PIL.Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+def names_of_masks(masks: NamedMasks) -> list[dict[str, Any]]:
+    """What the masks are called now, in the order of `drawn_masks`."""
+    return [names_of(masks.namings[i]) for i in masks.order()]
 
 
-def _reduce(label_map: np.ndarray, side: int) -> np.ndarray:
-    """The label map (H, W) at no more than this longer side, by nearest neighbour."""
-    scale = min(1.0, side / max(label_map.shape))
-    height, width = (max(1, round(length * scale)) for length in label_map.shape)
-    y = ((np.arange(height) + 0.5) * label_map.shape[0] / height).astype(int)
-    x = ((np.arange(width) + 0.5) * label_map.shape[1] / width).astype(int)
-    return label_map[y][:, x]
+def drawn(mask: np.ndarray) -> dict[str, Any]:
+    """Outline and place of a mask (h, w) bool, as the page takes them."""
+    path, place = outline(mask)
+    return {"path": path, "place": place and [round(value, 1) for value in place]}
 
 
-def _path(ring: np.ndarray) -> str:
-    """A ring of corners (n, 2) with integers as an SVG path, every corner cut by half a pixel."""
-    following = np.roll(ring, -1, axis=0)
-    step = 0.5 * np.sign(following - ring)
-    points = np.stack([ring + step, following - step], axis=1).reshape(-1, 2)
-    same = (points == np.roll(points, 1, axis=0)).all(axis=1)  # sides of one pixel have one middle
-    return "M" + "L".join(f"{x:g} {y:g}" for x, y in points[~same].tolist()) + "Z"
+def names_of(naming: Naming) -> dict[str, Any]:
+    """What the page says of a segment's name."""
+    label, *others = (label for label, _ in naming.labels)
+    return {
+        "label": label,
+        "confidence": round(naming.confidence, 4),
+        "alternatives": others,
+        "composed": naming.composed,
+    }
 
 
-def _deepest(mask: np.ndarray) -> tuple[float, float, float]:
-    """Row, column and radius of the largest disc in a mask (h, w), not empty."""
-    from scipy.ndimage import distance_transform_edt
-
-    stride = 1 + max(mask.shape) // 120  # a name needs no more exactness
-    coarse = mask[::stride, ::stride]
-    if not coarse.any():
-        stride, coarse = 1, mask
-    depth = distance_transform_edt(np.pad(coarse, 1))[1:-1, 1:-1]
-    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-    return (row + 0.5) * stride, (column + 0.5) * stride, float(depth.max()) * stride
-
-
-def _css(colour: np.ndarray) -> str:
-    return "#" + bytes(int(channel) for channel in colour).hex()
+def _names(segment: EditedSegment) -> dict[str, Any]:
+    labels = ((segment.label, segment.score), *segment.alternatives)
+    return names_of(Naming(labels, segment.embedding, segment.confidence, segment.composed))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 
@@ -41,6 +43,13 @@ class PhrasesDecoder(Decoder):
         self.modifiers = modifiers
         self.n_alternatives = n_alternatives
         self.specificity = Specificity(phrases.phrases, phrases.log_prior, certainty=certainty)
+
+    def with_certainty(self, certainty: float) -> Self:
+        """The same with another least probability of a label, 0 to 1; nothing is read anew."""
+        other = copy.copy(self)
+        other.specificity = copy.copy(self.specificity)
+        other.certainty = other.specificity.certainty = certainty
+        return other
 
     def rank(self, unit: torch.Tensor, _regions: Sequence[Region], memo: Memo) -> Sequence[Ranked]:
         """(n, e) -> for each segment its label, then finer names, then others."""

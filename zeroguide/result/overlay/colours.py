@@ -8,6 +8,7 @@ vision deficiency" (2009), severity 1.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -83,6 +84,11 @@ def text_colour(background: np.ndarray) -> tuple[int, int, int]:
     """Black or white, whichever reads better: the contrast ratio is never below 4.58."""
     black, white = (0, 0, 0), (255, 255, 255)
     return max(black, white, key=lambda ink: contrast(np.array(ink), background))
+
+
+def css(colour: Iterable[int]) -> str:
+    """A colour 0..255 as CSS writes it: "#ffe633"."""
+    return "#" + bytes(int(channel) for channel in colour).hex()
 
 
 @cache

@@ -19,6 +19,7 @@ function select(segment) {
 }
 
 function setStage(name) {
+  if (isMasks() || name === "masks") viewed = null; // a mask is no over-segment
   [stage, joining] = [name, false];
   find(`input[value=${name}]`).checked = true;
   unpoint();
@@ -103,42 +104,8 @@ list.addEventListener("pointerleave", unpoint);
 element.querySelectorAll("input[name=zg-stage]").forEach((radio) =>
   radio.addEventListener("change", () => setStage(radio.value)),
 );
-let asked = null;
-slider.addEventListener("input", () => {
-  dragging = true;
-  drawSlider();
-  clearTimeout(asked); // a few times a second while it is moved
-  asked = setTimeout(() => {
-    dragging = false;
-    trigger("input", { action: "threshold", value: Number(slider.value) });
-  }, 60);
-});
-grain.addEventListener("input", drawSlider);
-grain.addEventListener("change", () => {
-  clearTimeout(cutting); // arrow keys may take several steps
-  cutting = setTimeout(() => {
-    const value = Number(grain.value);
-    const undone = "Cutting anew forgets the names and joins that were made by hand. Go on?";
-    if (value === scene.granularity[0]) return;
-    if (state.undo && !window.confirm(undone)) {
-      grain.value = scene.granularity[0];
-      drawSlider();
-      return;
-    }
-    recut = true;
-    show({ work: { name: scene.name, stage: "queue" } });
-    trigger("select", { granularity: value });
-  }, 400);
-});
-find(".zg-reset").addEventListener("click", () => {
-  clearTimeout(asked);
-  dragging = false;
-  slider.value = Math.min(1, scene.threshold);
-  drawSlider();
-  slider.focus({ preventScroll: true }); // the button is of no use now
-  trigger("input", { action: "threshold", value: scene.threshold });
-});
 find(".zg-undo").addEventListener("click", () => act({ action: "undo" }));
+const OF_MASKS = { overlay: "masks-overlay", json: "masks" };
 element.querySelectorAll("[data-kind]").forEach((button) =>
-  button.addEventListener("click", () => trigger("download", { kind: button.dataset.kind })),
+  button.addEventListener("click", () => trigger("download", { kind: isMasks() ? OF_MASKS[button.dataset.kind] : button.dataset.kind })),
 );

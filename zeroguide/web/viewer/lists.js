@@ -1,4 +1,4 @@
-// What stands beside and below the picture: segments, editor, slider.
+// What stands beside the picture: segments and editor.
 
 function remark(segment) {
   if (!segment.fixed && segment.composed) return "a name of the list with a modifier";
@@ -11,12 +11,14 @@ function drawList() {
   const list = find(".zg-list");
   list.replaceChildren();
   const before = count(scene.over.length, "over-segment");
-  find(".zg-head h3").textContent = isResult() ? count(state.segments.length, "segment") : before;
+  const heads = { merged: count(state.segments.length, "segment"), masks: count(masks?.masks.length, "mask") };
+  find(".zg-head h2").textContent = heads[stage] || before;
   const hand = byHand().length ? "Blue: joined or named by hand. " : "";
   const notes = {
     merged: `${before} became ${state.segments.length}.` + scene.notes.map((note) => ` ${note}.`).join(""),
     over: "What the picture was cut into, before anything was joined.",
     graph: `Yellow: alike enough to be joined. ${hand}Dotted: not joined, but the most alike of the rest.`,
+    masks: `Of ${masks?.name}. They may lie on each other, the smaller on the larger.`,
   };
   find(".zg-note").textContent = notes[stage];
   find(".zg-undo").disabled = !state.undo;
@@ -27,7 +29,7 @@ function drawList() {
     button.dataset.number = number;
     button.setAttribute("aria-pressed", String(segment === current()));
     button.setAttribute("aria-label", `${describe(segment)}, ${percent(segment.share)} of the picture`);
-    const swatch = make("span", "zg-swatch", String(number + 1));
+    const swatch = make("span", "zg-swatch", numberIn(segment, number));
     swatch.style.background = segment.colour;
     swatch.style.color = segment.ink;
     const words = make("span", "zg-words");
@@ -51,7 +53,13 @@ function drawEditor() {
   panel.replaceChildren();
   panel.classList.toggle("zg-open", Boolean(segment));
   if (!segment) {
-    panel.append(make("p", "zg-hint", isResult() ? HINTS.merged : HINTS.other));
+    panel.append(make("p", "zg-hint", HINTS[stage] || HINTS.other));
+    return;
+  }
+  if (isMasks()) {
+    const row = make("div", "zg-actions");
+    row.append(makeClose());
+    panel.append(about(segment), make("p", "zg-hint", `Mask ${segment.id} of ${masks.name}.`), row);
     return;
   }
   if (!isResult()) {
@@ -107,7 +115,7 @@ function drawEditor() {
     });
     row.append(again);
   }
-  row.append(makeClose());
+  row.append(makeLook(segment), makeClose());
   panel.append(row);
 }
 
@@ -118,16 +126,20 @@ function makeClose() {
   return close;
 }
 
-// What is to be known of an over-segment; where it can be changed.
-function drawOverSegment(panel, segment) {
-  const part = segment.parts[0];
+function about(segment) {
   const words = make("p", "zg-about");
   words.append(make("strong", "", segment.label));
   const others = segment.alternatives.length ? `, or ${segment.alternatives.join(", ")}` : "";
   words.append(` (${confident(segment)})${others}`);
+  return words;
+}
+
+// What is to be known of an over-segment; where it can be changed.
+function drawOverSegment(panel, segment) {
+  const part = segment.parts[0];
   const owner = ownerOf(part);
   const home = owner.parts.length > 1 ? ` It is a part of \u201c${owner.label}\u201d there.` : "";
-  panel.append(words, make("p", "zg-hint", `Over-segment ${part + 1} can be changed in the result only.${home}`));
+  panel.append(about(segment), make("p", "zg-hint", `Over-segment ${part + 1} can be changed in the result only.${home}`));
   const row = make("div", "zg-actions");
   const go = make("button", "zg-go", "Edit in the result");
   go.type = "button";
@@ -137,7 +149,7 @@ function drawOverSegment(panel, segment) {
     reveal();
     find(".zg-edit input").focus({ preventScroll: true });
   });
-  row.append(go, makeClose());
+  row.append(go, makeLook(segment), makeClose());
   panel.append(row);
 }
 
@@ -151,30 +163,16 @@ function focused() {
   return at.closest(".zg-edit") ? '[data-key="join"]' : null;
 }
 
-function drawSlider() {
-  const recipe = Math.min(1, scene.threshold); // beyond it nothing joins either
-  const [lowest, value] = [Number(slider.min), Number(slider.value)];
-  find(".zg-threshold output").textContent = value.toFixed(2);
-  if (scene.granularity) {
-    find(".zg-grain output").textContent = Number(grain.value).toFixed(2);
-    find(".zg-grain .zg-mark").style.setProperty("--share", scene.granularity[1]);
-  }
-  find(".zg-threshold .zg-mark").style.setProperty("--share", (recipe - lowest) / (1 - lowest));
-  const away = dragging || state.threshold !== scene.threshold;
-  const reset = find(".zg-reset");
-  reset.textContent = away ? `Back to ${recipe.toFixed(2)}` : "the recipe\u2019s";
-  slider.disabled = stage === "over"; // there is nothing it would change
-  reset.disabled = slider.disabled || !away;
-}
-
 function draw() {
   if (!scene || !state) return;
   const before = focused();
+  element.classList.toggle("zg-with-masks", isMasks());
+  find("label.zg-of-masks").hidden = !masks;
   element.classList.toggle("zg-joining", joining);
   drawPicture();
   drawList();
   drawEditor();
-  drawSlider();
+  drawSliders();
   const successor = before && find(before);
   if (successor) successor.focus({ preventScroll: true });
 }

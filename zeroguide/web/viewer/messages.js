@@ -10,7 +10,7 @@ function drawWork(work) {
   panel.hidden = !work;
   if (!work) return;
   panel.querySelector("p").textContent = work.name;
-  const steps = Object.keys(STEPS).filter((step) => step !== "queue" || work.stage === "queue");
+  const steps = Object.keys(STEPS).filter((step) => step === work.stage || !["queue", "masks"].includes(step));
   const at = steps.indexOf(work.stage);
   panel.querySelector("ol").replaceChildren(
     ...steps.map((step, number) => {
@@ -31,6 +31,11 @@ function show(told) {
   element.classList.toggle("zg-has-result", result);
 }
 
+function setStageOnly(name) {
+  stage = name;
+  find(`input[value=${name}]`).checked = true;
+}
+
 function take() {
   const told = parse(props.value);
   if (!told) return;
@@ -38,38 +43,43 @@ function take() {
   if (told.error && scene?.granularity) {
     recut = false;
     grain.value = scene.granularity[0];
-    drawSlider();
+    drawSliders();
   }
   if (!told.segments) return;
   if (told.scene) {
     scene = parse(props.scene);
-    [selected, viewed, joining, stage] = [null, null, false, "merged"];
-    find("input[value=merged]").checked = true;
+    [selected, viewed, joining, masks] = [null, null, false, null];
+    setStageOnly("merged");
     image.src = scene.src;
     image.alt = scene.name;
     image.width = scene.size[0]; // the frame has its shape before the picture is decoded
     image.height = scene.size[1];
     find(".zg-frame").style.setProperty("--zg-shape", scene.size[0] / scene.size[1]);
-    const weights = scene.edges.map((edge) => edge[2]);
-    const lowest = Math.floor(20 * Math.min(scene.threshold, 0.9, ...weights)) / 20;
-    slider.min = Math.max(0, lowest - 0.05);
-    find(".zg-grain").hidden = !scene.granularity;
-    if (scene.granularity) grain.value = scene.granularity[0];
+    fitSliders();
   }
   if (!scene) return;
   state = told;
-  if (!dragging) slider.value = Math.min(1, told.threshold);
+  told.over.forEach((names, part) => Object.assign(scene.over[part], names));
+  if (props.masks && told.masks && (told.scene || !masks || masks.source !== props.masks)) {
+    masks = { ...parse(props.masks), source: props.masks };
+    [viewed, joining] = [null, false];
+    setStageOnly("masks");
+  }
+  if (masks) told.masks.forEach((names, number) => Object.assign(masks.masks[number], names));
+  setSliders();
   unpoint();
   draw();
   if (told.scene && recut) grain.focus({ preventScroll: true });
   if (told.scene) recut = false;
 }
 
-function save() {
-  const file = parse(props.file);
-  if (!file) return;
+function toFile(file) {
   const bytes = Uint8Array.from(atob(file.content), (character) => character.charCodeAt(0));
-  const url = URL.createObjectURL(new Blob([bytes], { type: file.media_type }));
+  return new File([bytes], file.name, { type: file.media_type });
+}
+
+function saveFile(file) {
+  const url = URL.createObjectURL(file);
   const link = make("a");
   link.href = url;
   link.download = file.name;
@@ -96,5 +106,7 @@ if (examples.length) find(".zg-examples").prepend(make("span", "", "or take an e
 
 new ResizeObserver(() => scene && state && drawPicture()).observe(image);
 watch(["value"], take);
-watch(["file"], save);
+watch(["file"], () => props.file && saveFile(toFile(parse(props.file))));
+watch(["seen"], drawLook);
+watch(["offered"], drawShare);
 take();

@@ -1,7 +1,9 @@
 // The picture, its outlines, and names where they find room.
 
 const isResult = () => stage === "merged"; // the only stage that can be edited
-const shown = () => (isResult() ? state.segments : scene.over);
+const isMasks = () => stage === "masks";
+const shown = () => (isResult() ? state.segments : isMasks() ? masks.masks : scene.over);
+const numberIn = (segment, number) => String(segment.id ?? number + 1); // masks have their file's
 const count = (number, thing) => (number === 1 ? `1 ${thing}` : `${number} ${thing}s`);
 const confident = (segment) =>
   segment.source === "hand" ? "sure" : `${percent(segment.confidence)} sure`;
@@ -11,7 +13,7 @@ const ownerOf = (part) => state.segments.find((segment) => segment.parts.include
 const current = () => {
   const part = isResult() ? selected : viewed;
   if (part === null || !state) return null;
-  return isResult() ? ownerOf(part) : scene.over[part];
+  return isResult() ? ownerOf(part) : shown()[part];
 };
 
 function drawPicture() {
@@ -65,7 +67,7 @@ function drawNames() {
     layer.append(name);
     let box = room(name, segment, scale, width, height, taken);
     if (!box) {
-      name.textContent = String(number + 1);
+      name.textContent = numberIn(segment, number);
       box = room(name, segment, scale, width, height, taken);
     }
     if (box) put(name, box, taken);

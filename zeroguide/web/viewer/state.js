@@ -27,6 +27,7 @@ const STEPS = {
   embeddings: "Looking at each segment",
   names: "Finding names",
   merging: "Joining what is alike",
+  masks: "Naming the masks",
 };
 const SOURCES = {
   network: "",
@@ -35,17 +36,18 @@ const SOURCES = {
 };
 const HINTS = {
   merged: "Pick a segment in the picture or in the list to rename it or join it with another.",
+  masks: "Pick a mask to see its names.",
   other: "Pick an over-segment to see its names. Names and joins are made in the result.",
 };
 
 const parse = (text) => (text ? JSON.parse(text) : null);
 let scene = null;
-let state = null; // {segments, threshold, undo}
+let state = null; // {segments, over, threshold, certainty, undo}
+let masks = null; // {name, masks}: of another tool, the largest first
 let stage = "merged";
 let selected = null; // an over-segment of the segment that is selected in the result
-let viewed = null; // the over-segment that is looked at in another stage
+let viewed = null; // the over-segment or mask that is looked at in another stage
 let joining = false;
-let dragging = false;
 let cutting = null; // the timer until the picture is cut anew
 let recut = false; // the picture on its way is the same one, cut anew
 
@@ -53,4 +55,5 @@ const image = find(".zg-frame img");
 const svg = find("svg");
 const tip = find(".zg-tip");
 const slider = find(".zg-threshold input");
+const sure = find(".zg-certain input");
 const grain = find(".zg-grain input");
