@@ -38,6 +38,8 @@ Queue = Annotated[
 def serve(
     preset: options.DefaultPreset = None,
     set_: options.Set = None,
+    examples: options.Examples = None,
+    classes: options.Classes = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     queue: Queue = 16,
@@ -61,7 +63,9 @@ def serve(
     given = _given_token()
     if any(find_spec(name) is None for name in NEEDED):
         raise UsageError("the service needs more libraries: pip install 'zeroguide[serve]'")
-    recipe = options.read_recipe(preset, set_ or [], seed, device, offline=offline)
+    recipe = options.read_recipe(
+        preset, set_ or [], seed, device, examples=examples, classes=classes, offline=offline
+    )
     signal.signal(signal.SIGTERM, _interrupt)
     with suppress(KeyboardInterrupt):  # Ctrl+C and SIGTERM are how it is ended
         _serve(recipe, console, device, host, port, queue, given, offline=offline)

@@ -34,6 +34,8 @@ Queue = Annotated[int, typer.Option(metavar="N", help="Pictures that may wait fo
 def web(
     preset: options.DefaultPreset = None,
     set_: options.Set = None,
+    examples: options.Examples = None,
+    classes: options.Classes = None,
     host: Host = "127.0.0.1",
     port: Port = None,
     queue: Queue = 16,
@@ -60,7 +62,9 @@ def web(
         raise UsageError("the page needs Gradio: pip install 'zeroguide[web]'")
     if photos_at is not None and run is None:
         raise UsageError(f"--photos-at {photos_at}: is for the photos of a run; name it with --run")
-    recipe = options.read_recipe(preset, set_ or [], seed, device, offline=offline)
+    recipe = options.read_recipe(
+        preset, set_ or [], seed, device, examples=examples, classes=classes, offline=offline
+    )
     taxonomy = None
     if run is not None:
         from zeroguide.web.taxonomy import Taxonomy
