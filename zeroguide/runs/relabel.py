@@ -55,8 +55,8 @@ class Relabelled:
     """What came of it.
 
     segments, images: that got another label. unknown: labels to rename that the run doesn't have
-    and has not had. drawn, not_drawn: overlays that were drawn anew, and those that still show the old labels,
-    because their photos weren't found.
+    and has not had. drawn, not_drawn: overlays that were drawn anew, and those that still show the
+    old labels, because their photos weren't found.
     """
 
     segments: int
