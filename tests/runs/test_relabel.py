@@ -129,6 +129,17 @@ def test_overlays_show_the_new_labels(run: Path, images: Path, tmp_path: Path) -
     assert after["a/y.png.png"] == before["a/y.png.png"]
 
 
+def test_photos_in_an_archive_are_found(run: Path, images: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "photos"), "tar", images)
+    label(Path(archive), tmp_path / "packed", overlay=True)
+    done = relabel.relabel(tmp_path / "packed", {TREE: "plant"})
+    assert (done.drawn, done.not_drawn) == (3, 0)
+    relabel.relabel(run, {TREE: "plant"})
+    packed, plain = texts(tmp_path / "packed"), texts(run)
+    (name,) = (name for name in packed if name.endswith("z.png.png"))
+    assert packed[name] == plain["z.png.png"]
+
+
 @pytest.mark.parametrize("at", range(1, 7))
 def test_what_is_interrupted_is_finished(
     run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at: int
