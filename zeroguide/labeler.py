@@ -275,8 +275,9 @@ class Labeler:
         embeddings = torch.stack([segment.embedding for segment in segments])
         best = [segment.labels[0] for segment in segments]
         confidences = self.confidences(embeddings, best, memo)
-        of_class = self.classify(embeddings) if self.classify is not None else []
-        categories = [Category(*each) for each in of_class] or [None] * len(segments)
+        categories: Sequence[Category | None] = [None] * len(segments)
+        if self.classify is not None:
+            categories = [Category(*each) for each in self.classify(embeddings)]
         return [
             Label(
                 segment.labels[0].text,

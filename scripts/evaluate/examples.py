@@ -199,7 +199,7 @@ def main() -> None:
     lists = Lists(labeler, classes)
     parity = {"all": (0, 1), "even": (0,), "odd": (1,)}[args.half]
     photos = {s.photo for s in seen if s.photo % 2 in parity}
-    rows = []
+    rows: list[dict[str, str | float]] = []
     for n_shots in args.shots:
         drawn = list(draws(seen, n_shots, args.draws, photos))
         found = {key: interval(values) for key, values in measure(lists, drawn).items()}

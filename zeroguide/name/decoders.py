@@ -148,8 +148,10 @@ def make_classifier(recipe: Recipe, texts: TextEncoder, decoder: Decoder) -> Cla
     knobs = recipe.classes
     if not knobs.names:
         return None
-    of_decoder = isinstance(decoder, PhrasesDecoder)
-    phrases = decoder.list if of_decoder else phrase_list(recipe, texts)
+    if isinstance(decoder, PhrasesDecoder):
+        phrases = decoder.list
+    else:
+        phrases = phrase_list(recipe, texts)
     return Classifier(phrases, knobs.names, least=knobs.least)
 
 
