@@ -21,6 +21,7 @@ def test_every_data_set_is_there():
         "camvid",
         "cityscapes-19",
         "cityscapes-27",
+        "coco-instances",
         "coco-panoptic",
         "coco-stuff-171",
         "coco-stuff-27",

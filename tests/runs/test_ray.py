@@ -26,6 +26,7 @@ from zeroguide.runs.label_run import Observer, Run, Summary
 from zeroguide.runs.layout import PARTS
 from zeroguide.runs.parts import Row, write_part
 from zeroguide.runs.pool import ATTEMPTS
+from zeroguide.runs.relabel import relabel
 from zeroguide.runs.run_folder import RunFolder
 from zeroguide.runs.settings import Outcome, Settings
 from zeroguide.runs.sources.item import FileItem
@@ -124,6 +125,18 @@ def test_labels_are_those_of_one_machine_to_the_last_bit(tmp_path: Path) -> None
     expected = contents(tmp_path / "one")
     assert len(expected) == 8
     assert contents(tmp_path / "ray") == expected
+
+
+def test_images_to_come_get_the_labels_of_a_renamed_run(tmp_path: Path) -> None:
+    items = images(tmp_path / "in", [f"{i}.png" for i in range(6)])
+    settings = without_models(tmp_path / "out")
+    label(items[:3], settings)
+    relabel(tmp_path / "out", {"tall tree": "plant"})
+    assert label(items, settings)[0].kept == 3
+    label(items, without_models(tmp_path / "whole"))
+    relabel(tmp_path / "whole", {"tall tree": "plant"})
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert "plant" in json.dumps(contents(tmp_path / "out")["2/5.png"])
 
 
 def test_what_dies_costs_nothing_else(tmp_path: Path) -> None:

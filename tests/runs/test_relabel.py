@@ -129,6 +129,17 @@ def test_overlays_show_the_new_labels(run: Path, images: Path, tmp_path: Path) -
     assert after["a/y.png.png"] == before["a/y.png.png"]
 
 
+def test_photos_in_an_archive_are_found(run: Path, images: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "photos"), "tar", images)
+    label(Path(archive), tmp_path / "packed", overlay=True)
+    done = relabel.relabel(tmp_path / "packed", {TREE: "plant"})
+    assert (done.drawn, done.not_drawn) == (3, 0)
+    relabel.relabel(run, {TREE: "plant"})
+    packed, plain = texts(tmp_path / "packed"), texts(run)
+    (name,) = (name for name in packed if name.endswith("z.png.png"))
+    assert packed[name] == plain["z.png.png"]
+
+
 @pytest.mark.parametrize("at", range(1, 7))
 def test_what_is_interrupted_is_finished(
     run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at: int
@@ -208,13 +219,22 @@ def test_the_list_is_a_map(run: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert labels(run)["z.png"] == [SKY, TREE]
 
 
+def test_the_same_map_again_changes_nothing(run: Path) -> None:
+    table = {TREE: "plant", SKY: SKY, "cow": "animal"}
+    assert relabel.relabel(run, table).unknown == ("cow",)
+    before = texts(run)
+    again = relabel.relabel(run, table)
+    assert (again.segments, again.images) == (0, 0)
+    assert texts(run) == before
+
+
 def test_unknown_labels_are_said_once(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path, f"old,new\ncow,animal\n{TREE},plant\nhen,animal\n")
     assert main(["relabel", str(run), "--map", str(path)]) == 0
     said = capsys.readouterr().err
-    assert "2 of the 3 labels to rename aren't in" in said and "(cow, hen)" in said
+    assert "2 of the 3 labels of the map aren't in" in said and "(cow, hen)" in said
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def _tell(done: Relabelled, n_labels: int, run: Path, console: Console) -> None:
     if done.unknown:
         named = ", ".join(done.unknown[:5]) + (", ..." if len(done.unknown) > 5 else "")
         console.note(
-            f"{len(done.unknown)} of the {n_labels} labels to rename aren't in {run} ({named}); "
+            f"{len(done.unknown)} of the {n_labels} labels of the map aren't in {run} ({named}); "
             "they are kept for images to come"
         )
     overlays = f", {done.drawn} overlays drawn anew" if done.drawn else ""

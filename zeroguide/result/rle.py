@@ -86,6 +86,16 @@ def from_polygons(polygons: Sequence[object], size: tuple[int, int]) -> RLE:
     return checked(coco_mask.merge(coco_mask.frPyObjects(corners, *size)), size)
 
 
+def from_coco(segmentation: object, size: tuple[int, int]) -> RLE:
+    """A mask as COCO's annotations hold it: polygons or a run-length code, compressed or not.
+
+    size: (height, width) of the picture in pixels. Raises ValueError as `checked` does.
+    """
+    if isinstance(segmentation, list):
+        return from_polygons(segmentation, size)
+    return checked(segmentation, size)
+
+
 def decode(code: RLE) -> np.ndarray:
     """(H, W) bool: the pixels of a sound code."""
     mask: np.ndarray = coco_mask.decode(code).astype(bool)

@@ -54,9 +54,9 @@ class LabelCount:
 class Relabelled:
     """What came of it.
 
-    segments, images: that got another label. unknown: labels of the table that the run doesn't
-    have. drawn, not_drawn: overlays that were drawn anew, and those that still show the old labels,
-    because their photos weren't found.
+    segments, images: that got another label. unknown: labels to rename that the run doesn't have
+    and has not had. drawn, not_drawn: overlays that were drawn anew, and those that still show the
+    old labels, because their photos weren't found.
     """
 
     segments: int
@@ -130,8 +130,11 @@ def relabel(
                 return done
             before, after = interrupted, composed(interrupted, renames)
         labels = _labels(run.path, before)
-        unknown = tuple(label for label in renames if label not in labels)
-        if len(unknown) == len(renames):
+        to_change = {old: new for old, new in renames.items() if old != new}
+        unknown = tuple(
+            old for old, new in to_change.items() if old not in labels and before.get(old) != new
+        )
+        if unknown and len(unknown) == len(to_change):
             raise UsageError(
                 f"{run.path}: has none of the labels to rename ({_some(unknown)}); `zeroguide "
                 f"relabel {run.path} --list` shows those that it has"

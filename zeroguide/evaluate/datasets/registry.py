@@ -14,6 +14,7 @@ from zeroguide.evaluate.datasets.base import Dataset
 from zeroguide.evaluate.datasets.bsds500 import load_bsds500
 from zeroguide.evaluate.datasets.camvid import load_camvid
 from zeroguide.evaluate.datasets.cityscapes import load_cityscapes
+from zeroguide.evaluate.datasets.coco_instances import load_coco_instances
 from zeroguide.evaluate.datasets.coco_panoptic import load_coco_panoptic
 from zeroguide.evaluate.datasets.coco_stuff import load_coco_stuff, load_coco_stuff_27
 from zeroguide.evaluate.datasets.cropped import SMALLEST, Cropped
@@ -34,6 +35,9 @@ class _Reader:
 _READERS = {
     "folder": _Reader(
         "your own images/, labels/ and classes.txt", lambda root, _: load_folder(root), ("all",)
+    ),
+    "coco-instances": _Reader(
+        "COCO instances: 80 things; or your own objects in this format", load_coco_instances
     ),
     "coco-panoptic": _Reader("COCO panoptic: 80 things, 53 stuff", load_coco_panoptic),
     "coco-stuff-171": _Reader("COCO-Stuff: 80 things, 91 stuff", load_coco_stuff),

@@ -15,7 +15,7 @@ import numpy as np
 from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.evaluate.predictions.files import PredictionFile, check_scores
 from zeroguide.evaluate.predictions.prediction import Prediction
-from zeroguide.result.rle import RLE, checked, decode, enclose_nothing, from_polygons
+from zeroguide.result.rle import RLE, decode, enclose_nothing, from_coco
 from zeroguide.runs.masks.coco_tables import (
     Id,
     Image,
@@ -158,14 +158,10 @@ def _coco_image(
         assert known is not None, "there are segments"
         masks: list[RLE] = []
         for segment in segments:
-            code = segment.code
             try:
-                mask = (
-                    from_polygons(code, known) if isinstance(code, list) else checked(code, known)
-                )
+                masks.append(from_coco(segment.code, known))
             except ValueError as e:
                 raise ZeroguideError(f"{path}: a mask of {name} {e}; write it again.") from None
-            masks.append(mask)
         # null is how some writers spell NaN.
         found = (segment.score for segment in segments)
         scores = np.array([np.nan if score is None else float(score) for score in found])

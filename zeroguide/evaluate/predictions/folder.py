@@ -10,8 +10,9 @@ It holds, for every image of the data set, one of
 - `NAME.png`, grey, palette or 16-bit, each pixel the number of its segment, and the names of the
   numbers, one per line from number 0, in `NAME.txt` or for all images in `names.txt`. Without
   either, number 3 is called "cluster 3", for protocols that need no names. 255 (65535 with 16 bits)
-  means no segment, unless there are that many names. Where there are `NAME.jpg.map.png`, as
-  `zeroguide discover` writes them, they are the label maps and other pictures don't matter.
+  means no segment, unless there are that many names; so does 0 called "(no label)".
+  Where there are `NAME.jpg.map.png`, as `zeroguide discover` writes them, they are the label maps
+  and other pictures don't matter.
 
 Names are matched without endings, see `prediction_names`. In COCO results an image without any
 result is one in which nothing was found; the other formats name every image. A segment of COCO's
