@@ -26,6 +26,8 @@ from zeroguide.cli import main
         (["--port", "70000"], "--port 70000: ports are 1 to 65535"),
         (["--preset", "nothing"], "nothing"),
         (["--device", "abacus"], "unknown device"),
+        (["--run", "nowhere"], "nowhere: is not a folder"),
+        (["--photos-at", "."], "--photos-at .: is for the photos of a run; name it with --run"),
     ],
 )
 def test_mistakes(

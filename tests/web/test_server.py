@@ -135,7 +135,7 @@ def test_the_api_describes_what_it_takes_and_gives(client: Any) -> None:
     }
     assert taken == {
         "/label": ["upload"], "/cut": ["granularity"], "/merge": ["threshold"],
-        "/certainty": ["value"], "/look": ["part"], "/name_masks": ["upload"],
+        "/certainty": ["least"], "/look": ["part"], "/name_masks": ["upload"],
         "/rename": ["part", "label"], "/join": ["part", "other"], "/name_again": ["part"],
         "/undo": [], "/download": ["kind"],
     }  # fmt: skip

@@ -95,7 +95,7 @@ def test_a_surer_name_is_a_wider_one(browser: Any, photographs: Running) -> None
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = Page(context.new_page(), photographs.url)
     tab = page.tab
-    tab.set_input_files("input[type=file]", BUS)
+    tab.set_input_files(".zg-photo input[type=file]", BUS)
     tab.wait_for_selector(".zg-row")
     first, asked = page.labels(), len(photographs.asked)
     sure, reset = tab.locator(".zg-certain input"), tab.locator(".zg-certain .zg-reset")
@@ -134,7 +134,7 @@ def test_what_clip_saw_is_shown(browser: Any, photographs: Running) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = Page(context.new_page(), photographs.url)
     tab = page.tab
-    tab.set_input_files("input[type=file]", BUS)
+    tab.set_input_files(".zg-photo input[type=file]", BUS)
     tab.wait_for_selector(".zg-row")
     number = page.labels().index("bus")
     tab.focus(f".zg-row >> nth={number}")
@@ -184,7 +184,7 @@ def test_a_picture_is_shared_as_two_files(
     context = browser.new_context(viewport={"width": 390, "height": 844}, accept_downloads=True)
     page = Page(context.new_page(), photographs.url)
     tab = page.tab
-    tab.set_input_files("input[type=file]", BUS)
+    tab.set_input_files(".zg-photo input[type=file]", BUS)
     tab.wait_for_selector(".zg-row")
     labels = page.labels()
     tab.click(".zg-share")
@@ -357,7 +357,7 @@ def test_sliders_and_dialogs_work_without_a_mouse(browser: Any, photographs: Run
     tab.keyboard.press("ArrowRight")
     assert sure.input_value() == "0.31"
     page.wait_until(lambda: tab.locator(".zg-certain .zg-reset").is_enabled())
-    tab.keyboard.press("Tab")
+    tab.keyboard.press("Shift+Tab")
     tab.keyboard.press("Enter")  # back to the recipe's
     page.wait_until(lambda: sure.input_value() == "0.3")
     assert tab.evaluate("document.activeElement.closest('.zg-certain') !== null")
