@@ -8,9 +8,9 @@ and all true regions (of at least 1 %) of the other photographs are named. Examp
 (the true mask) or crops (the box and a margin of 5 %, of which only the picture is known).
 
 Printed, in per cent, means over draws and their 95 % intervals: "right", the regions of the
-left-out classes that get their name; "by its text", the same when names are added to the list
-without examples; "elsewhere", the regions of other classes that are wrongly given one of the ten
-names.
+left-out classes that get their name; "elsewhere", those of other classes that wrongly get one of
+the ten. "text": names are added to the list without examples; "alone": CLIP is not told what the
+names are, as if they were words that it doesn't know.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from zeroguide.recipe import load_recipe
 N_CLASSES = 10
 MARGIN = 0.05
 KINDS = ("cut-out", "crop")
+NEVER = -40.0  # log-prior of what nothing is called
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,14 @@ class Lists:
     def with_names(self, phrases: PhraseList, names: list[str]) -> PhraseList:
         return phrases.with_names(names, self.texts.embed_phrases(names, ["a photo of a {}"]))
 
+    def muted(self, phrases: PhraseList, n_names: int) -> PhraseList:
+        """The same, but nothing is called one of the last `n_names` by its text."""
+        found = phrases.with_names([], phrases.embeddings[:0])
+        found.log_prior = phrases.log_prior.clone()
+        found.log_prior[-n_names:] = NEVER
+        found.log_prior = found.log_prior.log_softmax(0)
+        return found
+
     def label(self, phrases: PhraseList, unit: torch.Tensor) -> np.ndarray:
         decoder = PhrasesDecoder(
             phrases, certainty=self.decoder.certainty, modifiers=None, n_alternatives=0
@@ -161,11 +170,13 @@ def measure(
         phrases = lists.with_names(lists.without(list(shown)), list(names.values()))
         unit = torch.stack([s.embedding for s in asked])
         truth = np.array([names.get(s.cls, "") for s in asked])
-        labels = {"by its text": lists.label(phrases, unit)}
+        muted = lists.muted(phrases, len(names))
+        labels = {"text": lists.label(phrases, unit)}
         for kind in KINDS:
             rows = tuple(torch.stack([s.examples[kind] for s in own]) for own in shown.values())
-            own = OwnNames(phrases, Examples(tuple(names.values()), rows))
-            labels[kind] = lists.label(own, unit)
+            examples = Examples(tuple(names.values()), rows)
+            labels[kind] = lists.label(OwnNames(phrases, examples), unit)
+            labels[f"{kind} alone"] = lists.label(OwnNames(muted, examples), unit)
         inside = truth != ""
         for kind, given in labels.items():
             right = 100 * float((given == truth)[inside].mean())

@@ -148,10 +148,8 @@ def make_classifier(recipe: Recipe, texts: TextEncoder, decoder: Decoder) -> Cla
     knobs = recipe.classes
     if not knobs.names:
         return None
-    if isinstance(decoder, PhrasesDecoder):
-        phrases = decoder.list
-    else:
-        phrases = phrase_list(recipe, texts)
+    known = decoder.list if isinstance(decoder, PhrasesDecoder) else None
+    phrases = known or phrase_list(recipe, texts)
     return Classifier(phrases, knobs.names, least=knobs.least)
 
 
