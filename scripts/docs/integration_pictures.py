@@ -65,9 +65,9 @@ def draw_cvat(labeler: Labeler) -> PIL.Image.Image:
         captions.append(((int(columns[nearest]), int(rows[nearest])), f"{name} {confidence}"))
     drawn = PIL.Image.fromarray(scene.astype(np.uint8))
     pen = PIL.ImageDraw.Draw(drawn)
+    font = PIL.ImageFont.load_default(22)
     for place, caption in captions:
-        style = {"font": PIL.ImageFont.load_default(22), "stroke_width": 2, "stroke_fill": "black"}
-        pen.text(place, caption, anchor="mm", fill="white", **style)
+        pen.text(place, caption, "white", font, anchor="mm", stroke_width=2, stroke_fill="black")
     return drawn
 
 

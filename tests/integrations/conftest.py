@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import pytest
 
 from zeroguide.labeler import Labeler
 from zeroguide.recipe import load_recipe
+
+# FiftyOne's library: once another tool has imported importlib_metadata it fails to import.
+with contextlib.suppress(ImportError):
+    import eta  # noqa: F401
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

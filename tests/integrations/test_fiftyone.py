@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,19 +32,35 @@ def mongod() -> str | None:
 
 @pytest.fixture(scope="module")
 def fo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """FiftyOne with its database, which is started here: it waits too briefly if much else runs."""
     pytest.importorskip("fiftyone", reason="fiftyone is not installed")
-    if mongod() is None:
+    program = mongod()
+    if program is None:
         pytest.skip("fiftyone has no database program here (mongod)")
     home = tmp_path_factory.mktemp("fiftyone")
-    with pytest.MonkeyPatch.context() as patch:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [program, "--dbpath", str(home), "--port", str(port), "--bind_ip", "127.0.0.1"]
+    log = home / "mongod.log"
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        log.open("w") as out,
+        subprocess.Popen([*command, "--nounixsocket"], stdout=out, stderr=out) as server,
+    ):
+        while "Waiting for connections" not in log.read_text():
+            assert server.poll() is None, log.read_text()
+            time.sleep(0.2)
         patch.setenv("FIFTYONE_CONFIG_PATH", str(home / "config.json"))
-        patch.setenv("FIFTYONE_DATABASE_DIR", str(home / "database"))
+        patch.delenv("FIFTYONE_PRIVATE_DATABASE_PORT", raising=False)
         patch.setenv("FIFTYONE_DO_NOT_TRACK", "true")
         import fiftyone
 
-        fiftyone.config.database_dir = str(home / "database")
+        fiftyone.config.database_uri = f"mongodb://127.0.0.1:{port}"
+        fiftyone.config.database_validation = False
         fiftyone.config.show_progress_bars = False
         yield fiftyone
+        server.terminate()
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,9 @@ from zeroguide.result import Labeling, Segment
 from zeroguide.result.chosen import Chosen
 from zeroguide.result.formats.fiftyone import attributes, detection
 
-fo = require("fiftyone", "fiftyone", "FiftyOne models")
-models = require("fiftyone.core.models", "fiftyone", "FiftyOne models")
+require("fiftyone", "fiftyone", "FiftyOne models")
+import fiftyone as fo  # noqa: E402
+import fiftyone.core.models as models  # noqa: E402
 
 MASKS = "masks_field"
 """What `apply_model` is told by this argument: the field of `Detections` whose masks are named."""

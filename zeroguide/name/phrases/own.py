@@ -16,8 +16,8 @@ from zeroguide.name.examples import Examples
 from zeroguide.name.phrases.retrieval import PhraseList
 
 # Searched on photographs with truth at even places: scripts/evaluate/examples.py.
-_PRIOR = 1e-3  # of a name, by its examples
-_NEARNESS, _NEAR = 10.0, 0.35  # growth of the log-likelihood with the cosine, and where it is 0
+_PRIOR = 2e-2  # of a name, by its examples
+_NEARNESS, _NEAR = 20.0, 0.5  # growth of the log-likelihood with the cosine, and where it is 0
 
 
 class OwnNames(PhraseList):
