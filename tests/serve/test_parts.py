@@ -17,10 +17,11 @@ from fake_labeler import FakeLabeler
 from zeroguide.errors import DeviceError, ZeroguideError
 from zeroguide.image import Image, from_array, open_image
 from zeroguide.recipe import load_recipe
+from zeroguide.runs.masks.sent import read_masks
 from zeroguide.serve.bodies import base_name
 from zeroguide.serve.guard import Guard
-from zeroguide.serve.masks import read_masks
 from zeroguide.serve.worker import Worker
+from zeroguide.web.uploads import MAX_PIXELS
 
 
 @pytest.mark.parametrize(
@@ -183,11 +184,13 @@ def test_masks_are_read_and_nothing_is_left(tmp_path: Any, monkeypatch: pytest.M
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     image = from_array(np.zeros((20, 30, 3), np.uint8), "photo.png")
     triangle = b'[{"segmentation": [[1, 1, 20, 1, 20, 15]], "id": 7}]'
-    assert [mask.id for mask in read_masks(triangle, "any.json", image)] == [7]
+    assert [mask.id for mask in read_masks(triangle, "any.json", image, max_pixels=MAX_PIXELS)] == [
+        7
+    ]
     for content, name in ((b"[", "m.json"), (b"[" * 100_000, "m.json"), (b"x", "m.png")):
         with pytest.raises(ZeroguideError, match=rf"^{name}: ") as caught:
-            read_masks(content, name, image)
+            read_masks(content, name, image, max_pixels=MAX_PIXELS)
         assert str(tmp_path) not in str(caught.value)
     with pytest.raises(ZeroguideError, match=r"^m\.exe: the name of a file of masks ends in"):
-        read_masks(triangle, "m.exe", image)
+        read_masks(triangle, "m.exe", image, max_pixels=MAX_PIXELS)
     assert list(tmp_path.iterdir()) == []

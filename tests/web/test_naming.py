@@ -13,10 +13,11 @@ from zeroguide.image import Image, open_image
 from zeroguide.labeler import Labeler, NamedSegment, Watcher
 from zeroguide.recipe import load_recipe
 from zeroguide.result.rle import decode
+from zeroguide.runs.masks.sent import read_masks
 from zeroguide.web.editing import Editor
 from zeroguide.web.examples import SCENES
-from zeroguide.web.mask_files import read_masks
 from zeroguide.web.naming import Namer
+from zeroguide.web.uploads import MAX_PIXELS
 from zeroguide.web.view import drawn_masks, names_of_masks
 
 BUS = Path(__file__).parents[2] / "examples" / "bus.jpg"
@@ -216,7 +217,7 @@ def masks_file(**changes: object) -> bytes:
 
 def test_masks_are_named_as_the_command_does(photographer: Labeler) -> None:
     namer, bus = Namer(photographer), open_image(BUS)
-    masks = read_masks(masks_file(), "bus.json", bus)
+    masks = read_masks(masks_file(), "bus.json", bus, max_pixels=MAX_PIXELS)
     named = namer.name_masks(bus, "bus.json", masks)
     expected = photographer.name_masks(bus, [decode(mask.code) for mask in masks])
     assert named.segments() == expected
@@ -236,7 +237,7 @@ def test_masks_are_named_as_the_command_does(photographer: Labeler) -> None:
 @pytest.mark.parametrize(
     ("content", "name", "words"),
     [
-        (b"x", "notes.md", r"notes\.md: isn't a file of masks by its ending"),
+        (b"x", "notes.md", r"notes\.md: the name of a file of masks ends in one of"),
         (b"{", "bad.json", r"bad\.json: can't be read as JSON"),
         (masks_file(imageWidth=9), "a.json", r"a\.json: its masks are for 9 x 427 pixels, but"),
         (b'{"images": [], "annotations": []}', "c.json", r"c\.json: has masks of none of the im"),
@@ -246,5 +247,5 @@ def test_masks_are_named_as_the_command_does(photographer: Labeler) -> None:
 )
 def test_masks_that_cannot_be_read(content: bytes, name: str, words: str) -> None:
     with pytest.raises(ZeroguideError, match="^" + words) as caught:
-        read_masks(content, name, open_image(BUS))
+        read_masks(content, name, open_image(BUS), max_pixels=MAX_PIXELS)
     assert "/tmp" not in str(caught.value) and "\n" not in str(caught.value)

@@ -14,11 +14,11 @@ from zeroguide.image import Image
 from zeroguide.result import names
 from zeroguide.result.formats import json_
 from zeroguide.result.provenance import provenance
-from zeroguide.serve.masks import read_masks
+from zeroguide.runs.masks.sent import read_masks
 from zeroguide.serve.worker import Worker
 from zeroguide.system.files import png_bytes
 from zeroguide.system.prefetch import available_cores
-from zeroguide.web.uploads import read_photo
+from zeroguide.web.uploads import MAX_PIXELS, read_photo
 
 if TYPE_CHECKING:
     from zeroguide.labeler import Labeler
@@ -77,7 +77,9 @@ class Service:
         """What `zeroguide name` writes for an image file and a file of masks: likewise."""
         with self._accepted():
             image = await self._beside(lambda: self._open(upload))
-            found = await self._beside(lambda: read_masks(masks.content, masks.name, image))
+            found = await self._beside(
+                lambda: read_masks(masks.content, masks.name, image, max_pixels=MAX_PIXELS)
+            )
             named = await asyncio.wrap_future(
                 self.worker.name(image, [mask.code for mask in found])
             )

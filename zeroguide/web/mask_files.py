@@ -1,76 +1,20 @@
-"""Files of masks that somebody sends, and what is said of the masks in them."""
+"""What is said of the masks of a file that somebody dropped on the page."""
 
 from __future__ import annotations
 
-import io
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from zeroguide.errors import ZeroguideError
 from zeroguide.image import Image
-from zeroguide.image.pillow_formats import open_header
 from zeroguide.result import names
 from zeroguide.result.overlay import draw
 from zeroguide.result.segment import Label, Segment
 from zeroguide.runs.masks.drawn import Mask
-from zeroguide.runs.masks.files import MaskFiles
-from zeroguide.runs.masks.formats import ENDINGS, MAPS
 from zeroguide.web.namings import Naming
-from zeroguide.web.uploads import MAX_PIXELS
-
-MAX_WORK = 4_000_000_000
-"""Masks times pixels: what is more keeps the networks from everybody else for too long."""
-
-
-def read_masks(content: bytes, name: str, image: Image) -> list[Mask]:
-    """The image's masks in the bytes of a file, as `zeroguide name` reads the file.
-
-    name: the file's; its ending says what kind it is, as in `zeroguide.runs.masks.formats`.
-
-    Raises ZeroguideError: no such kind, damaged, too much work, or as `MaskFiles`.
-    """
-    ending = Path(name).suffix.lower()
-    if ending not in ENDINGS:
-        raise ZeroguideError(
-            f"{name}: isn't a file of masks by its ending; these are {', '.join(ENDINGS)}"
-        )
-    if ending in MAPS:
-        _check_size(content, name)
-    with tempfile.TemporaryDirectory(prefix="zeroguide-web-") as folder:  # readers take files
-        path = Path(folder, f"masks{ending}")
-        path.write_bytes(content)
-        height, width = image.pixels.shape[:2]
-        try:
-            found = Path(image.file_name)
-            masks = MaskFiles(path, [found]).masks(found, (height, width))
-        except ZeroguideError as error:
-            raise ZeroguideError(str(error).replace(str(path), name)) from None
-    if len(masks) * height * width > MAX_WORK:
-        raise ZeroguideError(
-            f"{name}: {len(masks)} masks of {width} x {height} pixels are more than this page "
-            "takes; send fewer, or a smaller picture, or use the command `zeroguide name`"
-        )
-    return masks
-
-
-def _check_size(content: bytes, name: str) -> None:
-    """ZeroguideError if the header alone tells that a map is larger than any image may be."""
-    try:
-        with open_header(io.BytesIO(content)) as header:
-            width, height = header.size
-    except Exception:  # whatever is wrong with it, who reads it has the words
-        return
-    if width * height > MAX_PIXELS:
-        raise ZeroguideError(
-            f"{name}: its masks are for {width} x {height} pixels, more than an image may have "
-            "here; make masks of this very image"
-        )
 
 
 @dataclass(eq=False)

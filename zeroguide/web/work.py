@@ -13,6 +13,7 @@ from zeroguide.image import Image
 from zeroguide.image.value_range import Range
 from zeroguide.web.loading import LazyNamer
 from zeroguide.web.sessions import Sessions, Waiting
+from zeroguide.web.uploads import MAX_PIXELS
 
 if TYPE_CHECKING:
     from zeroguide.runs.masks.drawn import Mask
@@ -256,10 +257,10 @@ class Work:
 def _read(masks: tuple[str, bytes] | None, image: Image) -> tuple[str, list[Mask]] | None:
     if masks is None:
         return None
-    from zeroguide.web.mask_files import read_masks
+    from zeroguide.runs.masks.sent import read_masks
 
     name, content = masks
-    return name, read_masks(content, name, image)
+    return name, read_masks(content, name, image, max_pixels=MAX_PIXELS)
 
 
 def _is_number(value: object) -> bool:
