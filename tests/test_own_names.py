@@ -235,6 +235,15 @@ def test_what_fits_no_class_is_other() -> None:
     assert 0.1 < probability < 0.5  # that it is none
 
 
+def test_an_own_name_without_a_class_counts_for_what_it_looks_like() -> None:
+    rex, nobody = towards(0, 1, 0, 0, 0, 0, 0), towards(0, 0, 0, 0, 0, 0, 1)
+    phrases = Unit(LIST, 7).with_names(["Rex"], nobody[None])
+    own = OwnNames(phrases, Examples(("Rex",), (rex[None],)))
+    assert own.posterior(rex[None]).argmax() == own.columns[0]
+    (found,) = Classifier(own, {7: "dog"}, least=0.2)(rex[None])
+    assert found[:2] == (7, "dog")
+
+
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("classes") / "data.yaml"

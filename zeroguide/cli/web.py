@@ -35,7 +35,6 @@ def web(
     preset: options.DefaultPreset = None,
     set_: options.Set = None,
     examples: options.Examples = None,
-    classes: options.Classes = None,
     host: Host = "127.0.0.1",
     port: Port = None,
     queue: Queue = 16,
@@ -63,7 +62,7 @@ def web(
     if photos_at is not None and run is None:
         raise UsageError(f"--photos-at {photos_at}: is for the photos of a run; name it with --run")
     recipe = options.read_recipe(
-        preset, set_ or [], seed, device, examples=examples, classes=classes, offline=offline
+        preset, set_ or [], seed, device, examples=examples, offline=offline
     )
     taxonomy = None
     if run is not None:

@@ -1,7 +1,8 @@
 """Which of a user's fixed classes a segment is of, whatever its label.
 
 Every phrase of the list counts for the class that it means, is a kind of or has as its head noun: a
-"taxi" and a "parked car" for "car". A class is as probable as its phrases together.
+"taxi" and a "parked car" for "car". A class is as probable as its phrases together. An own name
+that means no class, such as "Rex", counts for what its segment would be called without it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from zeroguide.name.hypernyms import Hypernyms
+from zeroguide.name.phrases.own import OwnNames
 from zeroguide.name.phrases.retrieval import PhraseList
 from zeroguide.recipe.class_files import OTHER, with_other
 
@@ -45,6 +47,10 @@ class Classifier:
         device = phrases.embeddings.device
         # (p,) the class that a phrase counts for, by its place; one past the last: none.
         self._class_of = torch.tensor(_classes_of(phrases.phrases, self.names), device=device)
+        self._own = torch.zeros(0, dtype=torch.long, device=device)  # names that mean no class
+        if isinstance(phrases, OwnNames):
+            own = phrases.columns
+            self._own = own[self._class_of[own] == len(self.names)]
 
     @torch.inference_mode()
     def __call__(self, embeddings: torch.Tensor) -> list[ClassOf]:
@@ -53,9 +59,11 @@ class Classifier:
         return [found for part in unit.split(_BATCH) for found in self._choose(part)]
 
     def _choose(self, unit: torch.Tensor) -> list[ClassOf]:
-        posterior = self.phrases.posterior(unit)  # (n, p)
-        mass = posterior.new_zeros(len(unit), len(self.names) + 1)
-        mass.index_add_(1, self._class_of, posterior)
+        posterior = self.phrases.posterior(unit)
+        mass = self._sum_up(posterior)
+        if isinstance(self.phrases, OwnNames):
+            known = posterior[:, self._own].sum(1, keepdim=True)
+            mass += known * self._sum_up(self.phrases.in_words(unit))
         if not self.names:
             return [ClassOf(self.numbers[OTHER], OTHER, 1.0)] * len(unit)
         best, place = mass[:, :-1].max(dim=1)
@@ -65,6 +73,11 @@ class Classifier:
             else self._named(OTHER, 1 - p)
             for p, i in zip(best.tolist(), place.tolist(), strict=True)
         ]
+
+    def _sum_up(self, posterior: torch.Tensor) -> torch.Tensor:
+        """(n, p) -> (n, classes + 1): the probability of each class, and of none."""
+        mass = posterior.new_zeros(len(posterior), len(self.names) + 1)
+        return mass.index_add_(1, self._class_of, posterior)
 
     def _named(self, name: str, probability: float) -> ClassOf:
         return ClassOf(self.numbers[name], name, probability)

@@ -69,7 +69,8 @@ def flattened(
         shown[decode(codes[index])] = index + 1
     present, label_map = np.unique(shown, return_inverse=True)
     labels = [
-        Label(segments[i - 1].label if i else UNCOVERED, 0.0, 0.0, (), ()) for i in present.tolist()
+        Label(segments[i - 1].caption if i else UNCOVERED, 0.0, 0.0, (), ())
+        for i in present.tolist()
     ]
     return Labeling.build(image, label_map.reshape(shown.shape), labels, recipe)
 

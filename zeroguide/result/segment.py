@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from zeroguide.recipe.class_files import OTHER
+
 Box = tuple[int, int, int, int]
 """x, y, width, height in pixels."""
 
@@ -79,10 +81,14 @@ class Segment:
 
     @property
     def caption(self) -> str:
-        """What is written on it: its class, where it has one, else its label."""
+        """What is written on it in a picture: its class, where it has one, else its label.
+
+        Of the class "other" both are: ``"other: kite"``.
+        """
         if self.category is None:
             return self.label
-        return self.category.name
+        name = self.category.name
+        return f"{name}: {self.label}" if name == OTHER else name
 
 
 def regions(label_map: np.ndarray, n: int) -> list[tuple[Box, int]]:

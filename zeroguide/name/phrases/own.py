@@ -26,6 +26,9 @@ class OwnNames(PhraseList):
     Args:
         phrases: the list, which holds all names of the examples.
         examples: what CLIP sees in them.
+
+    Attributes:
+        columns: (k,) int64, the places of the names that have examples.
     """
 
     def __init__(self, phrases: PhraseList, examples: Examples) -> None:
@@ -33,16 +36,20 @@ class OwnNames(PhraseList):
         place = {phrase: i for i, phrase in enumerate(self.phrases)}
         device = self.embeddings.device
         shown = [rows.to(device) for rows in examples.embeddings]
-        self._columns = torch.tensor([place[name] for name in examples.names], device=device)
+        self.columns = torch.tensor([place[name] for name in examples.names], device=device)
         # (k, e) and (k, p): each name's mean example, and what its examples are in the list's words
         self._prototypes = F.normalize(torch.stack([rows.mean(0) for rows in shown]), dim=-1)
         self._words = torch.stack([phrases.posterior(rows).mean(0) for rows in shown])
 
+    def in_words(self, unit: torch.Tensor) -> torch.Tensor:
+        """As `posterior`, but by texts alone, as if there were no examples."""
+        return super().posterior(unit)
+
     def posterior(self, unit: torch.Tensor) -> torch.Tensor:
         """Unit embeddings of segments (n, e) -> the phrases' probabilities (n, p) float32."""
-        by_text = super().posterior(unit)
+        by_text = self.in_words(unit)
         likelihood = by_text / self.log_prior.exp()  # (n, p), of u, by each phrase; relative
         nearness = _NEARNESS * (unit @ self._prototypes.T - _NEAR)
         by_example = _PRIOR * (likelihood @ self._words.T) * nearness.exp()  # (n, k)
-        together = by_text.index_add(1, self._columns, by_example)
+        together = by_text.index_add(1, self.columns, by_example)
         return together / together.sum(dim=1, keepdim=True)

@@ -122,8 +122,11 @@ def _classes(recipe: Mapping[str, Any]) -> tuple[tuple[int, str], ...]:
 
 def _by_class(chosen: Chosen) -> Chosen:
     """Segments that have a class are called like it: its number is fixed, of a label it isn't."""
-    called = (replace(segment, label=segment.caption) for segment in chosen.segments)
-    return replace(chosen, segments=tuple(called))
+    called = tuple(
+        segment if segment.category is None else replace(segment, label=segment.category.name)
+        for segment in chosen.segments
+    )
+    return replace(chosen, segments=called)
 
 
 def numbers(labels: Sequence[str]) -> dict[str, int]:
