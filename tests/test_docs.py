@@ -330,6 +330,7 @@ def test_the_page_of_json_has_the_schemas_keys(labelled: Path) -> None:
     top, _, own = text.partition("Of each segment:")
     assert set(re.findall(r"^\| `(\w+)` ", own, re.M)) == {
         *result["segments"][0],
+        "category",  # of runs with classes
         "original",  # of labels that were renamed
     }
     assert {f"image.{key}" for key in result["image"]} == set(re.findall(r"`(image\.\w+)`", top))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ LARGEST = 65_534
 """The largest number of a class: label maps of 16 bits hold it and one more."""
 
 
-def read_classes(path: Path) -> dict[int, str]:
+def read_classes(path: str | PathLike[str]) -> dict[int, str]:
     """Numbers and names, in the order of their numbers.
 
     Of a text file (UTF-8, a name on each line; empty ones and those that begin with # don't count)
@@ -27,6 +28,7 @@ def read_classes(path: Path) -> dict[int, str]:
     Raises UsageError for a file that can't be read or has no classes, a name or a number that
     comes twice, a name without a letter or digit, a number below 0 or above `LARGEST`.
     """
+    path = Path(path)
     try:
         text = path.expanduser().read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
