@@ -38,6 +38,7 @@ from zeroguide.recipe import load_recipe
 
 N_CLASSES = 10
 MARGIN = 0.05
+THINNEST = 3  # a side over the other, of a crop: nobody gives strips for examples
 KINDS = ("cut-out", "crop")
 NEVER = -40.0  # log-prior of what nothing is called
 
@@ -54,7 +55,8 @@ class Seen:
 
 
 def look(labeler: Labeler, real: Path, limit: int | None) -> tuple[list[Seen], list[ClassName]]:
-    """All true regions; up to three of a photograph, drawn at random, may be examples."""
+    """All true regions; up to three of a photograph, drawn at random and no strips, may be
+    examples."""
     dataset = load_dataset("coco-panoptic", real / "coco_panoptic")
     seen = []
     for photo, sample in enumerate(list(dataset)[:limit]):
@@ -66,9 +68,10 @@ def look(labeler: Labeler, real: Path, limit: int | None) -> tuple[list[Seen], l
         chosen = np.random.default_rng(photo).permutation(len(truth.regions))[:3]
         for i, (region, cls) in enumerate(zip(truth.regions, truth.classes, strict=True)):
             examples = {}
-            if i in chosen:
-                window = around(region.mask)
-                image = from_array(np.ascontiguousarray(region.image.pixels[window]))
+            window = around(region.mask)
+            image = from_array(np.ascontiguousarray(region.image.pixels[window]))
+            height, width = image.pixels.shape[:2]
+            if i in chosen and max(height, width) <= THINNEST * min(height, width):
                 for kind, mask in (("cut-out", region.mask[window]), ("crop", None)):
                     examples[kind] = embed_example(image, mask, labeler.segmenter, embedder)
             seen.append(Seen(photo, int(cls), F.normalize(embedded[i], dim=-1), examples))
