@@ -14,12 +14,12 @@ import torch.nn.functional as F
 
 from zeroguide.cli import main
 from zeroguide.errors import UsageError
+from zeroguide.example_embeddings import central, embed_example
 from zeroguide.image import from_array
 from zeroguide.labeler import Labeler
 from zeroguide.name.classes import Classifier
 from zeroguide.name.examples import Examples, find_examples, open_example
 from zeroguide.name.phrases import OwnNames, PhraseList
-from zeroguide.prototypes import central, embed_example
 from zeroguide.recipe import load_recipe, read_classes
 from zeroguide.result import Labeling
 
@@ -192,6 +192,8 @@ def test_files_of_classes(tmp_path: Path, name: str, text: str, classes: dict[in
         ("a.txt", "# nothing\n", "has no classes"),
         ("a.txt", "car\ndog\ncar\n", "'car' comes 2 times"),
         ("a.txt", "car\n--\n", "name of words"),
+        ("a.txt", "ca\x00r\n", "name of words"),
+        ("a.yaml", "names: {1: 2001-13-45}\n", 'has no "names"'),
         ("a.yaml", "train: x\n", 'has no "names"'),
         ("a.yaml", "names: [", 'has no "names"'),
         ("a.yaml", "names: {a: car}\n", "'a' is no number"),
@@ -305,7 +307,7 @@ def test_runs_of_other_classes_are_not_mixed(
     assert main(["label", str(scene), "--preset", "tiny", "--device", "cpu", "-o", str(plain)]) == 0
     args = ["export", str(runs[0]), str(plain), "--format", "coco", "-o", str(tmp_path / "out")]
     assert main(args) == 2
-    assert "different classes" in capsys.readouterr().err
+    assert "other classes" in capsys.readouterr().err
 
 
 def test_a_run_with_classes_is_not_continued_without(

@@ -17,6 +17,7 @@ from zeroguide.clip.atoms import regions_of
 from zeroguide.clip.confidence import calibrated
 from zeroguide.clip.extents import measure
 from zeroguide.clip.region import over_segments, region_map, union
+from zeroguide.example_embeddings import embed_examples
 from zeroguide.image import Image, ImageSource, path_of, to_image
 from zeroguide.models import choose_device, load_all
 from zeroguide.models.device import autocast
@@ -24,7 +25,6 @@ from zeroguide.name.decoders import make_classifier, make_decoder
 from zeroguide.name.label_lists import make_confidence
 from zeroguide.name.merging import Merger, merge_all, merge_groups
 from zeroguide.name.name import Name, NamedSegment
-from zeroguide.prototypes import embed_examples
 from zeroguide.recipe import Recipe
 from zeroguide.result import Category, Label, Labeling, Segment
 from zeroguide.result.detections import Detections, Found, masks_of, with_names

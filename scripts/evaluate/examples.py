@@ -28,12 +28,12 @@ import torch.nn.functional as F
 from scripts.shared.pages import replace_block, table
 from scripts.shared.photographs import true_regions
 from zeroguide.evaluate.datasets import ClassName, load_dataset
+from zeroguide.example_embeddings import embed_example
 from zeroguide.image import from_array
 from zeroguide.labeler import Labeler
 from zeroguide.name.examples import Examples
 from zeroguide.name.hypernyms import Hypernyms
 from zeroguide.name.phrases import OwnNames, PhraseList, PhrasesDecoder
-from zeroguide.prototypes import embed_example
 from zeroguide.recipe import load_recipe
 
 N_CLASSES = 10

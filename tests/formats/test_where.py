@@ -68,7 +68,10 @@ def test_conditions(condition: str, expected: bool) -> None:
     ("condition", "said"),
     [
         ("certanity > .6", "'certanity' isn't known, at its character 1"),
-        ("certanity > .6", "did you mean 'certainty'? Choices: label, category, image, confidence"),
+        (
+            "certanity > .6",
+            "did you mean 'certainty'? Choices: label, category, image, ",
+        ),
         ('label == "é" and lable == "x"', "at its character 18"),
         ('label = "dog"', "use == for is equal"),
         ("label == dog", "'dog' isn't known"),

@@ -50,7 +50,7 @@ def export(
         typer.Option(
             metavar="CONDITION",
             help='Only segments like this: \'label in ("dog", "cat") and certainty > .6\'; also '
-            "image, score, area, share, composed.",
+            "category, probability, image, score, area, share, composed.",
         ),
     ] = None,
     prefix: Annotated[

@@ -68,16 +68,21 @@ def relabel(
 
 def _tell(done: Relabelled, n_labels: int, run: Path, console: Console) -> None:
     """Say what came of it."""
+    from zeroguide.runs.run_folder import Manifest
+
     if done.unknown:
         named = ", ".join(done.unknown[:5]) + (", ..." if len(done.unknown) > 5 else "")
         console.note(
             f"{len(done.unknown)} of the {n_labels} labels of the map aren't in {run} ({named}); "
             "they are kept for images to come"
         )
-    overlays = f", {done.drawn} overlays drawn anew" if done.drawn else ""
+    overlays = f", {_number(done.drawn, 'overlay')} drawn anew" if done.drawn else ""
     console.note(
         f"{_number(done.segments, 'segment')} of {_number(done.images, 'image')} renamed{overlays}"
     )
+    known = Manifest.read(run)
+    if known is not None and dict(known.recipe.get("settings") or {}).get("classes"):
+        console.note("the run has classes, which overlays and exports show; they stay as they are")
     if done.not_drawn:
         console.note(
             f"{_number(done.not_drawn, 'overlay')} still show the old labels, as the photos aren't "

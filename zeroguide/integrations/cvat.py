@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from zeroguide.labeler import Labeler
-    from zeroguide.result import Labeling, Segment
+    from zeroguide.result import Segment
 
 SEGMENT = "segment"
 """The label whose attribute is the free text."""
@@ -79,7 +79,7 @@ class Function:
         Segments whose confidence is below the context's threshold are left out. Raises ImageError
         for an image that can't be used.
         """
-        labeling = self.labeler.label(image)
+        labeling = Chosen.of(self.labeler.label(image))
         least = context.conf_threshold or 0.0
         return [
             shape
@@ -88,11 +88,11 @@ class Function:
             for shape in self._shapes(labeling, segment, context.conv_mask_to_poly)
         ]
 
-    def _shapes(self, labeling: Labeling, segment: Segment, as_polygons: bool) -> list[Any]:
+    def _shapes(self, labeling: Chosen, segment: Segment, as_polygons: bool) -> list[Any]:
         import cvat_sdk.auto_annotation as cvataa
 
         label = self.labels.index(segment.label) if self.labels else 0
-        inside = Chosen.of(labeling).crop(segment)
+        inside = labeling.crop(segment)
         x, y, width, height = segment.bbox
         if not as_polygons:
             # Runs along the rows of the box, then the box, whose last pixel is inside.

@@ -141,7 +141,7 @@ def prediction(labeling: Labeling, interface: Interface) -> dict[str, Any]:
     """A labeling as a prediction: model_version, score (mean confidence) and result."""
     results = []
     whole = Chosen.of(labeling)
-    for segment in labeling.segments:
+    for segment in whole.segments:
         others = ", ".join(label for label, _ in segment.alternatives)
         values = VALUES[interface.kind.removesuffix("labels")](whole, segment)
         for part, value in enumerate(values):
@@ -157,7 +157,7 @@ def prediction(labeling: Labeling, interface: Interface) -> dict[str, Any]:
                 results.append(
                     {**shape, "type": "textarea", "from_name": interface.text, "value": said}
                 )
-    confidences = [segment.confidence for segment in labeling.segments]
+    confidences = [segment.confidence for segment in whole.segments]
     return {
         "model_version": version(labeling.recipe),
         "score": sum(confidences) / len(confidences),

@@ -51,9 +51,12 @@ class Protocol:
                 return 200, {"model_version": self.name}
             case "POST", "/predict":
                 access = self._access.get(str(body.get("project")), ("", ""))
+                tasks = body.get("tasks") or []
+                if not isinstance(tasks, list) or not all(isinstance(t, dict) for t in tasks):
+                    raise UsageError("the tasks are no list of objects")
                 with self._one:
                     found = self.predictor.predict(
-                        body.get("tasks") or [], str(body.get("label_config", "")), *access
+                        tasks, str(body.get("label_config", "")), *access
                     )
                 return 200, {"results": found, "model_version": self.name}
             case (("GET" | "POST"), "/versions"):
@@ -85,7 +88,10 @@ def make_server(protocol: Protocol, host: str, port: int) -> ThreadingHTTPServer
             return self.path.partition("?")[0].rstrip("/")
 
         def _body(self) -> dict[str, Any]:
-            length = int(self.headers.get("Content-Length") or 0)
+            said = self.headers.get("Content-Length") or "0"
+            if not said.isdecimal():
+                raise UsageError(f"the Content-Length {said!r} is no number")
+            length = int(said)
             if length > MOST:
                 raise UsageError(f"a request of {length} bytes is larger than {MOST}")
             try:

@@ -130,8 +130,9 @@ def phrase_list(recipe: Recipe, texts: TextEncoder, examples: Examples | None = 
         ranks=[rank.get(phrase, 0) for phrase in phrases],
         frequency_weight=knobs.frequency_weight,
     )
-    own = list(recipe.classes.names.values())
+    own = [name for _, name in recipe.classes.names]
     own += examples.names if examples is not None else ()
+    own = list(dict.fromkeys(own))
     if own:
         found = found.with_names(own, texts.embed_phrases(own, templates))
     return found if examples is None else OwnNames(found, examples)
@@ -150,7 +151,7 @@ def make_classifier(recipe: Recipe, texts: TextEncoder, decoder: Decoder) -> Cla
         return None
     known = decoder.list if isinstance(decoder, PhrasesDecoder) else None
     phrases = known or phrase_list(recipe, texts)
-    return Classifier(phrases, knobs.names, least=knobs.least)
+    return Classifier(phrases, dict(knobs.names), least=knobs.least)
 
 
 def _check_length(model: LanguageModel, prompt: str, max_tokens: int) -> None:

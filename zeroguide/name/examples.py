@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,8 @@ import PIL.ImageOps
 
 from zeroguide.errors import ImageError, UsageError
 from zeroguide.image import Image, open_image
+from zeroguide.image.value_range import Range
+from zeroguide.recipe.class_files import is_name
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +43,7 @@ def find_examples(folder: Path) -> dict[str, list[Path]]:
         if not place.is_dir():
             raise UsageError(f"{place}: put it into a folder with the name of what it shows")
         name = " ".join(place.name.split())
-        if not any(map(str.isalnum, name)):
+        if not is_name(name):
             raise UsageError(f"{place}: its name is the label of what it shows; use words")
         if name in found:
             raise UsageError(f"{place}: there are two folders for {name!r}; join them")
@@ -56,13 +60,15 @@ def find_examples(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def open_example(path: Path) -> tuple[Image, np.ndarray | None]:
+def open_example(path: Path, value_range: Range | None = None) -> tuple[Image, np.ndarray | None]:
     """A picture, and what of it is the thing: (H, W) bool where parts of it are transparent.
+
+    value_range: as of `zeroguide.image.open_image`.
 
     Raises UsageError for what is no picture that can be read, and for one with nothing to see.
     """
     try:
-        image = open_image(path)
+        image = open_image(path, value_range)
     except ImageError as e:
         raise UsageError(f"{e} All files in a folder of examples must be pictures.") from None
     mask = _opaque(path)
@@ -71,6 +77,23 @@ def open_example(path: Path) -> tuple[Image, np.ndarray | None]:
     if not mask.any():
         raise UsageError(f"{path}: is transparent everywhere; remove it")
     return image, mask
+
+
+def digest(folder: Path) -> str:
+    """Of the names and pictures of a folder, wherever it lies; raises as `find_examples`."""
+    files = [(name, path) for name, paths in find_examples(folder).items() for path in paths]
+    stats = [(name, str(path), path.stat()) for name, path in files]
+    return _digest(tuple((name, path, s.st_size, s.st_mtime_ns) for name, path, s in stats))
+
+
+@lru_cache(maxsize=4)
+def _digest(files: tuple[tuple[str, str, int, int], ...]) -> str:
+    """Read once for as long as no file has changed."""
+    found = hashlib.sha256()
+    for name, path, *_ in files:
+        content = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        found.update(f"{name}\n{content}\n".encode())
+    return found.hexdigest()
 
 
 def _opaque(path: Path) -> np.ndarray | None:

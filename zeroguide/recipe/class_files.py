@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,6 @@ from zeroguide.errors import UsageError
 
 OTHER = "other"
 """The class of what fits none; its number is one more than the largest, unless the user has it."""
-
-LARGEST = 65_534
-"""The largest number of a class: label maps of 16 bits hold it and one more."""
 
 
 def read_classes(path: str | PathLike[str]) -> dict[int, str]:
@@ -26,13 +23,15 @@ def read_classes(path: str | PathLike[str]) -> dict[int, str]:
     ``categories`` in a JSON file are kept.
 
     Raises UsageError for a file that can't be read or has no classes, a name or a number that
-    comes twice, a name without a letter or digit, a number below 0 or above `LARGEST`.
+    comes twice, a name without a letter or digit, a number below 0.
     """
     path = Path(path)
     try:
         text = path.expanduser().read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as e:
-        raise UsageError(f"{path} can't be read as a text file in UTF-8: {e}") from None
+    except OSError as e:
+        raise UsageError(f"{path}: can't be read ({e.strerror}); check the path") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: isn't text in UTF-8; save it so") from None
     kind = path.suffix.lower()
     pairs = _coco(path, text) if kind == ".json" else None
     if kind in (".yaml", ".yml"):
@@ -41,7 +40,13 @@ def read_classes(path: str | PathLike[str]) -> dict[int, str]:
         lines = [line.strip() for line in text.splitlines()]
         named = [line for line in lines if line and not line.startswith("#")]
         pairs = list(enumerate(named, start=1))
-    return _checked(path, pairs)
+    if not pairs:
+        raise UsageError(f"{path}: has no classes; write a name on each line")
+    classes = [(n, " ".join(t.split()) if isinstance(t, str) else t) for n, t in pairs]
+    wrong = mistake(classes)
+    if wrong is not None:
+        raise UsageError(f"{path}: {wrong}")
+    return dict(sorted(classes))
 
 
 def with_other(classes: Mapping[int, str]) -> dict[int, str]:
@@ -66,7 +71,7 @@ def _yaml(path: Path, text: str) -> list[tuple[Any, Any]]:
 
     try:
         names = yaml.safe_load(text)["names"]
-    except (yaml.YAMLError, TypeError, KeyError, RecursionError):
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError):
         names = None
     if isinstance(names, list):
         return list(enumerate(names))
@@ -75,19 +80,20 @@ def _yaml(path: Path, text: str) -> list[tuple[Any, Any]]:
     raise UsageError(f'{path}: has no "names", a list or numbers with names, as YOLO\'s data.yaml')
 
 
-def _checked(path: Path, pairs: list[tuple[Any, Any]]) -> dict[int, str]:
-    if not pairs:
-        raise UsageError(f"{path}: has no classes; write a name on each line")
+def mistake(pairs: Sequence[tuple[object, object]]) -> str | None:
+    """What is wrong with numbers and names of classes, as a sentence without its subject."""
     for number, name in pairs:
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= LARGEST:
-            raise UsageError(
-                f"{path}: {number!r} is no number of a class; use whole numbers from 0 to {LARGEST}"
-            )
-        if not isinstance(name, str) or not any(map(str.isalnum, name)):
-            raise UsageError(f"{path}: class {number} is called {name!r}; give it a name of words")
-    classes = [(number, " ".join(name.split())) for number, name in pairs]
-    for what, found in (("number", [n for n, _ in classes]), ("name", [t for _, t in classes])):
-        value, times = Counter(found).most_common(1)[0]
-        if times > 1:
-            raise UsageError(f"{path}: the {what} {value!r} comes {times} times; once is right")
-    return dict(sorted(classes))
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            return f"{number!r} is no number of a class; use whole numbers from 0"
+        if not isinstance(name, str) or not is_name(name):
+            return f"class {number} is called {name!r}; give it a name of words"
+    for what, found in (("number", [n for n, _ in pairs]), ("name", [t for _, t in pairs])):
+        for value, times in Counter(found).most_common(1):
+            if times > 1:
+                return f"the {what} {value!r} comes {times} times; once is right"
+    return None
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be a label: it has a letter or digit, and nothing that can't be shown."""
+    return text.isprintable() and any(map(str.isalnum, text))

@@ -8,8 +8,11 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from zeroguide.recipe.class_files import mistake
+
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+_Class = Annotated[tuple[int, str], Field(strict=False)]
 
 
 class Section(BaseModel):
@@ -215,10 +218,17 @@ class Decoder(Section):
 class Classes(Section):
     """Fixed classes with fixed numbers, of which a segment gets one beside its label."""
 
-    names: dict[int, str] = {}
+    names: Annotated[tuple[_Class, ...], Field(strict=False)] = ()
     """Numbers and names; see `class_files`. Without any, segments have labels only."""
     least: Share = 0.2
     """The least probability of a class; a segment for which none has it is of the class "other"."""
+
+    @model_validator(mode="after")
+    def _are_classes(self) -> Classes:
+        found = mistake(self.names)
+        if found is not None:
+            raise PydanticCustomError("contradiction", "classes.names: {found}", {"found": found})
+        return self
 
 
 class Confidence(Section):

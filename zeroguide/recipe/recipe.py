@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from zeroguide.errors import UsageError
+from zeroguide.recipe.class_files import mistake
 from zeroguide.recipe.knobs import (
     Classes,
     Confidence,
@@ -88,9 +91,16 @@ class Recipe(Section):
                 raise PydanticCustomError("contradiction", sentence)
         return self
 
-    def with_classes(self, names: dict[int, str]) -> Recipe:
-        """The same with fixed classes, as `class_files.read_classes` reads them."""
-        classes = Classes(names=names, least=self.classes.least)
+    def with_classes(self, names: Mapping[int, str]) -> Recipe:
+        """The same with fixed classes: numbers and names, as `read_classes` reads them.
+
+        Raises UsageError for a name or a number that can't be, or comes twice.
+        """
+        pairs = tuple(names.items())
+        wrong = mistake(pairs)
+        if wrong is not None:
+            raise UsageError(f"classes: {wrong}")
+        classes = Classes(names=pairs, least=self.classes.least)
         return self.model_copy(update={"classes": classes})
 
     @property

@@ -18,6 +18,7 @@ class Chosen:
     """Segments of a labelled picture, in order of id; those that aren't chosen are no segments.
 
     Ids are those of the labeling, so that they lead to its JSON; there may be gaps between them.
+    Segments that have a class are called like it: its number is fixed, that of a label isn't.
     """
 
     labeling: NamedMap
@@ -26,8 +27,8 @@ class Chosen:
     @classmethod
     def of(cls, labeling: NamedMap, fits: Callable[[Segment], bool] | None = None) -> Chosen:
         """The segments that fit; all without `fits`."""
-        chosen = labeling.segments if fits is None else tuple(filter(fits, labeling.segments))
-        return cls(labeling, chosen)
+        chosen = labeling.segments if fits is None else filter(fits, labeling.segments)
+        return cls(labeling, tuple(segment.as_class for segment in chosen))
 
     @property
     def width(self) -> int:

@@ -63,6 +63,7 @@ def with_names(detections: Found, segments: Sequence[Segment]) -> Found:
 
     A confidence that they had stays; where there was none it is that of the names.
     """
+    segments = [segment.as_class for segment in segments]
     names = np.array([segment.label for segment in segments], str)
     confidences = np.array([segment.confidence for segment in segments], float)
     named = copy.copy(detections)

@@ -75,6 +75,7 @@ def to_table(labeling: NamedMap) -> Any:
         {
             "id": s.id,
             "label": s.label,
+            **({} if s.category is None else {"category": s.category.name}),
             "confidence": s.confidence,
             "score": s.score,
             "share": s.area / total,
@@ -146,7 +147,9 @@ def _areas(labeling: NamedMap, size: tuple[int, int]) -> str:
 
 def _title(labeling: NamedMap, segment: Segment) -> str:
     share = format_share(segment.area / (labeling.width * labeling.height))
-    title = f"{segment.label}\nconfidence {100 * segment.confidence:.0f} %, {share} of the picture"
+    title = (
+        f"{segment.caption}\nconfidence {100 * segment.confidence:.0f} %, {share} of the picture"
+    )
     if segment.composed:
         title += ", composed"
     if segment.alternatives:
@@ -163,7 +166,7 @@ def _table(labeling: NamedMap, colours: np.ndarray) -> str:
         cells = (
             f'<span style="{CHIP.format(colour)}"></span>',
             str(s.id),
-            html.escape(s.label),
+            html.escape(s.caption),
             f"{100 * s.confidence:.0f} %",
             html.escape(format_share(s.area / total)),
         )

@@ -36,7 +36,7 @@ def to_page(labeling: NamedMap, pixels: np.ndarray) -> str:
         colour = css(colours[segment.id])
         paint = f"--colour:{colour};--ink:{css(text_colour(colours[segment.id]))}"
         about = describe(labeling, segment)
-        label = html.escape(segment.label)
+        label = html.escape(segment.caption)
         shapes.append(
             f'<path d="{path}" style="{paint}" data-id="{segment.id}" tabindex="0" role="button" '
             f'aria-pressed="false" aria-label="{label}, {html.escape(", ".join(about))}"/>'

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from zeroguide.recipe import ABOUT, Recipe
 
+LONGEST = 60  # characters of a value in a sentence
 LIBRARIES = ("torch", "open_clip_torch", "transformers")
 
 
@@ -14,6 +16,11 @@ def provenance(recipe: Recipe) -> dict[str, Any]:
     """Versions, the recipe's name and seed, and all its settings that aren't defaults."""
     versions = {name: version(name) for name in ("zeroguide", *LIBRARIES)}
     settings = recipe.model_dump(mode="json", exclude={*ABOUT, "seed"}, exclude_defaults=True)
+    if recipe.decoder.examples is not None:  # the pictures count, not where they lie
+        from zeroguide.name.examples import digest
+
+        examples = digest(Path(recipe.decoder.examples).expanduser())
+        settings["decoder"]["examples"] = f"sha256:{examples[:16]}"
     made = {"name": recipe.name, "seed": recipe.seed, "versions": versions, "settings": settings}
     return made | ({"stands_in": recipe.stands_in} if recipe.stands_in else {})
 
@@ -27,10 +34,15 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What a second `provenance` changes, one phrase each: ``"seed 0 -> 1"``."""
     before, after = _flat(old), _flat(new)
     return [
-        f"{key} {before.get(key, 'the default')} -> {after.get(key, 'the default')}"
+        f"{key} {_shown(before.get(key, 'the default'))} -> {_shown(after.get(key, 'the default'))}"
         for key in sorted({*before, *after})
         if before.get(key) != after.get(key)
     ]
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def value_range(made: dict[str, Any]) -> tuple[float, float] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -78,6 +78,21 @@ class Segment:
     composed: bool = False
     original: str | None = None
     category: Category | None = None
+
+    @property
+    def as_class(self) -> Segment:
+        """The same called like its class, where it has one, for what knows one name of a segment.
+
+        The confidence is the class's probability then, and the label the first alternative.
+        """
+        if self.category is None:
+            return self
+        return replace(
+            self,
+            label=self.category.name,
+            confidence=self.category.probability,
+            alternatives=((self.label, self.score), *self.alternatives),
+        )
 
     @property
     def caption(self) -> str:

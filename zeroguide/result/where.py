@@ -21,7 +21,8 @@ LONGEST = 20_000  # characters; Python's parser gives up on much longer ones
 class Fields(NamedTuple):
     """What a condition can ask of a segment.
 
-    label; category: the name of its class, "" without classes. image: the key of its image.
+    label; category: the name of its class, "" without classes; probability: of the class, 0 to 1.
+    image: the key of its image.
     confidence, and certainty, which is the same: 0 to 1. score: the decoder's. area: in pixels.
     share: of the image, 0 to 1. composed: see `Segment`.
     """
@@ -29,6 +30,7 @@ class Fields(NamedTuple):
     label: str
     category: str
     image: str
+    probability: float
     confidence: float
     certainty: float
     score: float
@@ -85,6 +87,7 @@ class Where:
             label=segment.label,
             category=segment.category.name if segment.category is not None else "",
             image=image,
+            probability=segment.category.probability if segment.category is not None else 0.0,
             confidence=segment.confidence,
             certainty=segment.confidence,
             score=segment.score,

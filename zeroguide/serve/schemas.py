@@ -49,11 +49,22 @@ class Code(_Model):
     counts: str
 
 
+class Class(_Model):
+    """One of the classes that the service was started with."""
+
+    id: Annotated[int, Field(ge=0, description="Its number in the table of classes.")]
+    name: str
+    probability: Annotated[float, Field(ge=0, le=1, description="Of `other`: that it is none.")]
+
+
 class Named(_Model):
     """What is said of a segment or a mask."""
 
     id: int
     label: Annotated[str, Field(description="Free text; `unnamed` if no name was found.")]
+    category: Annotated[
+        Class | None, Field(description="Where the service has classes; absent elsewhere.")
+    ] = None
     score: Annotated[float, Field(description="The decoder's; comparable within a recipe only.")]
     confidence: Annotated[float, Field(ge=0, le=1, description="That the label is right.")]
     alternatives: Annotated[

@@ -3,7 +3,7 @@
 An example says what its name looks like in the only words there are, those of the list: the
 likelihood of a segment u under the name is a mixture of the phrases' likelihoods, p(u | name) =
 sum over j of p(j | example) p(u | j). So the name may be "Rex", of which CLIP knows nothing. How
-near the two embeddings are says the rest. Where CLIP knows the word, its text counts, too: own
+near the two embeddings are says the rest. Where CLIP knows the word, its text counts instead: own
 names are phrases of the list as well.
 """
 
@@ -40,6 +40,9 @@ class OwnNames(PhraseList):
         # (k, e) and (k, p): each name's mean example, and what its examples are in the list's words
         self._prototypes = F.normalize(torch.stack([rows.mean(0) for rows in shown]), dim=-1)
         self._words = torch.stack([phrases.posterior(rows).mean(0) for rows in shown])
+        # (k,) examples count as far as the name's own text doesn't say what they show
+        own = self._words.gather(1, self.columns[:, None])[:, 0]
+        self._prior = _PRIOR * (1 - own)
 
     def in_words(self, unit: torch.Tensor) -> torch.Tensor:
         """As `posterior`, but by texts alone, as if there were no examples."""
@@ -50,6 +53,6 @@ class OwnNames(PhraseList):
         by_text = self.in_words(unit)
         likelihood = by_text / self.log_prior.exp()  # (n, p), of u, by each phrase; relative
         nearness = _NEARNESS * (unit @ self._prototypes.T - _NEAR)
-        by_example = _PRIOR * (likelihood @ self._words.T) * nearness.exp()  # (n, k)
+        by_example = self._prior * (likelihood @ self._words.T) * nearness.exp()  # (n, k)
         together = by_text.index_add(1, self.columns, by_example)
         return together / together.sum(dim=1, keepdim=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -52,11 +51,20 @@ class Run:
         self._step = step
         self._where = where
         self.n_left_out = 0
+        self._recipe: Mapping[str, Any] = {}
 
     def __iter__(self) -> Iterator[Entry[Chosen]]:
         left_out = 0
+        classes = None
         for done, entry in enumerate(self._entries, start=1):
             chosen = self._chosen(entry)
+            self._recipe = entry.labeling.recipe
+            if classes not in (None, own := _classes(self._recipe)):
+                raise UsageError(
+                    f"{entry.key}: has other classes than the images before it, or one has none; "
+                    "export together what was labelled with the same --classes"
+                )
+            classes = own
             if chosen.segments:
                 yield Entry(entry.key, chosen, entry.image)
             left_out += not chosen.segments
@@ -66,10 +74,9 @@ class Run:
     def _chosen(self, entry: Entry[NamedMap]) -> Chosen:
         labeling, where = entry.labeling, self._where
         if where is None:
-            return _by_class(Chosen.of(labeling))
+            return Chosen.of(labeling)
         pixels = labeling.width * labeling.height
-        fit = Chosen.of(labeling, lambda segment: where.fits(segment, entry.key, pixels))
-        return _by_class(fit)
+        return Chosen.of(labeling, lambda segment: where.fits(segment, entry.key, pixels))
 
     @cached_property
     def labels(self) -> list[str]:
@@ -78,19 +85,8 @@ class Run:
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        found: set[str] = set()
-        tables = set()
-        for entry in self:
-            found.update(segment.label for segment in entry.labeling.segments)
-            tables.add(_classes(entry.labeling.recipe))
-        if tables <= {()} or not found:
-            return numbers(sorted(found))
-        if len(tables) > 1:
-            raise UsageError(
-                "the images have different classes, or some have none: export what was labelled "
-                "with the same --classes"
-            )
-        return {name: number for number, name in with_other(dict(tables.pop())).items()}
+        labels = {s.label for entry in self for s in entry.labeling.segments}
+        return numbering(self._recipe, labels)
 
     def category(self, label: str) -> int:
         """The number of a label: a class's own; without classes 1 for the first in `labels`, as 0
@@ -100,6 +96,10 @@ class Run:
     def place(self, label: str) -> int:
         """The place of a label in `labels`, from 0."""
         return _look_up(self._places, label)
+
+    def colour(self, label: str) -> tuple[int, int, int]:
+        """The colour of a label, as of class `place + 1` in Pascal VOC's palette."""
+        return class_colour(self.place(label) + 1)
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -116,22 +116,20 @@ class Run:
 
 def _classes(recipe: Mapping[str, Any]) -> tuple[tuple[int, str], ...]:
     """Numbers and names of the classes of a result's `provenance`, by number."""
-    names = dict(dict(recipe.get("settings") or {}).get("classes") or {}).get("names") or {}
-    return tuple(sorted((int(number), str(name)) for number, name in dict(names).items()))
+    names = dict(dict(recipe.get("settings") or {}).get("classes") or {}).get("names") or ()
+    return tuple(sorted((int(number), str(name)) for number, name in names))
 
 
-def _by_class(chosen: Chosen) -> Chosen:
-    """Segments that have a class are called like it: its number is fixed, of a label it isn't."""
-    called = tuple(
-        segment if segment.category is None else replace(segment, label=segment.category.name)
-        for segment in chosen.segments
-    )
-    return replace(chosen, segments=called)
+def numbering(recipe: Mapping[str, Any], labels: Collection[str]) -> dict[str, int]:
+    """The numbers of labels in all formats, in their order; 0 is for "no label".
 
-
-def numbers(labels: Sequence[str]) -> dict[str, int]:
-    """The numbers of sorted labels in all formats: 1 for the first; 0 is for "no label"."""
-    return {label: number for number, label in enumerate(labels, start=1)}
+    recipe: of any of the results. Where it has classes these are numbered as the user's table has
+    them, whichever occur; else labels count from 1 by alphabet.
+    """
+    classes = _classes(recipe)
+    if not classes:
+        return {label: number for number, label in enumerate(sorted(labels), start=1)}
+    return {name: number for number, name in with_other(dict(classes)).items()}
 
 
 def _look_up(table: Mapping[str, T], item: str) -> T:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zeroguide.result.chosen import Chosen
-from zeroguide.result.formats.base import Run, numbers, to_json
+from zeroguide.result.formats.base import Run, numbering, to_json
 from zeroguide.result.named_map import NamedMap
 
 INFO = {"description": "labels by zeroguide"}
@@ -47,9 +47,8 @@ def write(run: Run, folder: Path) -> None:
 
 def to_coco(labeling: NamedMap) -> dict[str, Any]:
     """One picture's labels as `write` writes those of a run, ready for JSON."""
-    labels = sorted({segment.label for segment in labeling.segments})
-    number = numbers(labels)
     whole = Chosen.of(labeling)
+    number = numbering(labeling.recipe, {segment.label for segment in whole.segments})
     return {
         "info": INFO,
         "licenses": [],

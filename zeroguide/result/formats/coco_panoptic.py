@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from zeroguide.result.formats.base import Run, class_colour, to_json
+from zeroguide.result.formats.base import Run, to_json
 
 
 def write(run: Run, folder: Path) -> None:
@@ -24,7 +24,7 @@ def write(run: Run, folder: Path) -> None:
             "name": name,
             "supercategory": name,
             "isthing": 1,
-            "color": list(class_colour(run.category(name))),
+            "color": list(run.colour(name)),
         }
         for name in run.labels
     ]

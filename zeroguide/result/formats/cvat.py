@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from zeroguide.result.chosen import Chosen
-from zeroguide.result.formats.base import Run, class_colour, row_runs
+from zeroguide.result.formats.base import Run, row_runs
 from zeroguide.result.segment import Segment
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -25,7 +25,7 @@ def write(run: Run, folder: Path) -> None:
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n')
         file.write("<version>1.1</version>\n<meta><task><labels>\n")
         for label in run.labels:
-            colour = "#{:02x}{:02x}{:02x}".format(*class_colour(run.category(label)))
+            colour = "#{:02x}{:02x}{:02x}".format(*run.colour(label))
             file.write(
                 f"<label><name>{escape(_xml(label))}</name><color>{colour}</color>"
                 f"<attributes>{_attribute('score')}{_attribute('confidence')}</attributes></label>\n"

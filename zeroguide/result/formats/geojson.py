@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from zeroguide.result.chosen import Chosen
-from zeroguide.result.formats.base import Run, class_colour, to_json
+from zeroguide.result.formats.base import Run, to_json
 from zeroguide.result.formats.outlines import parts
 from zeroguide.result.segment import Segment
 
@@ -50,7 +50,7 @@ def _feature(run: Run, labeling: Chosen, segment: Segment) -> dict[str, Any]:
             "objectType": "annotation",
             "classification": {
                 "name": segment.label,
-                "color": list(class_colour(run.category(segment.label))),
+                "color": list(run.colour(segment.label)),
             },
         },
     }

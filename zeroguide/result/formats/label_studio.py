@@ -16,7 +16,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from zeroguide.result.chosen import Chosen
-from zeroguide.result.formats.base import Run, class_colour, to_json
+from zeroguide.result.formats.base import Run, to_json
 from zeroguide.result.formats.outlines import polygons
 from zeroguide.result.segment import Segment
 
@@ -38,7 +38,7 @@ def write_tasks(run: Run, folder: Path, control: str, regions: Regions) -> None:
         file.write('<View>\n  <Image name="image" value="$image"/>\n')
         file.write(f'  <{control} name="label" toName="image">\n')
         for label in run.labels:
-            colour = "#{:02x}{:02x}{:02x}".format(*class_colour(run.category(label)))
+            colour = "#{:02x}{:02x}{:02x}".format(*run.colour(label))
             file.write(f'    <Label value={quoteattr(label)} background="{colour}"/>\n')
         file.write(f"  </{control}>\n</View>\n")
     with open(folder / "tasks.json", "w", encoding="utf-8") as file:

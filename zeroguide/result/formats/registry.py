@@ -119,7 +119,7 @@ def export(
     run = Run(entries, lambda done: step(f"{at}: {done} of {total} images"), where)
     if where is not None:
         at = "choosing"
-        if not run.labels:
+        if not run.labels or run.n_left_out == total:  # reads the run; classes are always there
             raise UsageError(
                 f"--where {where.text!r}: no segment of the {total} images is like that"
             )

@@ -25,7 +25,7 @@ def card(labeling: NamedMap, pixels: np.ndarray) -> Image.Image:
         drawn.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
         colours = segment_colours(labeling)
         entries = [
-            Entry("", s.label, how_sure(labeling, s), tuple(colours[s.id].tolist()))
+            Entry("", s.caption, how_sure(labeling, s), tuple(colours[s.id].tolist()))
             for s in labeling.segments
         ]
         drawn = add_legend(drawn, entries, max(14, round(max(drawn.size) / 55)))

@@ -33,8 +33,11 @@ def embed_examples(
     if folder is None:
         return None
     found = find_examples(Path(folder).expanduser())
+    values = segmenter.recipe.image.value_range
     rows = [
-        torch.stack([embed_example(*open_example(path), segmenter, embedder) for path in paths])
+        torch.stack(
+            [embed_example(*open_example(path, values), segmenter, embedder) for path in paths]
+        )
         for paths in found.values()
     ]
     return Examples(tuple(found), tuple(rows))
