@@ -387,7 +387,7 @@ def test_version_is_the_projects() -> None:
 HEAVY = {"torch", "transformers", "open_clip", "sklearn", "scipy", "numpy"}
 # What only running needs. typer itself takes pydantic to read what stands after a group's name.
 LATER = {"huggingface_hub", "rich", "PIL", "zeroguide.recipe", "zeroguide.models"}
-COMMANDS = ("label", "segment", "fit", "discover", "export", "search", "web")
+COMMANDS = ("label", "segment", "fit", "discover", "export", "search", "video", "web")
 
 
 @pytest.mark.parametrize(

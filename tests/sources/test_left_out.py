@@ -18,7 +18,7 @@ PHOTOS = ("1.JXL", "2.cr2", "a/3.NEF", "a/4.dng", "a/5.arw", "6.psd", "7.svg", "
 SAID = (
     "left out, as they can't be read: 1 JPEG XL photo (convert to PNG or JPEG), 4 raw photos "
     "(export as TIFF or JPEG), 1 layered picture (export as PNG or TIFF), 1 drawing (export as "
-    "PNG), 1 document (export its pages as PNG), 1 video (save its frames as JPEG or PNG)"
+    "PNG), 1 document (export its pages as PNG), 1 video (use `zeroguide video`)"
 )
 
 

@@ -30,6 +30,7 @@ from zeroguide.cli import (
     search,
     segment,
     serve,
+    video,
     web,
 )
 from zeroguide.cli.running import INTERRUPTED
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 app.command()(label.label)
 app.command()(name.name)
+app.command()(video.video)
 app.command()(segment.segment)
 app.command()(fit.fit)
 app.command()(discover.discover)

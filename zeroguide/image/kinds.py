@@ -40,7 +40,7 @@ _DOCUMENT = Kind("a document", "pdf ps djvu xps", "export its pages as PNG")
 _VIDEO = Kind(
     "a video",
     "mp4 m4v mov avi mkv webm wmv flv mpg mpeg mts m2ts 3gp 3g2 ogv vob",
-    "save its frames as JPEG or PNG",
+    "use `zeroguide video`",
 )
 _SCIENCE = Kind(
     "a scientific image",

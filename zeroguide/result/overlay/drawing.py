@@ -34,12 +34,14 @@ def draw(
     pixels: np.ndarray,
     *,
     legend: Literal["auto", "always", "never"] = "auto",
+    colours: np.ndarray | None = None,
 ) -> Image.Image:
     """Draw the segments and their labels over the picture.
 
     pixels: (H, W, 3) uint8 RGB, the picture that was labelled. legend: "always" writes only
     numbers on the segments and lists the labels in a panel; "never" writes the labels on the
     picture and leaves out those that find no room; "auto" takes the panel if not all find room.
+    colours: (n + 1, 3) uint8 by id, row 0 unused; None: those of `segment_colours`.
     Returns an RGB picture of the same size if its longer side has 640 pixels or more, else
     enlarged to that; with a panel it is larger on one side. The same input gives the same picture.
     Raises ValueError if the sizes of picture and labeling differ.
@@ -62,7 +64,7 @@ def draw(
     ink_scale = min(1.0, MOST_INK_SIDE / max(size))
     ink_size = _scaled(size, ink_scale)
     label_map = _reduce(labeling.label_map, ink_size)
-    colours = segment_colours(labeling)
+    colours = segment_colours(labeling) if colours is None else colours
     paint, opacity = render_regions(label_map, colours, ink_size, font_size * ink_scale / 12)
     picture = Image.composite(
         paint.resize(size, Image.Resampling.BICUBIC),

@@ -1,0 +1,1 @@
+"""A video: read (`clip`), its segments followed (`tracks`), labelled and written (`results`)."""
