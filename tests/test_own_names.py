@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from zeroguide.image import from_array
 from zeroguide.labeler import Labeler
 from zeroguide.name.classes import Classifier
 from zeroguide.name.examples import Examples, find_examples, open_example
-from zeroguide.name.phrases import OwnNames, PhraseList
+from zeroguide.name.phrases import OwnNames, PhraseList, PhrasesDecoder
 from zeroguide.recipe import load_recipe, read_classes
 from zeroguide.result import Labeling
+from zeroguide.result.formats.registry import FORMATS
+from zeroguide.result.provenance import provenance
 
 PHOTO = Path(__file__).parent.parent / "examples" / "bus.jpg"
 TINY = ["decoder.method=phrases", "decoder.frequency_weight=0"]
@@ -317,3 +320,69 @@ def test_a_run_with_classes_is_not_continued_without(
     args = ["label", str(scene), "--preset", "tiny", "--device", "cpu", "-o", str(runs[0])]
     assert main(args) == 2
     assert "classes.names" in capsys.readouterr().err
+
+
+def test_a_run_with_classes_is_searched(runs: list[Path]) -> None:
+    assert main(["search", str(runs[0]), "lion", "--device", "cpu"]) == 0
+
+
+def test_all_formats_refuse_a_mixture(runs: list[Path], tmp_path: Path) -> None:
+    """Those with numbers, and those that hold names only."""
+    scene = PHOTO.parent.parent / "zeroguide" / "web" / "scenes" / "tent.png"
+    plain = tmp_path / "plain"
+    assert main(["label", str(scene), "--preset", "tiny", "--device", "cpu", "-o", str(plain)]) == 0
+    for name in FORMATS:
+        if name != "json":
+            args = ["export", str(runs[0]), str(plain), "--format", name, "-o", str(tmp_path)]
+            assert main(args) == 2, name
+
+
+def test_one_picture_is_exported_like_its_run(runs: list[Path], tmp_path: Path) -> None:
+    assert main(["export", str(runs[0]), "--format", "coco", "-o", str(tmp_path)]) == 0
+    document = json.loads((tmp_path / "coco" / "instances.json").read_text())
+    alone = Labeling.load(runs[0] / "lion.png.json").to_coco()
+    assert alone["categories"] == document["categories"]
+    assert [a["category_id"] for a in alone["annotations"]] == [
+        a["category_id"] for a in document["annotations"]
+    ]
+
+
+def test_classes_are_a_knob() -> None:
+    recipe = load_recipe("tiny", ['classes.names=[[3, "car"], [7, "dog"]]'])
+    assert recipe == load_recipe("tiny").with_classes({3: "car", 7: "dog"})
+    assert isinstance(hash(recipe), int)
+    with pytest.raises(UsageError, match="'car' comes 2 times"):
+        load_recipe("tiny").with_classes({1: "car", 2: "car"})
+    with pytest.raises(UsageError, match="'car' comes 2 times"):
+        load_recipe("tiny", ['classes.names=[[1, "car"], [2, "car"]]'])
+
+
+def test_examples_are_known_by_what_they_hold(folder: Path, tmp_path: Path) -> None:
+    def made(place: Path) -> str:
+        recipe = load_recipe("tiny", [*TINY, f'decoder.examples="{place}"'])
+        return provenance(recipe)["settings"]["decoder"]["examples"]
+
+    first = made(folder)
+    moved = tmp_path / "moved"
+    shutil.copytree(folder, moved)
+    assert made(moved) == first and str(tmp_path) not in first
+    (moved / "Rex").rename(moved / "Max")
+    renamed = made(moved)
+    shutil.copy(moved / "my mug" / "c.png", moved / "Max" / "a.png")
+    assert len({first, renamed, made(moved)}) == 3
+
+
+def test_examples_are_read_like_the_photos(tmp_path: Path) -> None:
+    grey = np.full((8, 8), 1000, np.uint16)
+    grey[0, 0] = 0
+    PIL.Image.fromarray(grey).save(tmp_path / "deep.png")
+    own, _ = open_example(tmp_path / "deep.png")
+    same, _ = open_example(tmp_path / "deep.png", (0, 65535))
+    assert own.pixels.max() == 255 and same.pixels.max() == 4
+
+
+def test_a_class_with_examples_is_in_the_list_once(folder: Path) -> None:
+    recipe = load_recipe("tiny", [*TINY, f'decoder.examples="{folder}"'])
+    labeler = Labeler(recipe.with_classes({1: "Rex"}), device="cpu", offline=True)
+    assert isinstance(labeler.decode, PhrasesDecoder)
+    assert labeler.decode.list.phrases.count("Rex") == 1

@@ -189,6 +189,28 @@ def measure(
     return found
 
 
+GIVEN = {
+    "text": "the names, no example",
+    "cut-out": "names and cut-outs",
+    "crop": "names and crops",
+    "cut-out alone": "cut-outs of what has no name that CLIP knows",
+    "crop alone": "crops of that",
+}
+
+
+def laid_out(row: dict[str, str | float]) -> list[dict[str, str | float]]:
+    """What was found with a number of examples, a line for each thing that is given."""
+    return [
+        {
+            "examples": row["examples"],
+            "given": about,
+            "right": row[f"{kind}, right"],
+            "elsewhere": row[f"{kind}, elsewhere"],
+        }
+        for kind, about in GIVEN.items()
+    ]
+
+
 def interval(values: list[float]) -> str:
     """Mean over draws and where 95 % of its bootstrapped means lie."""
     rng = np.random.default_rng(0)
@@ -220,7 +242,8 @@ def main() -> None:
         rows.append({"examples": str(n_shots), **found})
         print(json.dumps(rows[-1]), flush=True)
     if args.page:
-        replace_block(args.page, "evaluate.examples", table(rows))
+        lines = [line for row in rows for line in laid_out(row)]
+        replace_block(args.page, "evaluate.examples", table(lines))
 
 
 if __name__ == "__main__":
