@@ -71,7 +71,7 @@ def test_labels_are_joined_and_undone_to_the_byte(run: Path) -> None:
     assert set(map(tuple, labels(run).values())) == {("thing", "thing")}
     relabel.relabel(run, {"thing": "matter"})
     assert label_maps.kept(run) == {TREE: "matter", SKY: "matter", "thing": "matter"}
-    assert texts(run).keys() == before.keys() | {"relabel.csv"}
+    assert texts(run).keys() == before.keys() | {"renamed-labels.csv"}
     done = relabel.undo(run)
     assert (done.segments, done.images, done.drawn) == (6, 3, 3)
     assert texts(run) == before
@@ -188,7 +188,7 @@ def test_another_map_after_an_interruption(run: Path) -> None:
 
 def test_results_of_another_table_are_refused(run: Path) -> None:
     relabel.relabel(run, {TREE: "plant"})
-    (run / "relabel.csv").unlink()
+    (run / "renamed-labels.csv").unlink()
     before = texts(run)
     with pytest.raises(ZeroguideError, match=r"calls 'plant' what the models called 'tall tree'"):
         relabel.relabel(run, {SKY: "heaven"})

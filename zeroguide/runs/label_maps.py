@@ -1,7 +1,7 @@
 """CSV files that say what labels become: a user's, and the one that a run keeps.
 
-    OUT/relabel.csv     what the models wrote -> label, for all results that are there or will come
-    OUT/.relabel.csv    the same while results are being changed to it; they are some of both
+    OUT/renamed-labels.csv     what the models wrote -> label, of all results, also those to come
+    OUT/.renamed-labels.csv    the same while results are being changed to it, some of both
 
 The first line is `old,new`; further columns are passed over, so that the list of a run's labels can
 be edited into a map. Columns may be parted by semicolons or tabs, as spreadsheets do.
@@ -21,7 +21,7 @@ from zeroguide.errors import UsageError, ZeroguideError
 from zeroguide.result.renames import Renames
 from zeroguide.system.files import write_atomically
 
-KEPT, UNFINISHED = "relabel.csv", ".relabel.csv"
+KEPT, UNFINISHED = "renamed-labels.csv", ".renamed-labels.csv"
 HEADER = ("old", "new")
 
 

@@ -4,7 +4,7 @@
     OUT/a/x.jpg.json     the labels of the image a/x.jpg (schema zeroguide/1)
     OUT/a/x.jpg.png      its overlay, if wanted
     OUT/failures.jsonl   images that failed, one {"key", "file", "error"} a line
-    OUT/relabel.csv      what labels were renamed to, if they were (`zeroguide relabel`)
+    OUT/renamed-labels.csv  what labels were renamed to, if they were (`zeroguide relabel`)
     OUT/parts/*.parquet  instead of the JSON files: results of a cluster, many images a file
     OUT/exports/         what `zeroguide export` writes
 
