@@ -108,7 +108,7 @@ def test_a_photo_is_labelled(page: Page, running: Running) -> None:
             if (step) window.saw(step.textContent);
         }).observe(document.querySelector(".zg-work"), {childList: true, subtree: true})"""
     )
-    page.tab.set_input_files("input[type=file]", SCENES / "tent.png")
+    page.tab.set_input_files(".zg-photo input[type=file]", SCENES / "tent.png")
     page.tab.wait_for_selector(".zg-row")
     assert set(page.labels()) == TENT
     assert page.segments() == len(page.labels())
@@ -123,7 +123,7 @@ def test_a_photo_is_labelled(page: Page, running: Running) -> None:
     ]
     assert [p for p in running.server.folder.rglob("*") if p.is_file()] == []
     # The next photo takes the first one's place.
-    page.tab.set_input_files("input[type=file]", SCENES / "owl.png")
+    page.tab.set_input_files(".zg-photo input[type=file]", SCENES / "owl.png")
     page.tab.wait_for_selector(".zg-frame img[alt='owl.png']")
     assert "grass" in page.labels()
 
@@ -370,7 +370,7 @@ def test_downloads_hold_what_is_seen(labelled: Page) -> None:
 def test_a_bad_file_is_a_sentence(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "<b>holiday.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\nnot at all")
-    page.tab.set_input_files("input[type=file]", path)
+    page.tab.set_input_files(".zg-photo input[type=file]", path)
     alert = page.tab.locator(".zg-alert")
     alert.wait_for()
     assert "holiday.png: is truncated or damaged" in alert.inner_text()
@@ -384,12 +384,12 @@ def test_a_bad_file_is_told_every_time(page: Page, tmp_path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\nnot at all")
     alert = page.tab.locator(".zg-alert")
     for _ in range(2):
-        page.tab.set_input_files("input[type=file]", path)
+        page.tab.set_input_files(".zg-photo input[type=file]", path)
         alert.wait_for()
         assert "holiday.png" in alert.inner_text()
         page.tab.evaluate("document.querySelector('.zg-alert').hidden = true")
     page.take_example()
-    page.tab.set_input_files("input[type=file]", path)
+    page.tab.set_input_files(".zg-photo input[type=file]", path)
     alert.wait_for()
     assert set(page.labels()) == TENT  # the last picture is still there
     page.slide(1)
@@ -432,15 +432,15 @@ def test_the_first_file_may_be_a_mistake(
     page: Page, refused: dict[str, tuple[Path, str]], kind: str
 ) -> None:
     path, sentence = refused[kind]
-    page.tab.set_input_files("input[type=file]", path)
+    page.tab.set_input_files(".zg-photo input[type=file]", path)
     check_refused(page, sentence)
-    page.tab.set_input_files("input[type=file]", SCENES / "tent.png")
+    page.tab.set_input_files(".zg-photo input[type=file]", SCENES / "tent.png")
     page.tab.wait_for_selector(".zg-row")
     assert set(page.labels()) == TENT and page.tab.locator(".zg-alert").is_hidden()
     other, other_sentence = refused["huge" if kind == "script" else "script"]
-    page.tab.set_input_files("input[type=file]", path)
+    page.tab.set_input_files(".zg-photo input[type=file]", path)
     check_refused(page, sentence)
-    page.tab.set_input_files("input[type=file]", other)
+    page.tab.set_input_files(".zg-photo input[type=file]", other)
     check_refused(page, other_sentence)  # not the one before
     assert set(page.labels()) == TENT
     page.take_example(2)
