@@ -59,13 +59,13 @@ class Classifier:
         return [found for part in unit.split(_BATCH) for found in self._choose(part)]
 
     def _choose(self, unit: torch.Tensor) -> list[ClassOf]:
+        if not self.names:
+            return [ClassOf(self.numbers[OTHER], OTHER, 1.0)] * len(unit)
         posterior = self.phrases.posterior(unit)
         mass = self._sum_up(posterior)
         if isinstance(self.phrases, OwnNames):
             known = posterior[:, self._own].sum(1, keepdim=True)
             mass += known * self._sum_up(self.phrases.in_words(unit))
-        if not self.names:
-            return [ClassOf(self.numbers[OTHER], OTHER, 1.0)] * len(unit)
         best, place = mass[:, :-1].max(dim=1)
         return [
             self._named(self.names[i], min(p, 1.0))

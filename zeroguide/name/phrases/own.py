@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from zeroguide.name.examples import Examples
 from zeroguide.name.phrases.retrieval import PhraseList
 
-# Searched on photographs with truth at even places: scripts/evaluate/examples.py.
+# Chosen by hand among a dozen pairs on the first 60 photographs of COCO panoptic
+# (scripts/evaluate/examples.py --limit 60).
 _PRIOR = 2e-2  # of a name, by its examples
 _NEARNESS, _NEAR = 20.0, 0.5  # growth of the log-likelihood with the cosine, and where it is 0
 
